@@ -1,10 +1,10 @@
 # The commands for everyday work. `make` without a target lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test faults lint deployment bench dev migrate console
+.PHONY: help run demo test test-pooler test-postgres faults lint deployment bench dev migrate console hooks coverage
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## install what is missing, build, and serve http://localhost:8000
 	@scripts/install-missing.sh
@@ -18,6 +18,15 @@ demo: ## send applications of every country to the running server and follow the
 test: ## run every test and print the totals
 	@scripts/install-missing.sh for-tests
 	@scripts/test.sh
+
+test-pooler: ## run every test through PgBouncer in transaction mode
+	@scripts/install-missing.sh for-tests
+	@scripts/neighbours.sh pooler
+
+VERSION ?= 18
+test-postgres: ## run the tests that depend most on PostgreSQL on another version (VERSION=18)
+	@scripts/install-missing.sh for-tests
+	@scripts/neighbours.sh postgres $(VERSION)
 
 faults: ## run every fault several times and update the table in docs/reliability.md
 	@scripts/install-missing.sh for-tests
@@ -47,3 +56,12 @@ dev: ## serve, and restart when the source changes
 migrate: ## run pending migrations on the database of DATABASE_URL (or the private one)
 	@scripts/install-missing.sh
 	@scripts/with-env.sh cargo run --locked --quiet -- migrate
+
+hooks: ## install the pre-commit hook, which checks format, line width and migrations
+	@git config core.hooksPath scripts/hooks
+	@echo 'commits are checked by scripts/hooks/pre-commit; git config --unset core.hooksPath removes it'
+
+coverage: ## run the tests and print the share of covered lines; fails below 85 %
+	@cargo llvm-cov --version > /dev/null 2>&1 || env -u CARGO_TARGET_DIR cargo install --locked cargo-llvm-cov
+	@scripts/install-missing.sh for-tests
+	cargo llvm-cov nextest --locked --no-fail-fast --ignore-filename-regex 'storage/schema\.rs' --fail-under-lines 85

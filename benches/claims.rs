@@ -29,7 +29,7 @@ struct Options {
     /// The number of finished jobs in the history of the second database.
     #[arg(long, default_value_t = 5_000_000)]
     finished: u64,
-    /// The number of measured rounds per database. A tenth as many before them warm up.
+    /// The number of measured rounds per database. A tenth as many warm-up rounds run first.
     #[arg(long, default_value_t = 600)]
     rounds: u32,
     /// The number of jobs per round.
@@ -43,7 +43,7 @@ struct Options {
     bench: bool,
 }
 
-/// A database of the run.
+/// A database to measure, with its measured times.
 struct Subject {
     name: String,
     finished: u64,
@@ -59,7 +59,7 @@ async fn main() {
     // If root starts the server, it runs as another user, who needs access.
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let (url, private) = server(folder.path()).await;
-    let mut admin = AsyncPgConnection::establish(&url).await.expect("the database answers");
+    let mut admin = AsyncPgConnection::establish(&url).await.expect("a connection to the database");
     let mut subjects = Vec::new();
     for finished in [0, options.finished] {
         subjects.push(Subject::make(&mut admin, &url, finished).await);
@@ -102,7 +102,7 @@ impl Subject {
         let mut connection = AsyncPgConnection::establish(&own).await.unwrap();
         partitions::ensure(&mut connection, clock.now(), 1).await.unwrap();
         let started = Instant::now();
-        // As if all of them had finished this month, in the partition that the measured jobs use.
+        // The rows are in the partition of this month, which the measured jobs use too.
         let fill = format!(
             "INSERT INTO job_history (id, task_name, application_id, result, attempt, created_at) \
              SELECT uuid_v7_now(), 'process_credit_application', gen_random_uuid(), 'completed', 1, now() \
@@ -140,7 +140,7 @@ impl Subject {
 /// The URL of another database on the same server.
 fn with_database(url: &str, name: &str) -> String {
     let (head, query) = url.split_once('?').map_or((url, None), |(head, query)| (head, Some(query)));
-    let (server, _) = head.rsplit_once('/').expect("an address like postgres://user@host/database");
+    let (server, _) = head.rsplit_once('/').expect("a URL such as postgres://user@host/database");
     query.map_or(format!("{server}/{name}"), |query| format!("{server}/{name}?{query}"))
 }
 
@@ -193,7 +193,7 @@ fn report(options: &Options, subjects: &mut [Subject]) {
         let claim = median(&mut subject.claims.clone()).unwrap_or_default();
         let round = median(&mut subject.rounds.clone()).unwrap_or_default();
         println!(
-            "{:>9} finished: claim p50 {claim:.2?} ({:.3} of the first), claim and complete p50 {round:.2?} ({:.3})",
+            "{:>9} finished: claim p50 {claim:.2?} ({:.3} times the first), claim and complete p50 {round:.2?} ({:.3})",
             subject.finished,
             ratio(&subject.claims, &first.claims),
             ratio(&subject.rounds, &first.rounds),

@@ -79,9 +79,9 @@ async fn main() {
     let mut documents = Documents { next: now.as_secs() * 997 % 100_000_000 };
     let mut medians: Vec<Vec<Duration>> = vec![Vec::new(); options.servers.len()];
     for round in 0..=options.rounds {
-        let mut turn: Vec<usize> = (0..options.servers.len()).collect();
-        turn.rotate_left(usize::try_from(round).unwrap() % options.servers.len());
-        for index in turn {
+        let mut order: Vec<usize> = (0..options.servers.len()).collect();
+        order.rotate_left(usize::try_from(round).unwrap() % options.servers.len());
+        for index in order {
             let mut times =
                 measure(&client, options.servers.get(index).unwrap(), &options, &mut documents).await;
             if round > 0 {
@@ -141,10 +141,10 @@ fn report(options: &Options, medians: Vec<Vec<Duration>>) {
     for (server, mut rounds) in options.servers.iter().zip(medians) {
         let p50 = median(&mut rounds);
         let base = *base.get_or_insert(p50);
-        let (least, most) = (rounds.first().unwrap(), rounds.last().unwrap());
+        let (shortest, longest) = (rounds.first().unwrap(), rounds.last().unwrap());
         let ratio = p50.as_secs_f64() / base.as_secs_f64();
         println!(
-            "{}  p50 {p50:.2?}  (rounds {least:.2?} to {most:.2?})  {ratio:.3} times the first server",
+            "{}  p50 {p50:.2?}  (rounds {shortest:.2?} to {longest:.2?})  {ratio:.3} times the first server",
             server.url
         );
     }

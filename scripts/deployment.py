@@ -1,4 +1,4 @@
-"""Checks what the manifests, the Dockerfile and Aval's configuration must agree on.
+"""Checks that the manifests, the Dockerfile and Aval's configuration agree.
 
 Usage: deployment.py BINARY MANIFESTS...
 """
@@ -66,7 +66,7 @@ sample_secrets["DATABASE_URL"] = "postgres://aval_server:password@db.example/ava
 sample_secrets["REDIS_URL"] = "rediss://cache.example"
 
 template = list(yaml.safe_load_all(pathlib.Path("k8s/base/secret.example.yaml").read_text()))
-check(not any(value for secret in template for value in secret["stringData"].values()), "the template holds a secret")
+check(not any(value for secret in template for value in secret["stringData"].values()), "the template contains a secret")
 for manifest in manifests:
     for item in yaml.safe_load_all(pathlib.Path(manifest).read_text()):
         where = f"{pathlib.Path(manifest).stem} {item['kind']} {item['metadata']['name']}"

@@ -30,7 +30,7 @@ refuses() {
     fi
 }
 validate() { "$venv/bin/kubernetes-validate" --strict --no-warn --quiet "$@"; }
-# Without the service that explains the checks.
+# Does not contact the service that provides explanations of the checks.
 scan() { BC_SKIP_MAPPING=TRUE LOG_LEVEL=ERROR "$venv/bin/checkov" --config-file k8s/checkov.yaml "$@"; }
 # The package's own wrapper always exits with 0.
 compose=$("$venv/bin/python" -c 'import compose, pathlib; print(pathlib.Path(compose.__file__).parent / "docker-compose")')

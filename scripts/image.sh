@@ -37,7 +37,7 @@ objcopy --strip-all --add-gnu-debuglink="$log" "$binary" "$root/usr/local/bin/av
 du -sh "$root" | sed 's/\t.*/ in total/'
 stat --format '%s bytes: aval, stripped' "$root/usr/local/bin/aval"
 
-# As a secret volume with defaultMode 0400 and fsGroup 10001.
+# Permissions as in a secret volume with defaultMode 0400 and fsGroup 10001.
 while IFS= read -r line; do
     printf '%s' "${line#*=}" > "$root/etc/aval/secrets/${line%%=*}"
 done <<END
@@ -49,14 +49,14 @@ END
 chown -R 0:10001 "$root/etc/aval/secrets"
 chmod 440 "$root"/etc/aval/secrets/*
 
-# The production ConfigMap, on this machine: other ports, and Redis only if there is one.
+# The settings of the production ConfigMap, adapted to this machine: other ports, and Redis only if there is one.
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 mapfile -t settings < <(cat k8s/base/aval.env k8s/overlays/production/aval.env | grep -E '^[A-Z]')
 if [ -z "${REDIS_URL:-}" ]; then
     mapfile -t settings < <(printf '%s\n' "${settings[@]}" | grep -v '^REDIS_URL_FILE=')
 fi
 
-# Replaces this shell (start it in the background) by aval as process 1 of a new process namespace. /tmp is writable, as in
+# Replaces this shell (start it in the background) with aval as process 1 of a new process namespace. /tmp is writable, as in
 # the pods. chroot needs the three capabilities; none of them remains when user 10001 starts aval.
 contained() {
     # shellcheck disable=SC2016

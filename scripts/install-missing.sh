@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the programs that building and running Aval require and that are missing: a C compiler and linker, and the
 # PostgreSQL server programs (unless DATABASE_URL is set and no tests will run); for tests also Redis, PgBouncer, curl,
-# Python and Node. It is not interactive. Without permission to install, it prints the command and exits with 1.
+# promtool, Python and Node. It is not interactive. Without permission to install, it prints the command and exits with 1.
 set -euo pipefail
 
 say() { echo "aval: $*" >&2; }
@@ -60,6 +60,41 @@ if ! command -v cargo > /dev/null; then
     exit 1
 fi
 
+# Installs the Debian packages named by its arguments.
+install() {
+    local package
+    if [ $# -eq 0 ]; then
+        return
+    fi
+    if ! command -v apt-get > /dev/null; then
+        say "missing: a C compiler, PostgreSQL 14 or newer (server programs) or, for tests, Redis 7, PgBouncer 1.21, curl, promtool, Python 3 or Node 18. Install with:"
+        say '  Fedora:  sudo dnf install gcc postgresql-server redis pgbouncer curl golang-github-prometheus python3 nodejs npm'
+        say '  macOS:   xcode-select --install; brew install postgresql@17 redis pgbouncer prometheus python node'
+        exit 1
+    fi
+    # Uses env because sudo drops the environment.
+    if [ "$(id -u)" = 0 ]; then
+        as_root=(env DEBIAN_FRONTEND=noninteractive)
+    elif sudo -n true 2> /dev/null; then
+        as_root=(sudo -n env DEBIAN_FRONTEND=noninteractive)
+    else
+        say 'missing packages; installing them needs root. Run this, then repeat your command:'
+        say "  sudo apt-get update && sudo apt-get install -y $*"
+        exit 1
+    fi
+    say "installing with apt-get: $*"
+    "${as_root[@]}" apt-get update -qq
+    # Each in a subshell, so that its exit trap runs.
+    for package in "$@"; do
+        case $package in
+            postgresql) (install_debian_postgres) ;;
+            redis-server | pgbouncer | prometheus) (install_debian_server "$package") ;;
+            *) "${as_root[@]}" apt-get install -y -qq --no-install-recommends "$package" ;;
+        esac
+    done
+}
+
+exec < /dev/null
 missing=()
 command -v cc > /dev/null || missing+=(gcc libc6-dev)
 if [ -z "${DATABASE_URL:-}" ] || [ "${1:-}" = for-tests ]; then
@@ -70,6 +105,8 @@ if [ "${1:-}" = for-tests ]; then
     command -v redis-server > /dev/null || missing+=(redis-server)
     command -v pgbouncer > /dev/null || [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)
     command -v curl > /dev/null || missing+=(curl)
+    # promtool checks the metrics, rules and dashboards. Debian's package of the server contains it.
+    command -v promtool > /dev/null || missing+=(prometheus)
     python3 -c 'import ensurepip, venv' 2> /dev/null || missing+=(python3 python3-venv)
     # The generated TypeScript client and the linters of the OpenAPI document need Node 18 or newer.
     command -v node > /dev/null || missing+=(nodejs)
@@ -77,36 +114,18 @@ if [ "${1:-}" = for-tests ]; then
     # The browser tests of the console.
     command -v chromium > /dev/null || missing+=(chromium)
 fi
-if [ ${#missing[@]} -eq 0 ]; then
-    exit 0
-fi
+install "${missing[@]}"
 
-if ! command -v apt-get > /dev/null; then
-    say "missing: a C compiler, PostgreSQL 14 or newer (server programs) or, for tests, Redis 7, PgBouncer, curl, Python 3 or Node 18. Install with:"
-    say '  Fedora:  sudo dnf install gcc postgresql-server redis pgbouncer curl python3 nodejs npm'
-    say '  macOS:   xcode-select --install; brew install postgresql@17 redis pgbouncer python node'
-    exit 1
+# Debian 12's PgBouncer is too old for Aval, which a test verifies. The other tests need a newer one.
+if [ "${1:-}" = for-tests ] && ! scripts/build-pgbouncer.sh check; then
+    missing=()
+    command -v make > /dev/null || missing+=(make)
+    command -v pkg-config > /dev/null || missing+=(pkg-config)
+    pkg-config --exists libevent 2> /dev/null || missing+=(libevent-dev)
+    pkg-config --exists openssl 2> /dev/null || missing+=(libssl-dev)
+    install "${missing[@]}"
+    say 'building PgBouncer for the tests (about half a minute)'
+    if ! scripts/build-pgbouncer.sh; then
+        say 'PgBouncer 1.21 or later could not be built, so the tests that need it will fail; install it to run them'
+    fi
 fi
-
-# Uses env because sudo drops the environment.
-if [ "$(id -u)" = 0 ]; then
-    as_root=(env DEBIAN_FRONTEND=noninteractive)
-elif sudo -n true 2> /dev/null; then
-    as_root=(sudo -n env DEBIAN_FRONTEND=noninteractive)
-else
-    say 'missing packages; installing them needs root. Run this, then repeat your command:'
-    say "  sudo apt-get update && sudo apt-get install -y ${missing[*]}"
-    exit 1
-fi
-
-say "installing with apt-get: ${missing[*]}"
-exec < /dev/null
-"${as_root[@]}" apt-get update -qq
-# Each in a subshell, so that its exit trap runs.
-for package in "${missing[@]}"; do
-    case $package in
-        postgresql) (install_debian_postgres) ;;
-        redis-server | pgbouncer) (install_debian_server "$package") ;;
-        *) "${as_root[@]}" apt-get install -y -qq --no-install-recommends "$package" ;;
-    esac
-done

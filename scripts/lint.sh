@@ -1,9 +1,6 @@
 #!/usr/bin/env bash
-# All static checks. Stops at the first failure.
+# Runs all static checks. Stops at the first failure.
 set -euo pipefail
-
-lines=$(mktemp)
-trap 'rm -f "$lines"' EXIT
 
 step() { echo "== $*"; }
 
@@ -50,18 +47,14 @@ step documentation
 # Includes private items and links to them, because the pages are for contributors.
 RUSTDOCFLAGS="-Dwarnings -Arustdoc::private_intra_doc_links" cargo doc --locked --no-deps --document-private-items --quiet
 
-# rustfmt wraps code but neither comments nor Markdown. Tables, diagrams and code blocks are exempt.
 step line width
-export LC_ALL=C.UTF-8
-git ls-files -z '*.rs' | xargs -0 grep -nE '^ *//' /dev/null | grep -vE '^[^:]*:[0-9]+: *//[!/]? *(\||[^ -~])' > "$lines"
-git ls-files -z '*.md' | xargs -0 awk '/^ *```/ { code = !code } !code && !/^ *\|/ { print FILENAME ":" FNR ":" $0 }' >> "$lines"
-if grep -E '^[^:]*:[0-9]+:.{131,}' "$lines"; then
-    echo 'the lines above have more than 130 characters'
-    exit 1
-fi
+scripts/line-width.sh
+
+step migrations
+scripts/migrations.sh
 
 step scripts
-for script in scripts/*.sh .ci/run; do
+for script in scripts/*.sh scripts/hooks/* .ci/run; do
     bash -n "$script"
     [ -x "$script" ] || { echo "$script is not executable"; exit 1; }
 done

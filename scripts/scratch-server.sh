@@ -6,7 +6,7 @@ cargo build --locked --quiet
 aval=$(realpath "${CARGO_TARGET_DIR:-target}/debug/aval")
 
 scratch=$(mktemp -d)
-# As root, the private PostgreSQL runs as another user, who needs access to the directory.
+# If root runs this, the private PostgreSQL runs as another user, who needs access to the directory.
 chmod 711 "$scratch"
 server=
 # shellcheck disable=SC2329

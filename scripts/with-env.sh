@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs a command with the variables of .env (see .env.example). Variables of the environment take precedence.
+# Runs a command with the variables of .env (see .env.example). Variables that are already set take precedence.
 set -euo pipefail
 
 if [ -f .env ]; then

@@ -18,9 +18,9 @@ pub struct Clock {
     origin: Instant,
     /// Time added by a test, in milliseconds.
     shift_ms: Arc<AtomicI64>,
-    /// Error of the time of day, in milliseconds.
+    /// Error of the time of day that a test sets, in milliseconds.
     error_ms: Arc<AtomicI64>,
-    /// Start of a manual clock; `None`: the system's clock.
+    /// Start time of a manual clock; `None` for the system's clock.
     fixed: Option<DateTime<Utc>>,
 }
 
@@ -41,8 +41,8 @@ impl Clock {
         self.shift_ms.fetch_add(ms, Ordering::SeqCst);
     }
 
-    /// Gives the time of day of this clock and its clones an error, as a broken time server does. Monotonic time is not
-    /// affected.
+    /// Sets an error of the time of day of this clock and its clones, as if a time server were wrong. Monotonic time is
+    /// not affected.
     pub fn set_off_by(&self, error: TimeDelta) {
         self.error_ms.store(error.num_milliseconds(), Ordering::SeqCst);
     }

@@ -210,10 +210,10 @@ pub enum Error {
         /// The time limit.
         after: Duration,
     },
-    /// A task panicked.
+    /// An operation panicked.
     #[error("{what} panicked")]
     Panicked {
-        /// The task.
+        /// The operation.
         what: &'static str,
         /// The panic message, for the log.
         cause: PrivateMessage,

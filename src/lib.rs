@@ -4,30 +4,31 @@
 //! applicant's banking data and evaluates the country's rules, one transaction stores the decision, and the event reaches
 //! every subscribed WebSocket session.
 //!
-//! The engine knows nothing about credit; lending is built on the engine. From top to bottom:
+//! The engine does not depend on lending; lending is built on the engine. From top to bottom:
 //!
 //! | module | contents |
 //! |---|---|
 //! | [`cli`] | the subcommands of the binary |
 //! | [`app`], [`startup`], [`shutdown`] | the composition root: builds every part in order and stops it in order |
 //! | [`http`] | REST, WebSocket, health, metrics, API documents; errors are RFC 9457 problems |
-//! | [`lending`] | the use cases of credit |
+//! | [`lending`] | the lending use cases |
 //! | [`accounts`] | users, passwords, tokens, sessions, API keys |
 //! | [`actors`] | the actors, with their messages |
 //! | [`queue`] | the job queue |
 //! | [`events`] | published events and how they reach every instance |
 //! | [`supervision`] | restarts, handles, fault injection |
 //! | [`resilience`] | circuit breaker, bulkhead, retry budget |
-//! | [`cache`], [`redis`](mod@redis) | cached answers; the connection to Redis |
+//! | [`cache`], [`redis`](mod@redis) | cached responses; the connection to Redis |
 //! | [`providers`] | one adapter for each credit bureau, and the simulator of all of them |
 //! | [`countries`] | documents and rules, one file for each country |
 //! | [`storage`] | SQL behind functions; PostgreSQL is the source of truth |
 //! | [`json`] | JSON values from their exact text |
 //! | [`domain`] | pure types without I/O |
-//! | [`embedded`] | the private PostgreSQL of a machine without another |
+//! | [`embedded`] | the private PostgreSQL, for machines without a PostgreSQL server |
 //! | [`config`], [`clock`], [`error`], [`telemetry`], [`resources`] | used by every module except `domain` |
 //!
-//! Imports only go down. `tests/it/architecture.rs` reads the `use` lines and fails on a wrong import.
+//! A module may import only modules below it. `tests/it/architecture.rs` reads the `use` lines and fails on a wrong
+//! import.
 
 pub mod accounts;
 pub mod actors;

@@ -12,6 +12,9 @@ use crate::supervision::work_health::WorkHealth;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::Tracer;
 
+/// The tables with labels or events that a newer version may write.
+pub const TABLES_WITH_LABELS: [&str; 4] = ["api_keys", "applications", "outbox", "users"];
+
 /// The shared resources, passed to every actor. Cheap to clone.
 #[derive(Clone)]
 pub struct Resources {
@@ -21,10 +24,10 @@ pub struct Resources {
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
     pub tracer: Tracer,
-    /// Whether claiming and publishing succeed.
+    /// Whether claiming jobs and publishing events succeed.
     pub work: Arc<WorkHealth>,
     pub faults: Arc<Faults>,
-    /// With the actor's name added by [`Resources::named`].
+    /// The logger, with the actor's name added by [`Resources::named`].
     pub logger: Logger,
     /// This instance's name in leases, logs and traces.
     pub instance: Arc<str>,

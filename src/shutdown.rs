@@ -1,9 +1,9 @@
 //! Ordered shutdown. Each stage has a time limit and is logged with its duration.
 //!
 //! Readiness fails first, which stops new traffic. Then requests in flight finish, WebSocket clients are disconnected
-//! (1001), the scheduler stops claiming jobs, running jobs finish or are snoozed without using an attempt, the outbox
-//! is published, and finally actors and the database stop. A stage that exceeds its time limit is safe to abort: leases
-//! expire, events stay in the outbox, transactions roll back.
+//! (close code 1001), the scheduler stops claiming jobs, running jobs finish or are snoozed without using an attempt,
+//! the outbox is published, and finally actors and the database stop. A stage that exceeds its time limit is safe to
+//! abort: leases expire, events stay in the outbox, transactions roll back.
 
 use std::future::Future;
 use std::time::Duration;
@@ -28,21 +28,21 @@ impl Shutdown {
         Self { clock: clock.clone(), logger, started: clock.monotonic(), deadline }
     }
 
-    /// The remaining time, but at least `least`, which stages that cannot be skipped get in any case.
-    pub fn left(&self, least: Duration) -> Duration {
+    /// The remaining time, but at least `min_time`, so that essential stages can run even after the deadline.
+    pub fn left(&self, min_time: Duration) -> Duration {
         let elapsed = self.clock.monotonic().saturating_sub(self.started);
-        self.deadline.saturating_sub(elapsed).max(least)
+        self.deadline.saturating_sub(elapsed).max(min_time)
     }
 
-    /// Runs a stage within the remaining time, but at least `least`. Returns `None` if the stage was aborted.
+    /// Runs a stage within the remaining time, but at least `min_time`. Returns `None` if the stage was aborted.
     pub async fn stage<R>(
         &self,
         name: &'static str,
-        least: Duration,
+        min_time: Duration,
         work: impl Future<Output = R>,
     ) -> Option<R> {
         let began = self.clock.monotonic();
-        let result = tokio::time::timeout(self.left(least), work).await.ok();
+        let result = tokio::time::timeout(self.left(min_time), work).await.ok();
         let took = self.clock.monotonic().saturating_sub(began);
         match result {
             Some(_) => info!(self.logger, "stage done"; "stage" => name, "took_ms" => took.as_millis()),

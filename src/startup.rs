@@ -71,6 +71,29 @@ impl StartedDatabase {
         &self.url
     }
 
+    /// The database of an Aval that runs: the configured one, or the embedded one that another process keeps running.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if no database is configured and Aval does not run on this machine.
+    pub fn running(settings: &Settings) -> Result<Self> {
+        let url = match settings.database.url.as_str() {
+            "" => embedded::running_url(&embedded_settings(settings))?,
+            url => Some(url.to_owned()),
+        };
+        let none = || {
+            Error::unavailable("the server", "Aval is not running on this machine. Start it with: make run")
+        };
+        Ok(Self { url: url.ok_or_else(none)?, private: None })
+    }
+
+    /// The URL for changes of the schema: it bypasses a pooler and connects as the user of `database.migration_url`, or
+    /// as the owner of an embedded database that was [started](Self::start).
+    pub fn schema_url(&self, settings: &Settings) -> String {
+        let owner_url = self.private.as_ref().map_or("", |server| &server.owner_url);
+        let urls = [settings.database.migration_url.as_str(), &settings.database.direct_url, owner_url];
+        urls.into_iter().find(|url| !url.is_empty()).unwrap_or(&self.url).to_owned()
+    }
+
     /// Stops the embedded server, if there is one.
     pub async fn stop(self) -> Result<()> {
         match self.private {
@@ -83,7 +106,7 @@ impl StartedDatabase {
     }
 }
 
-fn embedded_settings(settings: &Settings) -> EmbeddedSettings {
+pub(crate) fn embedded_settings(settings: &Settings) -> EmbeddedSettings {
     let embedded = &settings.embedded;
     EmbeddedSettings {
         durable: embedded.durable,
@@ -117,15 +140,7 @@ impl OpenedAccounts {
     /// # Errors
     /// [`Error::Unavailable`] if it does not run.
     pub async fn open_running(settings: &Settings, clock: &Clock, logger: &Logger) -> Result<Self> {
-        let url = match settings.database.url.as_str() {
-            "" => embedded::running_url(&embedded_settings(settings))?,
-            url => Some(url.to_owned()),
-        };
-        let none = || {
-            Error::unavailable("the server", "Aval is not running on this machine. Start it with: make run")
-        };
-        let database = StartedDatabase { url: url.ok_or_else(none)?, private: None };
-        Self::connect(database, settings, clock, logger).await
+        Self::connect(StartedDatabase::running(settings)?, settings, clock, logger).await
     }
 
     async fn connect(
@@ -137,7 +152,7 @@ impl OpenedAccounts {
         let secrets = settings.complete_secrets(clock)?;
         let keys = KeyRing::of(&secrets)?;
         let pool = DatabaseSettings { pool_size: 2, ..settings.database.clone() };
-        let connected = Database::connect(database.url(), &pool, keys.into()).await?;
+        let connected = Database::connect(database.url(), &pool, keys.into(), None).await?;
         let accounts =
             Accounts::new(connected, &settings.accounts, &secrets.jwt, clock.clone(), logger.clone())?;
         Ok(Self { accounts, database })
@@ -158,10 +173,7 @@ pub async fn prepare(
     now: DateTime<Utc>,
     logger: &Logger,
 ) -> Result<()> {
-    let owner_url = database.private.as_ref().map_or("", |server| &server.owner_url);
-    let urls = [settings.database.migration_url.as_str(), &settings.database.direct_url, owner_url];
-    let changer = urls.into_iter().find(|url| !url.is_empty()).unwrap_or(&database.url);
-    let ran = migrations::run_pending(changer).await?;
+    let ran = migrations::run_pending(&database.schema_url(settings)).await?;
     for migration in &ran {
         debug!(logger, "applied migration"; "migration" => migration);
     }

@@ -1,8 +1,8 @@
 //! Access tokens: JSON Web Tokens (RFC 7519), valid for one hour by default.
 //!
-//! Only the configured algorithm is accepted. The algorithm in the token's header is compared with it and never
-//! followed (RFC 8725, section 3.1). A token only authenticates. The account's role and status are looked up on each
-//! request ([`super::directory`]), so a token of a disabled account grants nothing.
+//! Only the configured algorithm is accepted. The algorithm in the token's header must be the same and never selects
+//! the algorithm (RFC 8725, section 3.1). A token only authenticates. The account's role and status are looked up on
+//! each request ([`super::directory`]), so a token of a disabled account grants nothing.
 
 use std::time::Duration;
 
@@ -166,7 +166,7 @@ fn has_critical_extensions(token: &str) -> bool {
     serde_json::from_slice::<Crit<'_>>(&json).is_ok_and(|header| !header.crit.get().is_empty())
 }
 
-/// The fault for a decoding error. Unknown kinds of library errors count as an invalid credential.
+/// The fault for a decoding error. All kinds of errors not listed here count as an invalid credential.
 fn fault(kind: &ErrorKind) -> CredentialFault {
     match kind {
         ErrorKind::InvalidToken
@@ -185,7 +185,7 @@ fn ed25519(file: &std::path::Path) -> Result<(EncodingKey, DecodingKey)> {
     };
     let key = PrivatePkcs8KeyDer::from_pem_file(file).map_err(|error| unusable(&error))?;
     let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(key.secret_pkcs8_der());
-    let pair = pair.map_err(|rejected| unusable(&format_args!("no Ed25519 key ({rejected})")))?;
+    let pair = pair.map_err(|rejected| unusable(&format_args!("not an Ed25519 key ({rejected})")))?;
     let verifying = DecodingKey::from_ed_der(pair.public_key().as_ref());
     Ok((EncodingKey::from_ed_der(key.secret_pkcs8_der()), verifying))
 }

@@ -3,9 +3,9 @@
 //! The identifier selects the row; the secret authenticates. A key's permissions are those of its scopes, limited by
 //! its role.
 //!
-//! A key loses its permissions together with its creator. A key that a user created is revoked when that user is
-//! disabled, deleted, or gets a role below the key's. A key that another key created expires no later than it and is
-//! revoked with it. Triggers enforce both. A key that an operator creates on the machine is independent.
+//! A key loses its permissions when its creator does. A key that a user created is revoked when that user is disabled
+//! or deleted, or gets a role below the key's. A key that another key created expires no later than that key and is
+//! revoked with it. Triggers enforce these rules. A key that was created with `aval api-key` has no such dependency.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ use crate::storage::transaction::{self, Abort};
 /// A key to create.
 #[derive(Debug)]
 pub struct NewKey {
-    /// Immutable.
+    /// The name, which cannot be changed later.
     pub name: AccountName,
     /// The upper limit of the key's permissions.
     pub role: Role,
@@ -40,12 +40,12 @@ pub struct NewKey {
 impl NewKey {
     /// Scopes that the key cannot use, because every route for them requires a higher role.
     pub fn scopes_above_role(&self) -> impl Iterator<Item = Scope> {
-        self.scopes.iter().copied().filter(|scope| scope.least_role() > self.role)
+        self.scopes.iter().copied().filter(|scope| scope.minimum_role() > self.role)
     }
 
-    /// Whether the key would have permissions that `maker` does not have.
-    fn exceeds(&self, maker: &Principal) -> bool {
-        self.role > maker.role || self.scopes.iter().any(|scope| !maker.has_scope(*scope))
+    /// Whether the key would have permissions that `creator` does not have.
+    fn exceeds(&self, creator: &Principal) -> bool {
+        self.role > creator.role || self.scopes.iter().any(|scope| !creator.has_scope(*scope))
     }
 }
 
@@ -56,8 +56,8 @@ pub struct MadeKey {
     pub text: SecretString,
 }
 
-/// The generated secret of a key to insert.
-struct MintedKey {
+/// A key to insert, with its generated secret.
+struct PreparedKey {
     accounts: Accounts,
     origin: Origin,
     id: Uuid,
@@ -65,7 +65,7 @@ struct MintedKey {
     digest: Vec<u8>,
 }
 
-impl MintedKey {
+impl PreparedKey {
     /// Inserts the key and returns it with its text.
     ///
     /// # Errors
@@ -142,50 +142,51 @@ impl Accounts {
     /// [`Error::Conflict`] if the name was used before.
     pub async fn add_key(&self, key: &NewKey, origin: &Origin) -> Result<(ApiKey, SecretString)> {
         let inner = &self.inner;
-        let minted = self.mint_key(origin)?;
+        let prepared = self.prepare_key(origin)?;
         let made = transaction::run(&inner.database, &inner.logger, "add_key", async |connection| {
-            minted.insert(connection, key).await.map_err(Abort::from)
+            prepared.insert(connection, key).await.map_err(Abort::from)
         });
         let made = made.await?;
-        minted.log(key);
+        prepared.log(key);
         Ok(made)
     }
 
-    /// Creates a key on behalf of `maker`, at most once per idempotency key.
+    /// Creates a key on behalf of `creator`, at most once per idempotency key.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] if the key would have permissions that its maker does not have, or if an API key creates it
-    /// and that is disabled; [`Error::Conflict`] if the name was used before; those of [`idempotency::once`].
+    /// [`Error::Forbidden`] if the key would have permissions that its creator does not have, or if the creator is an
+    /// API key and `accounts.keys_make_keys` is off; [`Error::Conflict`] if the name was used before; those of
+    /// [`idempotency::once`].
     pub async fn create_key(
         &self,
         new: &NewKey,
-        maker: &Principal,
+        creator: &Principal,
         origin: &Origin,
         keyed: Option<&Keyed<'_, MadeKey>>,
     ) -> Result<Once<MadeKey>> {
-        if new.exceeds(maker) {
+        if new.exceeds(creator) {
             let text = "An API key cannot have a role or scope that its creator does not have.";
             return Err(Error::Forbidden(PublicMessage::new(text)));
         }
         let inner = &self.inner;
-        let minted = self.mint_key(origin)?;
+        let prepared = self.prepare_key(origin)?;
         let work = async |connection: &mut AsyncPgConnection| {
-            let (key, text) = minted.insert(connection, new).await?;
+            let (key, text) = prepared.insert(connection, new).await?;
             Ok(MadeKey { key, text })
         };
         let made = idempotency::once(&inner.database, &inner.logger, "create_api_key", keyed, work).await?;
         if let Once::Made(_) = made {
-            minted.log(new);
+            prepared.log(new);
         }
         Ok(made)
     }
 
-    /// Generates the secret of a key. What remains is one row, which the transaction inserts.
+    /// Generates the secret of a key. The transaction then only inserts one row.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] if an API key creates it and that is disabled; [`Error::Internal`] if the secret has no
-    /// digest, which is a bug.
-    fn mint_key(&self, origin: &Origin) -> Result<MintedKey> {
+    /// [`Error::Forbidden`] if the creator is an API key and `accounts.keys_make_keys` is off; [`Error::Internal`] if
+    /// the secret has no digest, which is a bug.
+    fn prepare_key(&self, origin: &Origin) -> Result<PreparedKey> {
         if origin.key().is_some() && !self.inner.settings.keys_make_keys {
             let text = "API keys cannot create API keys, because accounts.keys_make_keys is off.";
             return Err(Error::Forbidden(PublicMessage::new(text)));
@@ -193,7 +194,7 @@ impl Accounts {
         let secret = secret::generate(&self.inner.clock);
         let digest = secret::digest(secret.expose_secret())
             .ok_or_else(|| Error::internal("a generated secret has no digest"))?;
-        Ok(MintedKey {
+        Ok(PreparedKey {
             accounts: self.clone(),
             origin: origin.clone(),
             id: self.inner.clock.new_uuid(),
@@ -251,11 +252,11 @@ fn principal(key: &ApiKey) -> Result<Principal> {
     })
 }
 
-/// The identifier, and the digest of the secret.
+/// Parses a key into its identifier and the digest of its secret.
 fn parse(text: &str) -> Option<(Uuid, [u8; secret::BYTES])> {
     let mut parts = text.splitn(3, '_');
     let (prefix, id, secret) = (parts.next()?, parts.next()?, parts.next()?);
-    let id = Uuid::try_parse(id).ok().filter(|_| prefix == ApiKey::WORD && id.len() == 32)?;
+    let id = Uuid::try_parse(id).ok().filter(|_| prefix == ApiKey::PREFIX && id.len() == 32)?;
     Some((id, secret::digest(secret)?))
 }
 

@@ -1,7 +1,7 @@
 //! Cached accounts and keys, which every request reads.
 //!
 //! Entries are cached for a few seconds, so a request needs no round trip. The database notifies all instances of every
-//! change of an account. The instance that makes a change does not wait for the notification: [`Directory::forget`]
+//! change to an account. The instance that makes a change does not wait for the notification: [`Directory::forget`]
 //! starts a new, empty generation. A concurrent look-up stores its result under its own, old generation, where it is
 //! not found. While notifications are not received, the cache is bypassed.
 
@@ -19,14 +19,14 @@ use crate::storage::api_keys::{self, ApiKey};
 use crate::storage::users::{self, User};
 
 /// Cache entries of one kind, by generation and identifier.
-type Copies<T> = Cache<(u64, Uuid), Arc<T>>;
+type Entries<T> = Cache<(u64, Uuid), Arc<T>>;
 
 /// The cached accounts and keys.
 pub(super) struct Directory {
     database: Database,
     clock: Clock,
-    users: Copies<User>,
-    keys: Copies<ApiKey>,
+    users: Entries<User>,
+    keys: Entries<ApiKey>,
     generation: AtomicU64,
     listening: AtomicBool,
 }
@@ -88,13 +88,13 @@ impl Directory {
     /// identifiers would fill the cache.
     async fn look_up<T: Send + Sync + 'static>(
         &self,
-        copies: &Copies<T>,
+        entries: &Entries<T>,
         id: Uuid,
         load: impl Future<Output = Result<Arc<T>>>,
     ) -> Result<Option<Arc<T>>> {
         let found = if self.listening.load(Ordering::SeqCst) {
             let key = (self.generation.load(Ordering::SeqCst), id);
-            copies.try_get_with(key, load).await.map_err(Arc::unwrap_or_clone)
+            entries.try_get_with(key, load).await.map_err(Arc::unwrap_or_clone)
         } else {
             load.await
         };

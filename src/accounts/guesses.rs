@@ -2,12 +2,12 @@
 //!
 //! Failed sign-ins are counted per name and address, and for each name the addresses that have failed are counted. An
 //! address that has failed too often for a name must wait, twice as long after each further failure, so an address can
-//! only slow down itself. Once many addresses have failed for a name, all addresses that the account has never used
-//! must wait; from an address that it has used, a correct password is always accepted. Names are counted whether an
-//! account has them or not.
+//! only slow itself down. Once many addresses have failed for a name, all addresses that the account has never used
+//! must wait; from an address that it has used, a correct password is always accepted. Failures are counted for every
+//! name, whether or not an account has it.
 //!
-//! Each instance counts separately, in bounded memory; beyond that, names share counters. The rate limits of
-//! `[limits.login]` apply before and are shared by all instances.
+//! Each instance counts separately, and its memory is bounded: further names share counters. The rate limits of
+//! `[limits.login]` apply first and are shared by all instances.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hash, RandomState};
@@ -21,19 +21,19 @@ use crate::error::{Error, Result};
 
 /// The number of separately counted names, and of pairs of name and address.
 const CAPACITY: usize = 50_000;
-/// The number of counters shared by the rest.
+/// The number of counters that all further names and pairs share.
 const SHARED: u64 = 64;
 /// The prefix length of a customer's IPv6 network (RFC 6177).
 const IPV6_NETWORK_BITS: u32 = 64;
 
 /// The name and the source address of a sign-in.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Guesser<'a> {
+pub(super) struct SignIn<'a> {
     name: &'a str,
     network: Option<IpAddr>,
 }
 
-impl<'a> Guesser<'a> {
+impl<'a> SignIn<'a> {
     pub(super) fn new(name: &'a str, address: Option<IpAddr>) -> Self {
         Self { name, network: address.map(network) }
     }
@@ -61,10 +61,10 @@ pub(super) struct Failure {
     pub(super) attempts: u32,
     /// Addresses that have failed for this name.
     pub(super) networks: u32,
-    /// Whether this failure made the name protected against unknown addresses.
+    /// Whether unknown addresses must wait for this name from this failure on.
     pub(super) is_alarming: bool,
-    /// Whether to record it: failures 1, 2, 4, 8 and so on of an address, and at most a number per minute in total, so
-    /// an attacker cannot fill the disk.
+    /// Whether to record it: failures 1, 2, 4, 8 and so on of an address, but at most `recorded_per_minute` in total,
+    /// so an attacker cannot fill the disk.
     pub(super) is_recorded: bool,
     /// Failures that were not recorded since the last recorded one.
     pub(super) unrecorded: u32,
@@ -115,8 +115,8 @@ impl Guesses {
     ///
     /// # Errors
     /// [`Error::RateLimited`]
-    pub(super) fn admit_address(&self, guesser: Guesser<'_>) -> Result<()> {
-        let key = self.key((guesser.name, guesser.network));
+    pub(super) fn admit_address(&self, sign_in: SignIn<'_>) -> Result<()> {
+        let key = self.key((sign_in.name, sign_in.network));
         let count = self.lock().addresses.find(key);
         self.admit(count, self.settings.attempts)
     }
@@ -125,21 +125,21 @@ impl Guesses {
     ///
     /// # Errors
     /// [`Error::RateLimited`]
-    pub(super) fn admit_name(&self, guesser: Guesser<'_>) -> Result<()> {
-        let count = self.lock().names.find(self.key(guesser.name));
+    pub(super) fn admit_name(&self, sign_in: SignIn<'_>) -> Result<()> {
+        let count = self.lock().names.find(self.key(sign_in.name));
         self.admit(count, self.settings.addresses)
     }
 
     /// Clears the failures of an address for a name.
-    pub(super) fn succeeded(&self, guesser: Guesser<'_>) {
-        let key = self.key((guesser.name, guesser.network));
+    pub(super) fn succeeded(&self, sign_in: SignIn<'_>) {
+        let key = self.key((sign_in.name, sign_in.network));
         self.lock().addresses.by_key.remove(&key);
     }
 
     /// Counts a failed sign-in.
-    pub(super) fn failed(&self, guesser: Guesser<'_>) -> Failure {
+    pub(super) fn failed(&self, sign_in: SignIn<'_>) -> Failure {
         let now = self.clock.monotonic();
-        let (address, name) = (self.key((guesser.name, guesser.network)), self.key(guesser.name));
+        let (address, name) = (self.key((sign_in.name, sign_in.network)), self.key(sign_in.name));
         let mut counts = self.lock();
         let attempts = self.add(&mut counts.addresses, address, now);
         let networks = if attempts == 1 {
@@ -149,7 +149,7 @@ impl Guesses {
         };
         let is_alarming = attempts == 1 && networks == self.settings.addresses + 1;
         let is_recorded =
-            attempts.is_power_of_two() && counts.has_room(now, self.settings.recorded_per_minute);
+            attempts.is_power_of_two() && counts.reserve_row(now, self.settings.recorded_per_minute);
         let unrecorded = if is_recorded {
             std::mem::take(&mut counts.unrecorded)
         } else {
@@ -159,14 +159,16 @@ impl Guesses {
         Failure { attempts, networks, is_alarming, is_recorded, unrecorded }
     }
 
-    fn admit(&self, count: Count, free: u32) -> Result<()> {
-        let left = self.pause(count, free).saturating_sub(self.clock.monotonic().saturating_sub(count.last));
+    fn admit(&self, count: Count, free_failures: u32) -> Result<()> {
+        let left = self
+            .pause(count, free_failures)
+            .saturating_sub(self.clock.monotonic().saturating_sub(count.last));
         if left.is_zero() { Ok(()) } else { Err(Error::RateLimited { retry_after: left }) }
     }
 
     /// The wait after this many failures: none at first, then doubling.
-    fn pause(&self, count: Count, free: u32) -> Duration {
-        match count.failures.checked_sub(free) {
+    fn pause(&self, count: Count, free_failures: u32) -> Duration {
+        match count.failures.checked_sub(free_failures) {
             None | Some(0) => Duration::ZERO,
             Some(beyond) => {
                 let factor = 1_u32.checked_shl(beyond - 1).unwrap_or(u32::MAX);
@@ -189,8 +191,8 @@ impl Guesses {
 }
 
 impl Counts {
-    /// Whether another row may be recorded in this minute. If so, it is counted.
-    fn has_room(&mut self, now: Duration, per_minute: u32) -> bool {
+    /// Counts one more recorded row in this minute. Returns `false` if no more may be recorded.
+    fn reserve_row(&mut self, now: Duration, per_minute: u32) -> bool {
         let minute = now.as_secs() / 60;
         if self.minute != minute {
             (self.minute, self.recorded) = (minute, 0);
@@ -247,8 +249,8 @@ mod tests {
         (Guesses::new(SETTINGS, clock.clone()), clock)
     }
 
-    fn from<'a>(name: &'a str, address: &str) -> Guesser<'a> {
-        Guesser::new(name, Some(address.parse().unwrap()))
+    fn from<'a>(name: &'a str, address: &str) -> SignIn<'a> {
+        SignIn::new(name, Some(address.parse().unwrap()))
     }
 
     fn wait(result: Result<()>) -> u64 {

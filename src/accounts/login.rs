@@ -5,8 +5,8 @@ use serde_json::json;
 use slog::{info, warn};
 use uuid::Uuid;
 
-use super::guesses::{Failure, Guesser};
-use super::password::Verified;
+use super::guesses::{Failure, SignIn};
+use super::password::Verification;
 use super::{Accounts, Origin, TokenPair, refused};
 use crate::domain::account::AccountName;
 use crate::error::{Error, Result};
@@ -18,11 +18,11 @@ use crate::storage::{login_addresses, refresh_tokens};
 const BAD_LOGIN: &str = "No enabled account has this username and password.";
 
 /// A verified password.
-struct Proven {
+struct VerifiedPassword {
     user_id: Uuid,
     /// The hash that the password was compared with.
     hash: String,
-    /// The hash that replaces it.
+    /// The hash that replaces it, if its costs are outdated.
     new_hash: Option<String>,
 }
 
@@ -30,12 +30,12 @@ impl Accounts {
     /// Begins a session.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] for any wrong input; [`Error::RateLimited`] after too many failures;
-    /// [`Error::Overloaded`] during too many concurrent sign-ins.
+    /// [`Error::Unauthenticated`] for a wrong username or password or a disabled account; [`Error::RateLimited`] after
+    /// too many failures; [`Error::Overloaded`] during too many concurrent sign-ins.
     pub async fn login(&self, username: &str, password: SecretString, origin: &Origin) -> Result<TokenPair> {
         let inner = &self.inner;
-        let guesser = Guesser::new(username, origin.address());
-        self.admit_login(username, guesser).await?;
+        let sign_in = SignIn::new(username, origin.address());
+        self.admit_login(username, sign_in).await?;
         self.load_password_costs().await?;
         let known = match AccountName::parse(username) {
             Some(name) => {
@@ -47,55 +47,60 @@ impl Accounts {
         let (user, hash) = known.unzip();
         let verified = inner.passwords.verify(password.clone(), hash.clone()).await?;
         let pair = match (&user, hash) {
-            (Some(user), Some(hash)) if verified != Verified::Refused && user.is_enabled() => {
+            (Some(user), Some(hash)) if verified != Verification::Wrong && user.is_enabled() => {
                 let new_hash = match verified {
-                    Verified::Outdated => Some(inner.passwords.hash(password).await?),
-                    Verified::Good | Verified::Refused => None,
+                    Verification::Outdated => Some(inner.passwords.hash(password).await?),
+                    Verification::Correct | Verification::Wrong => None,
                 };
-                let proven = Proven { user_id: user.id, hash, new_hash };
-                self.begin_session(&proven, origin).await?
+                let verified_password = VerifiedPassword { user_id: user.id, hash, new_hash };
+                self.begin_session(&verified_password, origin).await?
             }
             _ => None,
         };
         match pair {
             Some(pair) => {
-                inner.guesses.succeeded(guesser);
+                inner.guesses.succeeded(sign_in);
                 Ok(pair)
             }
             None => {
-                self.note_failure(user.as_ref(), guesser, origin).await;
+                self.note_failure(user.as_ref(), sign_in, origin).await;
                 Err(refused(BAD_LOGIN))
             }
         }
     }
 
-    /// Rejects an address after its own failures for this name. After failures of many addresses for the name, also
+    /// Rejects an address after its own failures for this name. After failures from many addresses for the name, also
     /// rejects addresses from which the account has never signed in.
-    async fn admit_login(&self, username: &str, guesser: Guesser<'_>) -> Result<()> {
+    async fn admit_login(&self, username: &str, sign_in: SignIn<'_>) -> Result<()> {
         let inner = &self.inner;
-        inner.guesses.admit_address(guesser)?;
-        let Err(refusal) = inner.guesses.admit_name(guesser) else { return Ok(()) };
-        let digest = self.address_digest(guesser);
-        let ask = async |connection: &mut _| login_addresses::is_known(connection, username, &digest).await;
-        if inner.database.run(ask).await? { Ok(()) } else { Err(refusal) }
+        inner.guesses.admit_address(sign_in)?;
+        let Err(refusal) = inner.guesses.admit_name(sign_in) else { return Ok(()) };
+        let digest = self.address_digest(sign_in);
+        let find = async |connection: &mut _| login_addresses::is_known(connection, username, &digest).await;
+        if inner.database.run(find).await? { Ok(()) } else { Err(refusal) }
     }
 
     /// Returns `None` if the account was disabled or its password changed meanwhile.
-    async fn begin_session(&self, proven: &Proven, origin: &Origin) -> Result<Option<TokenPair>> {
+    async fn begin_session(
+        &self,
+        verified_password: &VerifiedPassword,
+        origin: &Origin,
+    ) -> Result<Option<TokenPair>> {
         let inner = &self.inner;
-        let (fresh, family, now) = (self.fresh()?, inner.clock.new_uuid(), inner.clock.now());
+        let (fresh, family, now) =
+            (self.generate_refresh_token()?, inner.clock.new_uuid(), inner.clock.now());
         let user = transaction::run(&inner.database, &inner.logger, "begin_session", async |connection| {
-            let (user, current_hash) = users::lock(connection, proven.user_id).await?;
-            if !user.is_enabled() || current_hash != proven.hash {
+            let (user, current_hash) = users::lock(connection, verified_password.user_id).await?;
+            if !user.is_enabled() || current_hash != verified_password.hash {
                 return Ok::<_, Abort>(None);
             }
             self.attribute(connection, origin).await?;
-            if let Some(hash) = &proven.new_hash {
+            if let Some(hash) = &verified_password.new_hash {
                 users::rehash(connection, user.id, hash).await?;
             }
             refresh_tokens::insert(connection, &self.new_row(&fresh, family, user.id, now, now)).await?;
             if origin.address().is_some() {
-                let digest = self.address_digest(Guesser::new(&user.username, origin.address()));
+                let digest = self.address_digest(SignIn::new(&user.username, origin.address()));
                 login_addresses::record(connection, user.id, &digest, now).await?;
             }
             let name = Some(user.username.as_str());
@@ -103,24 +108,24 @@ impl Accounts {
             Ok(Some(user))
         });
         let Some(user) = user.await? else { return Ok(None) };
-        info!(inner.logger, "signed in"; "account" => &user.username);
+        info!(inner.logger, "signed in"; "account" => %user.id);
         self.pair(&user, family, fresh.token, now).map(Some)
     }
 
-    fn address_digest(&self, guesser: Guesser<'_>) -> [u8; 32] {
-        let network = guesser.network().map_or_else(String::new, |network| network.to_string());
+    fn address_digest(&self, sign_in: SignIn<'_>) -> [u8; 32] {
+        let network = sign_in.network().map_or_else(String::new, |network| network.to_string());
         self.inner.database.keys().keyed_hash("login-address", &[network.as_bytes()])
     }
 
     /// Counts a failed sign-in, and records it unless there are too many. The name is recorded only if it belongs to an
     /// account, because people mistakenly type passwords and e-mail addresses there.
-    async fn note_failure(&self, user: Option<&User>, guesser: Guesser<'_>, origin: &Origin) {
+    async fn note_failure(&self, user: Option<&User>, sign_in: SignIn<'_>, origin: &Origin) {
         let inner = &self.inner;
-        let failure = inner.guesses.failed(guesser);
+        let failure = inner.guesses.failed(sign_in);
         let subject = user.map(|user| user.username.as_str());
         if failure.is_alarming {
             warn!(inner.logger, "password guessing from many addresses";
-                "account" => subject.unwrap_or("(unknown)"), "networks" => failure.networks);
+                "account" => user.map(|user| user.id.to_string()), "networks" => failure.networks);
         }
         if failure.is_recorded
             && let Err(error) = self.record_failure(subject, failure, origin).await
@@ -141,14 +146,14 @@ impl Accounts {
         .await
     }
 
-    /// Loads the costs of the stored password hashes once. A rejection takes as long as the most expensive of them;
+    /// Loads the costs of the stored password hashes once. A rejection takes as long as the most expensive hash;
     /// otherwise its duration would reveal which accounts have an older hash.
     async fn load_password_costs(&self) -> Result<()> {
         let inner = &self.inner;
         let load = async || {
             let costs =
                 inner.database.run(async |connection| users::password_costs(connection).await).await?;
-            inner.passwords.expect_costs(&costs);
+            inner.passwords.add_known_costs(&costs);
             Ok::<_, Error>(())
         };
         inner.password_costs.get_or_try_init(load).await?;

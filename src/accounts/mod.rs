@@ -9,17 +9,17 @@
 //!
 //! | event | access tokens | refresh tokens |
 //! |---|---|---|
-//! | sign-out | all of the account end immediately | those of the session end |
+//! | sign-out | all tokens of the account end immediately | the tokens of the session end |
 //! | role changed, account enabled | end immediately | stay valid and return tokens with the new role |
-//! | account disabled, password changed | end immediately | all of the account end |
-//! | refresh token reused after its grace period | end immediately | those of its session end |
+//! | account disabled, password changed | end immediately | all tokens of the account end |
+//! | refresh token reused after its grace period | end immediately | the tokens of its session end |
 //! | `accounts.session_days` after the sign-in | end | end |
 //!
-//! Responses do not reveal whether an account exists: an unknown name, a disabled account and a wrong password take the same
-//! work and get the same response.
+//! Responses do not reveal whether an account exists: an unknown name, a disabled account and a wrong password cause
+//! the same work and get the same response.
 //!
-//! Every change of an account or key verifies the actor again under a lock ([`origin`]) and is recorded as a security event
-//! in the same transaction.
+//! Every change to an account or key verifies the actor again under a lock ([`origin`]) and is recorded as a security
+//! event in the same transaction.
 
 mod access_token;
 mod api_keys;

@@ -1,6 +1,6 @@
-//! The origin of a change of accounts and keys, and whether its actor may still make it.
+//! The origin of a change to accounts or keys, and the check that its actor may still make it.
 //!
-//! A request is authorised before its body arrives, and may then wait for the body, a hash or a connection. Therefore
+//! A request is authorized before its body arrives, and may then wait for the body, a hash or a connection. Therefore
 //! every transaction that changes an account or key begins with [`Accounts::begin_change`], which verifies the actor
 //! again and locks its row until the transaction ends. Disabling an account or revoking a key thus happens either
 //! before such a change, which then fails, or after it.
@@ -81,7 +81,7 @@ impl Origin {
 
 impl Accounts {
     /// Begins a change in the caller's transaction: verifies that the actor is unchanged since its request was
-    /// authorised, locks its row until the transaction ends, and sets it as the origin of the transaction's events.
+    /// authorized, locks its row until the transaction ends, and sets it as the origin of the transaction's events.
     ///
     /// # Errors
     /// [`Error::Credential`] if the account was disabled, its role changed or its tokens ended, or if the key was

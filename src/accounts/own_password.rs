@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 use slog::info;
 
-use super::password::Verified;
+use super::password::Verification;
 use super::principal::{Credential, Principal};
 use super::{Accounts, Origin, TokenPair};
 use crate::domain::account::AccountName;
@@ -35,12 +35,13 @@ impl Accounts {
         inner.passwords.accept("/new_password", &new, &name).await?;
         let read = async |connection: &mut _| users::password_hash(connection, user_id).await;
         let hash = inner.database.run(read).await?;
-        if inner.passwords.verify(current, Some(hash.clone())).await? == Verified::Refused {
+        if inner.passwords.verify(current, Some(hash.clone())).await? == Verification::Wrong {
             return Err(Error::Forbidden(PublicMessage::new("The current password is incorrect.")));
         }
         let new_hash = inner.passwords.hash(new).await?;
         let change = UserChange { password_hash: Some(new_hash), ..UserChange::default() };
-        let (fresh, family, now) = (self.fresh()?, inner.clock.new_uuid(), inner.clock.now());
+        let (fresh, family, now) =
+            (self.generate_refresh_token()?, inner.clock.new_uuid(), inner.clock.now());
         let changed =
             transaction::run(&inner.database, &inner.logger, "change_password", async |connection| {
                 let (user, current_hash) = users::lock(connection, user_id).await?;
@@ -55,7 +56,7 @@ impl Accounts {
             });
         let user = changed.await?;
         self.forget();
-        info!(inner.logger, "password changed"; "account" => &principal.account);
+        info!(inner.logger, "password changed");
         self.pair(&user, family, fresh.token, now)
     }
 }

@@ -1,11 +1,11 @@
 //! Password rules and password hashing.
 //!
-//! Argon2id with the costs of OWASP's password storage cheat sheet. By design, a hash takes about 20 MiB and tens of
-//! milliseconds. Therefore the number of concurrent hashes is limited. They run on blocking threads with reused memory
-//! ([`memory`]). A limited number of further requests may wait; others are rejected (503).
+//! Hashes use Argon2id with the costs of OWASP's password storage cheat sheet. By design, a hash takes about 20 MiB
+//! and tens of milliseconds. Therefore the number of concurrent hashes is limited. They run on blocking threads with
+//! reused memory ([`memory`]). A limited number of further requests may wait; others are rejected (503).
 //!
 //! The rules follow NIST SP 800-63B: a minimum length, no composition rules, no expiry, and no commonly used passwords
-//! ([`strength`]). Passwords are first normalised (NFKC, section 3.1.1.2), so the same characters are the same password
+//! ([`strength`]). Passwords are first normalized (NFKC, section 3.1.1.2), so the same characters are the same password
 //! on every keyboard. A hash with costs other than the configured ones is replaced at the next sign-in.
 //!
 //! A rejection takes constant time: after comparing with a cheaper hash, the remaining work is spent on a dummy hash.
@@ -38,18 +38,18 @@ const SALT_BYTES: usize = 16;
 /// When to retry after a rejection.
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// The normalised password, which is checked and hashed.
+/// The normalized password, which is checked and hashed.
 fn normalized(password: &SecretString) -> Cow<'_, str> {
     ComposingNormalizerBorrowed::new_nfkc().normalize(password.expose_secret())
 }
 
 /// The result of verifying a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verified {
+pub(super) enum Verification {
     /// The password is wrong, or there is no hash.
-    Refused,
+    Wrong,
     /// The password is correct.
-    Good,
+    Correct,
     /// The password is correct, but its hash has outdated costs.
     Outdated,
 }
@@ -63,9 +63,9 @@ pub(super) struct Passwords {
     running: Arc<Semaphore>,
     admitted: Arc<Semaphore>,
     /// A hash that matches no password, for accounts that do not exist.
-    unmatched: Arc<str>,
+    dummy_hash: Arc<str>,
     /// The cost of a rejection: that of the most expensive known hash.
-    refusal_cost: Arc<AtomicU64>,
+    rejection_cost: Arc<AtomicU64>,
 }
 
 impl Passwords {
@@ -78,32 +78,32 @@ impl Passwords {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             hashers => hashers,
         };
-        let random = |bytes: &[u8]| STANDARD_NO_PAD.encode(bytes);
-        let unmatched = format!(
+        let encode = |bytes: &[u8]| STANDARD_NO_PAD.encode(bytes);
+        let dummy_hash = format!(
             "$argon2id$v=19$m={},t={},p={}${}${}",
             settings.memory_kib,
             settings.iterations,
             settings.parallelism,
-            random(&clock.random_bytes::<SALT_BYTES>()),
-            random(&clock.random_bytes::<{ Params::DEFAULT_OUTPUT_LEN }>()),
+            encode(&clock.random_bytes::<SALT_BYTES>()),
+            encode(&clock.random_bytes::<{ Params::DEFAULT_OUTPUT_LEN }>()),
         );
         Ok(Self {
-            refusal_cost: Arc::new(AtomicU64::new(cost(&params))),
+            rejection_cost: Arc::new(AtomicU64::new(cost(&params))),
             params,
             clock,
             memory: HashMemory::default(),
             running: Arc::new(Semaphore::new(hashers)),
             admitted: Arc::new(Semaphore::new(hashers + settings.queue)),
-            unmatched: unmatched.into(),
+            dummy_hash: dummy_hash.into(),
         })
     }
 
-    /// Adds the costs of existing hashes, given as in their PHC strings. Unreadable ones are ignored.
-    pub(super) fn expect_costs(&self, costs: &[String]) {
+    /// Adds the costs of existing hashes, in the notation of PHC strings. Costs that cannot be parsed are ignored.
+    pub(super) fn add_known_costs(&self, costs: &[String]) {
         for text in costs {
             let params = text.parse::<ParamsString>().ok();
             if let Some(params) = params.and_then(|params| Params::try_from(&params).ok()) {
-                self.refusal_cost.fetch_max(cost(&params), Ordering::Relaxed);
+                self.rejection_cost.fetch_max(cost(&params), Ordering::Relaxed);
             }
         }
     }
@@ -150,25 +150,25 @@ impl Passwords {
     ///
     /// # Errors
     /// [`Error::Overloaded`] if too many requests wait.
-    pub(super) async fn verify(&self, password: SecretString, hash: Option<String>) -> Result<Verified> {
+    pub(super) async fn verify(&self, password: SecretString, hash: Option<String>) -> Result<Verification> {
         let known = hash.is_some();
-        let hash = hash.unwrap_or_else(|| self.unmatched.to_string());
+        let hash = hash.unwrap_or_else(|| self.dummy_hash.to_string());
         let this = self.clone();
         let verified =
             self.compute(move || this.compare(&password, &hash)).await?.map_err(Error::internal)?;
-        Ok(if known { verified } else { Verified::Refused })
+        Ok(if known { verified } else { Verification::Wrong })
     }
 
-    fn compare(&self, password: &SecretString, hash: &str) -> argon2::password_hash::Result<Verified> {
+    fn compare(&self, password: &SecretString, hash: &str) -> argon2::password_hash::Result<Verification> {
         let hash = PasswordHash::new(hash)?;
         let params = Params::try_from(&hash)?;
         if self.matches(normalized(password).as_bytes(), &hash, &params)? {
-            let is_current = cost_of_each(&params) == cost_of_each(&self.params);
-            return Ok(if is_current { Verified::Good } else { Verified::Outdated });
+            let is_current = cost_parameters(&params) == cost_parameters(&self.params);
+            return Ok(if is_current { Verification::Correct } else { Verification::Outdated });
         }
-        self.refusal_cost.fetch_max(cost(&params), Ordering::Relaxed);
-        self.spend(self.refusal_cost.load(Ordering::Relaxed).saturating_sub(cost(&params)))?;
-        Ok(Verified::Refused)
+        self.rejection_cost.fetch_max(cost(&params), Ordering::Relaxed);
+        self.spend(self.rejection_cost.load(Ordering::Relaxed).saturating_sub(cost(&params)))?;
+        Ok(Verification::Wrong)
     }
 
     fn matches(
@@ -188,8 +188,8 @@ impl Passwords {
     /// Spends the remaining cost on dummy hashes.
     fn spend(&self, mut left: u64) -> argon2::password_hash::Result<()> {
         let passes = self.params.t_cost();
-        let least = u64::from(Params::MIN_M_COST * self.params.p_cost()) * u64::from(passes);
-        while left >= least {
+        let min_cost = u64::from(Params::MIN_M_COST * self.params.p_cost()) * u64::from(passes);
+        while left >= min_cost {
             let part = left.min(cost(&self.params));
             let memory_kib = u32::try_from(part / u64::from(passes)).unwrap_or(self.params.m_cost());
             let params = Params::new(memory_kib, passes, self.params.p_cost(), None)?;
@@ -223,17 +223,17 @@ fn compute_into(
     output: &mut [u8],
 ) -> argon2::Result<()> {
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
-    memory.lend(params.block_count(), |blocks| {
+    memory.with_buffer(params.block_count(), |blocks| {
         argon2.hash_password_into_with_memory(password, salt, output, blocks)
     })
 }
 
-/// The cost of a hash: the KiB that it fills.
+/// The cost of a hash: the KiB that all its passes fill.
 fn cost(params: &Params) -> u64 {
     u64::from(params.m_cost()) * u64::from(params.t_cost())
 }
 
-fn cost_of_each(params: &Params) -> (u32, u32, u32) {
+fn cost_parameters(params: &Params) -> (u32, u32, u32) {
     (params.m_cost(), params.t_cost(), params.p_cost())
 }
 

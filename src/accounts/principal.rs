@@ -34,6 +34,16 @@ pub enum Credential {
     ApiKey { key_id: Uuid, scopes: Arc<[Scope]>, limits: KeyLimits },
 }
 
+impl Credential {
+    /// The identifier of the user or the API key.
+    pub fn id(&self) -> Uuid {
+        match self {
+            Self::Token { user_id, .. } => *user_id,
+            Self::ApiKey { key_id, .. } => *key_id,
+        }
+    }
+}
+
 impl Principal {
     /// The applications that the account may see.
     pub fn visibility(&self) -> Visibility {
@@ -45,14 +55,14 @@ impl Principal {
 
     /// The applications that the account may change. A key without the review scope can only change its own.
     pub fn visibility_for_changes(&self) -> Visibility {
-        match self.mover() {
+        match self.initiator() {
             Initiator::Staff => Visibility::All,
             _ => Visibility::OwnedBy(self.account.clone()),
         }
     }
 
     /// The initiator of the account's changes.
-    pub fn mover(&self) -> Initiator {
+    pub fn initiator(&self) -> Initiator {
         if self.role >= Role::Analyst && self.has_scope(Scope::ApplicationsReview) {
             Initiator::Staff
         } else {
@@ -86,10 +96,10 @@ mod tests {
         let token = || Credential::Token { user_id: Uuid::nil(), token_version: 0, session: None };
         let user = principal(Role::User, token());
         assert_eq!(user.visibility(), Visibility::OwnedBy("ana".to_owned()));
-        assert_eq!(user.mover(), Initiator::Owner);
+        assert_eq!(user.initiator(), Initiator::Owner);
         for role in [Role::Analyst, Role::Admin] {
             let staff = principal(role, token());
-            assert_eq!((staff.visibility(), staff.mover()), (Visibility::All, Initiator::Staff));
+            assert_eq!((staff.visibility(), staff.initiator()), (Visibility::All, Initiator::Staff));
         }
     }
 
@@ -103,7 +113,7 @@ mod tests {
                     Credential::ApiKey { key_id: Uuid::nil(), scopes, limits: KeyLimits::default() },
                 );
                 let reviews = role != Role::User && scope == Scope::ApplicationsReview;
-                assert_eq!(key.mover() == Initiator::Staff, reviews, "{role} {scope:?}");
+                assert_eq!(key.initiator() == Initiator::Staff, reviews, "{role} {scope:?}");
                 assert_eq!(key.visibility_for_changes() == Visibility::All, reviews, "{role} {scope:?}");
             }
         }

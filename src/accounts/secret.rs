@@ -54,7 +54,7 @@ mod tests {
     use secrecy::ExposeSecret as _;
 
     #[test]
-    fn secrets_are_unique_and_only_texts_of_their_format_have_a_digest() {
+    fn secrets_are_unique_and_only_strings_of_their_format_have_a_digest() {
         let clock = Clock::system();
         let (one, two) = (generate(&clock), generate(&clock));
         assert_ne!(one.expose_secret(), two.expose_secret());

@@ -1,14 +1,31 @@
 //! Reading security events.
 
+use serde_json::Value;
 use uuid::Uuid;
 
-use super::Accounts;
+use super::{Accounts, Origin};
 use crate::error::Result;
-use crate::storage::security_events;
+use crate::storage::security_events::{self, SecurityEvent};
+use crate::storage::transaction::{self, Abort};
 
 pub use crate::storage::security_events::{EventFilter, RecordedEvent};
 
 impl Accounts {
+    /// Records that an operator changes the log level of this instance.
+    ///
+    /// # Errors
+    /// [`Error::Credential`](crate::error::Error::Credential) if the actor may no longer act, or a database error.
+    pub async fn record_log_level(&self, origin: &Origin, detail: &Value) -> Result<()> {
+        let inner = &self.inner;
+        transaction::run(&inner.database, &inner.logger, "record_log_level", async |connection| {
+            self.begin_change(connection, origin).await?;
+            let event = SecurityEvent::LogLevelChanged;
+            security_events::record(connection, event, origin.actor(), None, detail.clone()).await?;
+            Ok::<_, Abort>(())
+        })
+        .await
+    }
+
     /// Up to `limit` security events recorded before the event `before`, newest first.
     pub async fn security_events(
         &self,

@@ -1,4 +1,4 @@
-//! Sessions of users: tokens, renewal and end.
+//! User sessions: how they are renewed and how they end.
 //!
 //! A session begins with a sign-in ([`super::login`]) and ends a fixed time later, however often it is renewed. Its
 //! refresh tokens form a family. Within its grace period, a token may be exchanged again a bounded number of times.
@@ -32,7 +32,7 @@ pub struct TokenPair {
     /// For the `Authorization` header.
     pub access_token: SecretString,
     pub access_ttl: Duration,
-    /// For a single refresh.
+    /// Renews the session. It should be used once.
     pub refresh_token: SecretString,
     pub refresh_ttl: Duration,
 }
@@ -46,14 +46,14 @@ enum Refreshed {
 }
 
 /// A refresh token to store.
-pub(super) struct Fresh {
+pub(super) struct GeneratedToken {
     id: Uuid,
     pub(super) token: SecretString,
     digest: [u8; secret::BYTES],
 }
 
 impl Accounts {
-    /// Authenticates a bearer token: an access token, or an API key, which has a recognisable prefix.
+    /// Authenticates a bearer token: an access token, or an API key, which has a recognizable prefix.
     ///
     /// # Errors
     /// [`Error::Credential`] for an invalid token.
@@ -66,12 +66,12 @@ impl Accounts {
         let claims = self.inner.tokens.verify(token).map_err(Error::Credential)?;
         let credential =
             Credential::Token { user_id: claims.sub, token_version: claims.ver, session: claims.sid };
-        let person = self.live_person(credential, Some(claims.expires_at())).await?;
+        let person = self.live_user(credential, Some(claims.expires_at())).await?;
         person.ok_or(Error::Credential(CredentialFault::Revoked))
     }
 
-    /// The current principal of a credential; `None` if it is no longer valid, and for API keys.
-    pub(super) async fn live_person(
+    /// The current principal of a credential; `None` if it is no longer valid or is an API key.
+    pub(super) async fn live_user(
         &self,
         credential: Credential,
         valid_until: Option<DateTime<Utc>>,
@@ -97,7 +97,7 @@ impl Accounts {
     }
 
     /// Verifies a principal's credential again. Must be called before acting if the request waited for the client after
-    /// it was authorised.
+    /// it was authorized.
     ///
     /// # Errors
     /// [`Error::Credential`] if the credential is no longer valid or has another role.
@@ -107,7 +107,7 @@ impl Accounts {
             return Err(Error::Credential(CredentialFault::Expired));
         }
         let live = match principal.credential.clone() {
-            token @ Credential::Token { .. } => self.live_person(token, principal.valid_until).await?,
+            token @ Credential::Token { .. } => self.live_user(token, principal.valid_until).await?,
             Credential::ApiKey { key_id, .. } => self.live_key(key_id).await?,
         };
         let same = |live: &Principal| live.role == principal.role && live.credential == principal.credential;
@@ -131,7 +131,7 @@ impl Accounts {
             (_, Some(digest)) => Ok(digest),
         };
         let digest = digest.map_err(Error::Credential)?;
-        let (fresh, now) = (self.fresh()?, inner.clock.now());
+        let (fresh, now) = (self.generate_refresh_token()?, inner.clock.now());
         let refreshed = transaction::run(&inner.database, &inner.logger, "refresh", async |connection| {
             let unknown = Refreshed::Refused(CredentialFault::Unproven);
             let Some(known) = refresh_tokens::find(connection, &digest).await? else {
@@ -166,7 +166,7 @@ impl Accounts {
             Refreshed::Refused(fault) => Err(Error::Credential(fault)),
             Refreshed::Reused(user) => {
                 self.forget();
-                warn!(inner.logger, "refresh token reused; session revoked"; "account" => user.username);
+                warn!(inner.logger, "refresh token reused; session revoked"; "account" => %user.id);
                 Err(Error::Credential(CredentialFault::Revoked))
             }
         }
@@ -223,7 +223,7 @@ impl Accounts {
         })
         .await?;
         self.forget();
-        info!(inner.logger, "signed out"; "account" => &principal.account);
+        info!(inner.logger, "signed out");
         Ok(())
     }
 
@@ -286,16 +286,16 @@ impl Accounts {
         started + span(self.inner.settings.session())
     }
 
-    pub(super) fn fresh(&self) -> Result<Fresh> {
+    pub(super) fn generate_refresh_token(&self) -> Result<GeneratedToken> {
         let token = secret::generate(&self.inner.clock);
         let digest = secret::digest(token.expose_secret());
         let digest = digest.ok_or_else(|| Error::internal("a generated secret has no digest"))?;
-        Ok(Fresh { id: self.inner.clock.new_uuid(), token, digest })
+        Ok(GeneratedToken { id: self.inner.clock.new_uuid(), token, digest })
     }
 
     pub(super) fn new_row<'f>(
         &self,
-        fresh: &'f Fresh,
+        fresh: &'f GeneratedToken,
         family: Uuid,
         user_id: Uuid,
         started: DateTime<Utc>,

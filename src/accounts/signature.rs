@@ -1,7 +1,8 @@
 //! The cryptography of access tokens: HMAC-SHA256 and Ed25519 with `ring`.
 //!
 //! `jsonwebtoken` needs a cryptography provider. `ring` is already used for TLS. The alternatives would add a second
-//! implementation of everything, including RSA with its timing side channel (RUSTSEC-2023-0071), for two algorithms.
+//! implementation of everything, including RSA with its timing side channel (RUSTSEC-2023-0071), although Aval needs
+//! only two algorithms.
 
 use std::sync::LazyLock;
 
@@ -71,7 +72,7 @@ impl JwtSigner for Hs256 {
 }
 
 impl Verifier<Vec<u8>> for Hs256 {
-    /// In constant time.
+    /// Compares in constant time.
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> std::result::Result<(), SignatureError> {
         hmac::verify(&self.0, message, signature).map_err(|_unspecified| SignatureError::new())
     }

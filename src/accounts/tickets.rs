@@ -1,5 +1,5 @@
-//! Tickets for WebSockets. A web page cannot set headers when it opens one, and an access token must not be part of a
-//! URL, which proxies and browsers log. A ticket is valid for seconds and opens a single WebSocket.
+//! Tickets for WebSockets. A web page cannot set headers when it opens a WebSocket, and an access token must not be
+//! part of a URL, which proxies and browsers log. A ticket is valid for a few seconds and opens a single WebSocket.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -49,7 +49,7 @@ impl Accounts {
         let live = match (ticket.user_id, ticket.token_version, ticket.api_key_id) {
             (Some(user_id), Some(token_version), _) => {
                 let credential = Credential::Token { user_id, token_version, session: None };
-                self.live_person(credential, ticket.session_until).await?
+                self.live_user(credential, ticket.session_until).await?
             }
             (_, _, Some(key_id)) => self.live_key(key_id).await?,
             _ => None,

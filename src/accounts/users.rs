@@ -14,13 +14,13 @@ use crate::storage::users::{self, ListedUser, NewUser, User, UserChange};
 
 /// The name of the admin that the first start creates.
 const FIRST_ADMIN: &str = "admin";
-/// The creator in its row.
+/// The creator that is recorded for this admin.
 const FIRST_START: &str = "system:first-start";
 
 /// An account to create.
 #[derive(Debug)]
 pub struct NewAccount {
-    /// Immutable.
+    /// The name, which cannot be changed later.
     pub name: AccountName,
     pub password: SecretString,
     pub role: Role,
@@ -54,14 +54,12 @@ impl PreparedUser {
         users::insert(connection, &new).await?.ok_or_else(taken)
     }
 
-    /// Logs the creation of the account.
-    fn log(&self) {
-        info!(self.accounts.inner.logger, "account created"; "account" => self.name.as_str(),
-            "role" => self.role.as_str(), "by" => self.origin.by());
+    fn log(&self, user: &User) {
+        info!(self.accounts.inner.logger, "account created"; "user_id" => %user.id, "role" => self.role.as_str());
     }
 }
 
-/// The changes of an account. `None` leaves a value unchanged.
+/// Changes to an account. `None` leaves a value unchanged.
 #[derive(Debug, Default)]
 pub struct UserPatch {
     pub role: Option<Role>,
@@ -81,7 +79,7 @@ impl Accounts {
             prepared.insert(connection).await.map_err(Abort::from)
         });
         let user = made.await?;
-        prepared.log();
+        prepared.log(&user);
         Ok(user)
     }
 
@@ -99,13 +97,13 @@ impl Accounts {
         let prepared = self.prepare_user(account, origin).await?;
         let work = async |connection: &mut AsyncPgConnection| Ok(prepared.insert(connection).await?);
         let made = idempotency::once(&inner.database, &inner.logger, "create_user", keyed, work).await?;
-        if let Once::Made(_) = made {
-            prepared.log();
+        if let Once::Made(user) = &made {
+            prepared.log(user);
         }
         Ok(made)
     }
 
-    /// Does the slow work of creating an account. What remains is one row, which the transaction inserts.
+    /// Checks and hashes the password of a new account, which is slow. The transaction then only inserts one row.
     async fn prepare_user(&self, account: NewAccount, origin: &Origin) -> Result<PreparedUser> {
         let NewAccount { name, password, role } = account;
         self.inner.passwords.accept("/password", &password, &name).await?;
@@ -144,9 +142,9 @@ impl Accounts {
             self.begin_change(connection, origin).await?;
             let before = users::lock_listed(connection, id).await?;
             let role = before.role.0.known();
-            let stays =
+            let remains_admin =
                 change.role.or(role) == Some(Role::Admin) && !change.disabled.unwrap_or(!before.is_enabled());
-            if role == Some(Role::Admin) && before.is_enabled() && !stays && others == 0 {
+            if role == Some(Role::Admin) && before.is_enabled() && !remains_admin && others == 0 {
                 let text = "This is the last enabled admin. Enable or create another one first.";
                 return Err(Abort::from(Error::Conflict(PublicMessage::new(text))));
             }
@@ -154,8 +152,8 @@ impl Accounts {
         });
         let user = user.await?;
         self.forget();
-        info!(inner.logger, "account changed"; "account" => &user.username, "role" => user.role_name(),
-            "enabled" => user.is_enabled(), "password_changed" => change.password_hash.is_some(), "by" => origin.by());
+        info!(inner.logger, "account changed"; "user_id" => %user.id, "role" => user.role_name(),
+            "enabled" => user.is_enabled(), "password_changed" => change.password_hash.is_some());
         Ok(user)
     }
 
@@ -186,7 +184,7 @@ impl Accounts {
         secret::generate(&self.inner.clock)
     }
 
-    /// Creates the first account, an admin with a random password, if there is none. If several instances start
+    /// Creates the first account, an admin with a random password, if there is no account. If several instances start
     /// together, only one creates it. Returns the name and the password, which is not stored.
     pub async fn make_first_admin(&self) -> Result<Option<(&'static str, SecretString)>> {
         let inner = &self.inner;

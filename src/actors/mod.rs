@@ -1,8 +1,8 @@
-//! The actors: what each owns, and what happens when it dies.
+//! The actors: what each owns, and what happens when it fails.
 //!
-//! | actor | count | owns | when it dies |
+//! | actor | count | owns | when it fails |
 //! |---|---|---|---|
-//! | [`supervisor`] | 1 | starting and restarting the actors of jobs | its replacement adopts the running jobs |
+//! | [`supervisor`] | 1 | starting and restarting the actors of jobs | its replacement takes over the running jobs |
 //! | [`job`] | 1 for each running job | one job's lease and progress | restarted within its budget, then the job returns to the queue |
 //! | [`provider_gateway`] | 1 | a breaker and a bulkhead for each country | its replacement starts with closed breakers; calls in flight get an error |
 //! | [`write_batcher`] | `actors.write_batchers` | the writes in its queue | queued writes get an error |
@@ -29,7 +29,7 @@
 //! restart. Mailboxes are bounded by `actors.mailbox_capacity` (those of write batchers by
 //! `actors.write_queue_capacity`). If a mailbox is full, the sender gets an error: the request gets a 503, or the job
 //! returns to the queue. The [root](crate::supervision::root) restarts permanent actors. Work that could panic runs as
-//! a task whose `JoinError` is returned as a message.
+//! an asynchronous task whose `JoinError` is returned as a message.
 
 pub mod broadcaster;
 pub mod housekeeper;

@@ -6,9 +6,11 @@
 //! the local broadcaster; other instances are notified by the stream or the database. A [`Projection`] processes
 //! published events concurrently.
 //!
-//! If the leader's connection dies, so does the lock. The old leader may publish for at most one more poll, which is
-//! harmless because assigning offsets locks the row of the position. Another instance takes over within
+//! If the leader's connection fails, the lock is released. The old leader may publish for at most one more poll, which
+//! is harmless because assigning offsets locks the row of the position. Another instance takes over within
 //! `outbox.leader_retry_ms`. After any database error, the relay releases its leadership and applies again.
+
+pub mod lag;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +29,7 @@ use crate::storage::{outbox, transaction};
 use crate::supervision::faults::FaultPoint;
 use crate::supervision::handle::LivenessGuard;
 use crate::supervision::rounds::Rounds;
-use crate::telemetry::metrics::seconds;
+use crate::telemetry::metrics::{Leader, seconds};
 
 /// The actor's name in logs, metrics and the leader lock.
 pub const NAME: &str = "outbox_relay";
@@ -104,7 +106,7 @@ impl OutboxRelay {
         let check = std::mem::take(&mut self.check_due);
         let (resources, on_published) = (self.resources.clone(), Arc::clone(&self.on_published));
         let (stream, is_new) = (self.stream.clone(), held.is_none());
-        // Runs as a separate task, so a panic becomes an error and releases the leadership that it held.
+        // Runs as a separate asynchronous task, so a panic becomes an error and releases the leadership that it held.
         let task = actix_rt::spawn(async move {
             let leadership = lead(&resources, held, check).await?;
             if leadership.is_some() {
@@ -121,6 +123,7 @@ impl OutboxRelay {
 
     fn end(&mut self, ended: Result<Result<Option<Leadership>>, JoinError>, ctx: &mut Context<Self>) {
         let again = self.rounds.end();
+        self.resources.metrics.lead(Leader::Relay, matches!(ended, Ok(Ok(Some(_)))));
         let published = matches!(ended, Ok(Ok(_)));
         self.resources.work.publishing.record(published, self.resources.clock.monotonic());
         match ended {
@@ -202,11 +205,11 @@ async fn lead(resources: &Resources, held: Option<Leadership>, check: bool) -> R
         warn!(resources.logger, "leadership lost: connection closed");
         return Ok(None);
     }
-    let won = Leadership::try_acquire(&resources.database, ROLE).await?;
-    if won.is_some() {
+    let acquired = Leadership::try_acquire(&resources.database, ROLE).await?;
+    if acquired.is_some() {
         info!(resources.logger, "this instance is now the leading relay"; "instance" => &*resources.instance);
     }
-    Ok(won)
+    Ok(acquired)
 }
 
 /// Publishes batches until one is not full, and announces them.
@@ -223,7 +226,7 @@ async fn publish_all(
         let publication = resources.database.run(publish).await?;
         if publication.published > 0 {
             let wait = u64::try_from(publication.oldest_wait_us.unwrap_or(0)).unwrap_or(0);
-            resources.metrics.outbox_lag_seconds.observe(seconds(Duration::from_micros(wait)));
+            resources.metrics.outbox_publish_wait_seconds.observe(seconds(Duration::from_micros(wait)));
         }
         let is_due = |stream: &&EventStream| publication.published > 0 || stream.is_behind();
         if let Some(stream) = stream.filter(is_due) {
@@ -238,11 +241,19 @@ async fn publish_all(
     }
 }
 
+impl Drop for OutboxRelay {
+    /// A relay that died leads no more.
+    fn drop(&mut self) {
+        self.resources.metrics.lead(Leader::Relay, false);
+    }
+}
+
 impl Actor for OutboxRelay {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(self.resources.settings.actors.mailbox_capacity);
+        self.resources.metrics.lead(Leader::Relay, false);
         let outbox = &self.resources.settings.outbox;
         ctx.run_interval(Duration::from_millis(outbox.poll_interval_ms), |relay, ctx| {
             relay.check_due = true;

@@ -4,7 +4,7 @@
 //! after the commit, `NOTIFY` wakes the others, and a poll finds missed jobs and those that have become due. Wake-ups
 //! are coalesced: any number of them during a claim cause one more round.
 //!
-//! Each round names the lanes that this worker currently serves: all lanes of its tasks, except countries whose jobs
+//! Each round lists the lanes that this worker currently serves: all lanes of its tasks, except countries whose jobs
 //! wait for their bureau (`crate::lending::lane_admission`). The claim itself excludes lanes that operators have
 //! paused.
 
@@ -54,22 +54,22 @@ pub struct Scheduler {
 #[derive(Debug, Default)]
 struct ClaimRounds {
     claiming: bool,
-    /// Whether it was woken during the current round.
+    /// Whether the scheduler was woken during the current round.
     woken: bool,
     /// Whether a slot became free during the current round, possibly after the round counted free slots.
     freed: bool,
-    /// Whether the last round ended because of missing slots, not missing jobs.
+    /// Whether the last round ended for lack of slots, not for lack of jobs.
     saturated: bool,
     /// Consecutive rounds that left jobs to concurrent claims of other workers.
     contended: u32,
 }
 
 /// Maximum number of consecutive rounds because of contention. A claim takes a millisecond, so rows that are locked for longer
-/// are not being claimed, and the poll is soon enough.
+/// are not locked by claims, and the next poll is early enough for them.
 const MAX_CONTENDED_ROUNDS: u32 = 3;
 
 impl ClaimRounds {
-    /// There may be jobs. Returns whether a round begins now.
+    /// Requests a round because there may be jobs. Returns whether it begins now.
     fn begin(&mut self) -> bool {
         if self.claiming {
             self.woken = true;
@@ -79,13 +79,13 @@ impl ClaimRounds {
         true
     }
 
-    /// A slot is free. Returns whether to begin a round now.
+    /// Records that a slot is free. Returns whether to begin a round now.
     fn slot_freed(&mut self) -> bool {
         self.freed |= self.claiming;
         self.saturated && !self.claiming
     }
 
-    /// A round ended. Returns whether to begin another one now.
+    /// Records the end of a round. Returns whether to begin another one now.
     fn end(&mut self, saturated: bool, full_batch: bool, contended: bool) -> bool {
         self.claiming = false;
         self.saturated = saturated;
@@ -94,7 +94,7 @@ impl ClaimRounds {
         if saturated { self.freed } else { self.woken || full_batch || again }
     }
 
-    /// A round failed. The poll retries.
+    /// Records that a round failed. The next poll retries it.
     fn fail(&mut self) {
         self.claiming = false;
     }
@@ -119,8 +119,8 @@ impl Scheduler {
             return;
         }
         let (parts, supervisor) = (self.parts.clone(), self.supervisor.clone());
-        // Runs as a separate task, so a panic becomes an error. It hands over the claimed jobs itself, so they are not
-        // delayed if the scheduler ends.
+        // Runs as a separate asynchronous task, so a panic becomes an error. The task hands over the claimed jobs
+        // itself, so they are not delayed if the scheduler ends.
         let task = actix_rt::spawn(async move { claim_round(&parts, &supervisor).await });
         ctx.spawn(task.into_actor(self).map(|ended, scheduler, ctx| {
             let ended = ended.map_err(Error::internal).and_then(|round| round);
@@ -140,7 +140,7 @@ impl Scheduler {
         }));
     }
 
-    /// Takes over jobs whose worker died during their last attempt, and gives them up.
+    /// Takes over jobs whose worker failed during their last attempt, and gives them up.
     fn sweep(&mut self, ctx: &mut Context<Self>) {
         if self.stopped {
             return;
@@ -166,7 +166,7 @@ async fn claim_round(parts: &JobParts, supervisor: &Handle<Supervisor>) -> Resul
         transaction::single(connection, async |connection| jobs::claim(connection, &claim).await).await
     };
     let claimed = parts.resources.database.run(claim_once).await?;
-    debug!(parts.resources.logger, "claimed"; "jobs" => claimed.jobs.len(), "places" => slots.len());
+    debug!(parts.resources.logger, "claimed"; "jobs" => claimed.jobs.len(), "slots" => slots.len());
     let round = Round {
         full_batch: claimed.jobs.len() >= batch,
         saturated: claimed.jobs.len() == slots.len() && slots.len() < batch,
@@ -193,8 +193,8 @@ async fn sweep_exhausted(parts: &JobParts) -> Result<()> {
         transaction::single(connection, async |connection| jobs::claim_exhausted(connection, &claim).await)
             .await
     };
-    let dead = parts.resources.database.run(claim_once).await?;
-    for job in dead {
+    let exhausted = parts.resources.database.run(claim_once).await?;
+    for job in exhausted {
         let logger = job_logger(&parts.resources.logger, &job);
         let lost = Error::Timeout {
             what: "the worker of the last attempt",
@@ -278,10 +278,10 @@ mod tests {
     fn a_slot_freed_during_a_saturated_round_starts_another() {
         let mut rounds = ClaimRounds::default();
         assert!(rounds.begin());
-        assert!(!rounds.slot_freed(), "the running round may still find it");
+        assert!(!rounds.slot_freed(), "the running round may still use the slot");
         assert!(rounds.end(true, false, false));
         assert!(rounds.begin());
-        assert!(!rounds.end(true, false, false), "it must be followed once");
+        assert!(!rounds.end(true, false, false), "the freed slot must cause only one more round");
         assert!(rounds.slot_freed(), "a saturated scheduler must react to a free slot");
     }
 

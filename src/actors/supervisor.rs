@@ -1,11 +1,11 @@
 //! The supervisor of the job actors.
 //!
 //! It starts one actor per claimed job and is notified when one ends. A job whose actor ended normally is removed. An
-//! actor that died is restarted after a pause, within a budget. If the budget is exhausted, the job returns to the
+//! actor that failed is restarted after a pause, within a budget. If the budget is exhausted, the job returns to the
 //! queue with the reason or, after its last attempt, becomes a dead letter. No job stays `processing` forever.
 //!
-//! Its state is in [`crate::queue::running_jobs::RunningJobs`], outside the actor. If the supervisor dies, the root
-//! starts a replacement, which takes care of every listed job whose actor is gone.
+//! Its state is in [`crate::queue::running_jobs::RunningJobs`], outside the actor. If the supervisor fails, the root
+//! starts a replacement, which handles every listed job whose actor has ended.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,10 +23,10 @@ use crate::supervision::root::{Arbiters, RestartBudget};
 /// The actor's name in logs and metrics.
 pub const NAME: &str = "supervisor";
 
-/// The delay before the end of an actor is reported again if the supervisor could not take the report.
+/// The delay before the end of an actor is reported again if the supervisor could not accept the report.
 const REPORT_PAUSE: Duration = Duration::from_millis(20);
 
-/// Tells the scheduler that a slot is free.
+/// Notifies the scheduler that a slot is free.
 pub type SlotFreed = Arc<dyn Fn() + Send + Sync>;
 
 /// Starts a claimed job in a slot.
@@ -40,12 +40,12 @@ pub struct StartJob {
 /// A job actor has ended.
 #[derive(Message, Clone)]
 #[rtype(result = "()")]
-struct ActorGone(ClaimedJob, StartNumber);
+struct ActorEnded(ClaimedJob, StartNumber);
 
 /// Stops all work and returns all jobs to the queue without counting the attempt. The response is their number.
 #[derive(Message)]
 #[rtype(result = "usize")]
-pub struct GiveAllBack;
+pub struct ReturnAllJobs;
 
 pub struct Supervisor {
     parts: JobParts,
@@ -69,16 +69,17 @@ impl Supervisor {
 
     fn start_actor(&self, job: &ClaimedJob) {
         let Some(start_number) = self.parts.running.record_start(job) else { return };
-        let (line, death) = LivenessGuard::pair();
+        let (liveness, termination) = LivenessGuard::pair();
         let (parts, claimed) = (self.parts.clone(), job.clone());
-        let addr =
-            JobActor::start_in_arbiter(&self.arbiters.next(), move |_| JobActor::new(claimed, parts, line));
+        let addr = JobActor::start_in_arbiter(&self.arbiters.next(), move |_| {
+            JobActor::new(claimed, parts, liveness)
+        });
         self.parts.running.set_actor(job, addr.recipient());
-        let (supervisor, gone) = (self.own_handle.clone(), ActorGone(job.clone(), start_number));
+        let (supervisor, ended) = (self.own_handle.clone(), ActorEnded(job.clone(), start_number));
         // Outlives this supervisor, so the report reaches its replacement.
         actix_rt::spawn(async move {
-            death.wait().await;
-            while supervisor.tell(gone.clone()).is_err() {
+            termination.wait().await;
+            while supervisor.tell(ended.clone()).is_err() {
                 supervisor.wait_alive().await;
                 tokio::time::sleep(REPORT_PAUSE).await;
             }
@@ -93,7 +94,7 @@ impl Supervisor {
         self.parts.running.set_budget(&job, budget);
         match pause {
             Some(pause) => {
-                warn!(logger, "job actor died; restarting"; "pause_ms" => pause.as_millis());
+                warn!(logger, "job actor failed; restarting"; "pause_ms" => pause.as_millis());
                 ctx.run_later(pause, move |supervisor, _| supervisor.start_actor(&job));
             }
             None => self.release_or_give_up(job, ctx),
@@ -116,10 +117,10 @@ impl Supervisor {
             }
             job
         };
-        ctx.spawn(ending.into_actor(self).map(|job, supervisor, _| supervisor.forget(&job)));
+        ctx.spawn(ending.into_actor(self).map(|job, supervisor, _| supervisor.remove(&job)));
     }
 
-    fn forget(&self, job: &ClaimedJob) {
+    fn remove(&self, job: &ClaimedJob) {
         self.parts.running.remove(job);
         self.count_active();
         (self.slot_freed)();
@@ -139,10 +140,10 @@ impl Actor for Supervisor {
         ctx.set_mailbox_capacity(self.parts.resources.settings.actors.mailbox_capacity);
         let orphans = self.parts.running.orphans();
         if !orphans.is_empty() {
-            info!(self.parts.resources.logger, "adopting running jobs"; "count" => orphans.len());
+            info!(self.parts.resources.logger, "taking over running jobs"; "count" => orphans.len());
         }
         for (job, start_number) in orphans {
-            ctx.notify(ActorGone(job, start_number));
+            ctx.notify(ActorEnded(job, start_number));
         }
     }
 }
@@ -159,10 +160,10 @@ impl Handler<StartJob> for Supervisor {
     }
 }
 
-impl Handler<ActorGone> for Supervisor {
+impl Handler<ActorEnded> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, ActorGone(job, start_number): ActorGone, ctx: &mut Self::Context) {
+    fn handle(&mut self, ActorEnded(job, start_number): ActorEnded, ctx: &mut Self::Context) {
         match self.parts.running.record_end(&job, start_number) {
             Some(budget) => self.restart(job, budget, ctx),
             None => {
@@ -173,17 +174,17 @@ impl Handler<ActorGone> for Supervisor {
     }
 }
 
-impl Handler<GiveAllBack> for Supervisor {
+impl Handler<ReturnAllJobs> for Supervisor {
     type Result = ResponseActFuture<Self, usize>;
 
-    fn handle(&mut self, _: GiveAllBack, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, _: ReturnAllJobs, _: &mut Self::Context) -> Self::Result {
         let jobs = self.parts.running.jobs();
         for actor in self.parts.running.actors() {
             // If the mailbox of a stopping actor is full, the actor ends with its thread.
             let _ = actor.try_send(StopWork);
         }
         let parts = self.parts.clone();
-        let giving = async move {
+        let returning = async move {
             let releases = jobs.iter().map(|job| {
                 parts.write_batchers.write(Release {
                     lease: job.lease,
@@ -199,6 +200,6 @@ impl Handler<GiveAllBack> for Supervisor {
                 .filter(|r| matches!(r, Ok(true)))
                 .count()
         };
-        Box::pin(giving.into_actor(self))
+        Box::pin(returning.into_actor(self))
     }
 }

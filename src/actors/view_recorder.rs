@@ -2,11 +2,12 @@
 //!
 //! A handler adds a view to the [`ViewLog`] and continues. The recorder writes the queue when a batch is full, and
 //! otherwise after `staff_views.flush_interval_ms`. The queue is outside the actor, and a view leaves it only after its
-//! commit, so neither a panic nor an hour without a database loses one. The next round writes it, and views that were
+//! commit, so neither a panic nor a database outage loses a view. The next round writes it, and views that were
 //! already written are ignored by their identifier. A view that does not fit into the queue is logged completely and
-//! counted. A shutdown writes the rest.
+//! counted. At shutdown, the remaining views are written.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix::prelude::*;
@@ -38,6 +39,8 @@ pub struct ViewLog {
 
 struct Inner {
     waiting: Mutex<VecDeque<StaffView>>,
+    /// The contribution of the queue to the shared gauge.
+    measured: AtomicI64,
     recorder: Handle<ViewRecorder>,
     database: Database,
     metrics: Arc<Metrics>,
@@ -52,6 +55,7 @@ impl ViewLog {
         let settings = &resources.settings.staff_views;
         let inner = Inner {
             waiting: Mutex::default(),
+            measured: AtomicI64::new(0),
             recorder,
             database: resources.database.clone(),
             metrics: Arc::clone(&resources.metrics),
@@ -70,7 +74,7 @@ impl ViewLog {
             drop(waiting);
             inner.metrics.staff_views_lost_total.inc();
             error!(inner.logger, "audit view not stored: the queue is full";
-                "account" => view.account, "action" => view.action, "filter" => view.filter.to_string(),
+                "action" => view.action, "filter" => view.filter.to_string(),
                 "application_id" => view.application_id.map(|id| id.to_string()), "request_id" => view.request_id);
             return;
         }
@@ -113,7 +117,8 @@ impl Inner {
 
     fn measure(&self, waiting: &VecDeque<StaffView>) {
         let depth = i64::try_from(waiting.len()).unwrap_or(i64::MAX);
-        self.metrics.actor_mailbox_depth.with_label_values(&[NAME]).set(depth);
+        let gauge = self.metrics.actor_mailbox_depth.with_label_values(&[NAME]);
+        gauge.add(depth - self.measured.swap(depth, Ordering::Relaxed));
     }
 }
 
@@ -135,7 +140,7 @@ impl ViewRecorder {
             return;
         }
         let log = self.log.clone();
-        // Runs as a separate task, so a panic becomes an error instead of ending the actor.
+        // Runs as a separate asynchronous task, so a panic becomes an error instead of ending the actor.
         let task = actix_rt::spawn(async move { log.flush().await });
         ctx.spawn(task.into_actor(self).map(|ended, recorder, ctx| {
             let again = recorder.rounds.end();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use actix::{Actor, Context};
 use slog::info;
 use tokio_util::sync::CancellationToken;
 
@@ -37,14 +38,15 @@ use crate::queue::task::{AnyTask, Tasks};
 use crate::resources::Resources;
 use crate::storage::Database;
 use crate::storage::listener::Notification;
+use crate::storage::observer::StatementObserver;
 use crate::storage::seal::KeyRing;
 use crate::supervision::faults::Faults;
-use crate::supervision::handle::Handle;
+use crate::supervision::handle::{Handle, LivenessGuard};
 use crate::supervision::root::{Arbiters, Root};
 use crate::telemetry::Telemetry;
 
-/// The handles of the permanent actors. Those of roles that this instance does not have stay vacant, and hints to them
-/// are dropped, because the database notifies the instances with those roles.
+/// The handles of the permanent actors. The handles of actors whose role this instance does not have stay vacant. Hints
+/// to them are dropped, because the database notifies the instances with those roles.
 #[derive(Clone)]
 pub struct Handles {
     pub scheduler: Handle<Scheduler>,
@@ -89,7 +91,7 @@ impl Engine {
     /// Builds the engine on the migrated database at `url` and starts its actors.
     ///
     /// # Errors
-    /// If a part cannot be built; the message names it.
+    /// If a part cannot be built; the message identifies it.
     pub async fn start(
         settings: Arc<Settings>,
         url: &str,
@@ -99,8 +101,10 @@ impl Engine {
     ) -> Result<Self> {
         let secrets = settings.complete_secrets(&clock)?;
         let keys = KeyRing::of(&secrets)?;
+        let observer = StatementObserver::new(&telemetry.metrics, &clock);
+        let database = Database::connect(url, &settings.database, Arc::new(keys), Some(observer)).await?;
         let resources = Resources {
-            database: Database::connect(url, &settings.database, Arc::new(keys)).await?,
+            database,
             secrets: Arc::new(secrets),
             metrics: telemetry.metrics,
             tracer: telemetry.tracer,
@@ -207,7 +211,7 @@ impl Engine {
         InstanceRole::ALL.into_iter().filter(|role| self.is(*role)).map(InstanceRole::name).collect()
     }
 
-    /// Actors start on threads of their own. Work must wait until all actors of this instance's roles are alive.
+    /// Actors start on their own threads. Work must wait until all actors of this instance's roles are alive.
     async fn wait_alive(&self) {
         for write_batcher in &self.write_batcher_handles {
             write_batcher.wait_alive().await;
@@ -227,10 +231,20 @@ impl Engine {
         }
     }
 
+    fn keep<A>(&self, handle: &Handle<A>, build: impl Fn(LivenessGuard) -> A + Clone + Send + 'static)
+    where
+        A: Actor<Context = Context<A>>,
+    {
+        self.root.keep(handle, self.resources.settings.actors.mailbox_capacity, build);
+    }
+
     fn keep_write_batchers(&self) {
+        let capacity = self.resources.settings.actors.write_queue_capacity;
         for handle in &self.write_batcher_handles {
             let (resources, on_commit) = (self.resources.clone(), Arc::clone(&self.on_commit));
-            self.root.keep(handle, move |line| WriteBatcher::new(&resources, Arc::clone(&on_commit), line));
+            self.root.keep(handle, capacity, move |line| {
+                WriteBatcher::new(&resources, Arc::clone(&on_commit), line)
+            });
         }
     }
 
@@ -252,7 +266,7 @@ impl Engine {
                 scheduler.hint(scheduler::Wake);
             })),
         };
-        self.root.keep(&self.handles.gateway, move |line| ProviderGateway::new(parts.clone(), line));
+        self.keep(&self.handles.gateway, move |line| ProviderGateway::new(parts.clone(), line));
         let resources = self.resources.named(events::NAME);
         self.root.keep_task(events::NAME, move || circuit_events.clone().write(resources.clone()));
     }
@@ -274,7 +288,7 @@ impl Engine {
         let (supervisor_parts, arbiters) = (parts.clone(), Arc::clone(&self.arbiters));
         let (supervisor, claims) = (self.handles.supervisor.clone(), self.handles.scheduler.clone());
         let slot_freed: supervisor::SlotFreed = Arc::new(move || claims.hint(scheduler::SlotFreed));
-        self.root.keep(&self.handles.supervisor, move |line| {
+        self.keep(&self.handles.supervisor, move |line| {
             Supervisor::new(
                 supervisor_parts.clone(),
                 Arc::clone(&arbiters),
@@ -284,7 +298,7 @@ impl Engine {
             )
         });
         let supervisor = self.handles.supervisor.clone();
-        self.root.keep(&self.handles.scheduler, move |line| {
+        self.keep(&self.handles.scheduler, move |line| {
             Scheduler::new(parts.clone(), supervisor.clone(), line)
         });
     }
@@ -293,29 +307,30 @@ impl Engine {
         let on_published = self.shared.on_published(&self.handles.broadcaster);
         let (resources, stream) = (self.resources.clone(), self.shared.stream.clone());
         let statistics = Arc::new(ApplicationStatistics::new(&resources));
-        self.root.keep(&self.handles.relay, move |line| {
+        self.keep(&self.handles.relay, move |line| {
             let (on_published, projection) = (Arc::clone(&on_published), Arc::clone(&statistics));
             OutboxRelay::new(&resources, stream.clone(), on_published, projection, line)
         });
+        let watched = self.resources.named(outbox_relay::lag::NAME);
+        self.root.keep_task(outbox_relay::lag::NAME, move || outbox_relay::lag::watch(watched.clone()));
     }
 
     fn keep_broadcaster(&self) {
         let (resources, sessions) = (self.resources.clone(), self.sessions.clone());
         let (bus, types) = (self.shared.broadcaster_bus(), Arc::new(event_types()));
-        self.root.keep(&self.handles.broadcaster, move |line| {
+        self.keep(&self.handles.broadcaster, move |line| {
             Broadcaster::new(&resources, Arc::clone(&bus), Arc::clone(&types), sessions.clone(), line)
         });
     }
 
     fn keep_housekeeping(&self) {
         let (resources, gateway) = (self.resources.clone(), self.handles.gateway.clone());
-        self.root
-            .keep(&self.handles.housekeeper, move |line| Housekeeper::new(&resources, gateway.clone(), line));
+        self.keep(&self.handles.housekeeper, move |line| Housekeeper::new(&resources, gateway.clone(), line));
     }
 
     fn keep_views(&self) {
         let (resources, views) = (self.resources.clone(), self.views.clone());
-        self.root.keep(&self.handles.view_recorder, move |line| {
+        self.keep(&self.handles.view_recorder, move |line| {
             ViewRecorder::new(&resources, views.clone(), line)
         });
     }
@@ -325,17 +340,18 @@ impl Engine {
         let (accounts, overrides) = (self.accounts.clone(), self.overrides.clone());
         let on_notification = self.shared.on_notification(&self.handles.broadcaster);
         self.root.keep_task(notifications::NAME, move || {
-            let (handles, accounts, told) = (handles.clone(), accounts.clone(), accounts.clone());
+            let (handles, accounts, accounts_on_listening) =
+                (handles.clone(), accounts.clone(), accounts.clone());
             let (overrides, on_notification) = (overrides.clone(), Arc::clone(&on_notification));
-            let take = Arc::new(move |notification| match notification {
+            let dispatch = Arc::new(move |notification| match notification {
                 Notification::Circuits => overrides.wake(),
                 Notification::Accounts => accounts.forget(),
                 Notification::Jobs => handles.scheduler.hint(scheduler::Wake),
                 Notification::Outbox => handles.relay.hint(outbox_relay::Wake),
                 Notification::Published(end) => on_notification(end),
             });
-            let on_listening = Arc::new(move |listening| told.set_listening(listening));
-            notifications::forward(resources.clone(), take, on_listening)
+            let on_listening = Arc::new(move |listening| accounts_on_listening.set_listening(listening));
+            notifications::forward(resources.clone(), dispatch, on_listening)
         });
     }
 }
@@ -388,7 +404,7 @@ fn endpoints(settings: &Settings, simulator: Option<&Simulator>) -> Result<Vec<E
         let simulated = simulator.map(|simulator| simulator.base_url(country));
         let base_url = provider.base_url.or(simulated).unwrap_or_default();
         let endpoint = Endpoint::new(provider_for(country), &base_url, provider.call, provider.breaker)?;
-        Ok(endpoint.answering(provider.mode))
+        Ok(endpoint.with_mode(provider.mode))
     };
     Country::ALL.into_iter().map(endpoint).collect()
 }

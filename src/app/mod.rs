@@ -5,11 +5,16 @@
 //! production.
 
 pub mod archive;
+pub mod backup;
 mod engine;
 mod event_types;
 mod health;
+mod labels;
+pub mod migrations;
+mod partial;
 pub mod reencrypt;
 mod shared;
+pub mod status;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,10 +27,11 @@ use tokio_util::sync::CancellationToken;
 pub use self::engine::{Engine, Handles};
 pub use self::event_types::event_types;
 use self::health::EngineHealth;
+pub use self::labels::known_labels;
 pub use self::shared::Shared;
 use crate::actors::outbox_relay::StopRelay;
 use crate::actors::scheduler::StopClaiming;
-use crate::actors::supervisor::GiveAllBack;
+use crate::actors::supervisor::ReturnAllJobs;
 use crate::clock::Clock;
 use crate::config::{ProviderMode, Settings};
 use crate::domain::application::Country;
@@ -40,8 +46,9 @@ use crate::providers::simulator::Callbacks;
 use crate::shutdown::Shutdown;
 use crate::startup::{self, StartedDatabase};
 use crate::telemetry::Telemetry;
+use crate::telemetry::log_levels::LogLevels;
 
-/// The minimum time of essential stages of the shutdown.
+/// The minimum time for essential stages of the shutdown.
 const MIN_STAGE_TIME: Duration = Duration::from_secs(2);
 /// How often the shutdown checks whether a stage is done.
 const STAGE_POLL_INTERVAL: Duration = Duration::from_millis(20);
@@ -53,21 +60,22 @@ pub struct App {
     server: ServerHandle,
     served: tokio::task::JoinHandle<std::io::Result<()>>,
     address: SocketAddr,
+    /// The server of the metrics port.
+    metrics_server: Option<(ServerHandle, SocketAddr)>,
     database: StartedDatabase,
 }
 
 impl App {
-    /// Starts listening, with 503 responses, then starts and migrates the database, starts the engine and admits
-    /// requests.
+    /// Starts listening and responds with 503 until the database is started and migrated and the engine is running.
     ///
     /// # Errors
-    /// If a part cannot be started; the message names it.
+    /// If a part cannot be started; the message identifies it.
     pub async fn start(settings: Settings, clock: Clock, logger: Logger) -> Result<Self> {
         Self::start_after(settings, clock, logger, async |_| Ok(())).await
     }
 
     /// Like [`App::start`], and runs `prepare` between the start of the engine and the first request. Readiness fails
-    /// until it is done.
+    /// until `prepare` is done.
     ///
     /// # Errors
     /// As [`App::start`], and the error of `prepare`.
@@ -78,24 +86,35 @@ impl App {
         prepare: impl AsyncFnOnce(&Engine) -> Result<()>,
     ) -> Result<Self> {
         let settings = Arc::new(settings);
-        let telemetry = Telemetry::new(&settings, &clock, logger.clone())?;
+        let telemetry = Telemetry::new(&settings, &clock, logger, &known_labels())?;
+        let (logger, levels) = (telemetry.logger.clone(), telemetry.levels.clone());
         let fatal = CancellationToken::new();
         let server_state = HttpServerState::new(Arc::clone(&settings), clock.clone(), &telemetry)?;
         let (server, address) = http::serve(&server_state)?;
         let server_handle = server.handle();
         let served = actix_rt::spawn(server);
+        let metrics_server = http::serve_metrics(&server_state)?.map(|(server, address)| {
+            let handle = server.handle();
+            actix_rt::spawn(server);
+            (handle, address)
+        });
         let database = StartedDatabase::start(&settings, &logger, &fatal).await?;
         startup::prepare(&settings, &database, clock.now(), &logger).await?;
         let engine = Engine::start(settings, database.url(), telemetry, clock, fatal).await?;
         set_simulator_callbacks(&engine, address);
         prepare(&engine).await?;
-        server_state.open(http_state(&engine));
-        Ok(Self { engine, server_state, server: server_handle, served, address, database })
+        server_state.open(http_state(&engine, levels));
+        Ok(Self { engine, server_state, server: server_handle, served, address, metrics_server, database })
     }
 
-    /// The address that it listens on.
+    /// The address that the server listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The address of the metrics port, if one is configured.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_server.as_ref().map(|(_, address)| *address)
     }
 
     pub fn engine(&self) -> &Engine {
@@ -109,7 +128,7 @@ impl App {
 
     /// Stops everything in order (see [`crate::shutdown`]).
     pub async fn shutdown(self) {
-        let Self { engine, server_state, server, served, database, .. } = self;
+        let Self { engine, server_state, server, served, metrics_server, database, .. } = self;
         let resources = engine.resources.clone();
         let shutdown = Shutdown::begin(
             &resources.clock,
@@ -138,7 +157,7 @@ impl App {
         shutdown.stage("jobs", MIN_STAGE_TIME, finish_jobs(&engine)).await;
         shutdown.stage("return jobs", MIN_STAGE_TIME, return_jobs(&engine)).await;
         engine.root.stop_keeping();
-        shutdown.stage("outbox", MIN_STAGE_TIME, publish_the_rest(&engine)).await;
+        shutdown.stage("outbox", MIN_STAGE_TIME, publish_remaining(&engine)).await;
         engine.arbiters.stop();
         engine.root.wait(shutdown.left(MIN_STAGE_TIME)).await;
         if let Some(simulator) = engine.simulator {
@@ -151,6 +170,9 @@ impl App {
         }
         if let Some(Err(error)) = shutdown.stage("database", MIN_STAGE_TIME, database.stop()).await {
             warn!(resources.logger, "cannot stop the database cleanly"; error);
+        }
+        if let Some((server, _)) = metrics_server {
+            server.stop(false).await;
         }
         info!(resources.logger, "stopped");
     }
@@ -177,11 +199,11 @@ fn set_simulator_callbacks(engine: &Engine, address: SocketAddr) {
     };
     if let Some(simulator) = &engine.simulator {
         let keys = Country::ALL.into_iter().filter(simulated).filter_map(key).collect();
-        simulator.answer_later(Callbacks { url, keys });
+        simulator.respond_later(Callbacks { url, keys });
     }
 }
 
-fn http_state(engine: &Engine) -> HttpState {
+fn http_state(engine: &Engine, log_levels: LogLevels) -> HttpState {
     let lending = Lending::new(
         &engine.resources,
         engine.write_batchers.clone(),
@@ -218,6 +240,7 @@ fn http_state(engine: &Engine) -> HttpState {
             gateway: engine.handles.gateway.clone(),
             overrides: engine.overrides.clone(),
             running: engine.running.clone(),
+            log_levels,
         },
         tasks: engine.tasks.clone(),
     }
@@ -235,7 +258,7 @@ async fn return_jobs(engine: &Engine) {
     if engine.running.is_empty() {
         return;
     }
-    match engine.handles.supervisor.ask(GiveAllBack).await {
+    match engine.handles.supervisor.ask(ReturnAllJobs).await {
         Ok(count) => info!(engine.resources.logger, "returned jobs to the queue"; "count" => count),
         Err(error) => {
             warn!(engine.resources.logger, "cannot return jobs to the queue; their leases will expire"; error)
@@ -244,7 +267,7 @@ async fn return_jobs(engine: &Engine) {
 }
 
 /// Publishes the last events and releases the leadership.
-async fn publish_the_rest(engine: &Engine) -> Result<(), Error> {
+async fn publish_remaining(engine: &Engine) -> Result<(), Error> {
     engine.handles.relay.ask(StopRelay).await?;
     while engine.handles.relay.is_alive() {
         tokio::time::sleep(STAGE_POLL_INTERVAL).await;

@@ -10,11 +10,12 @@ use crate::config::Settings;
 use crate::error::{Error, PublicMessage, Result};
 use crate::startup::StartedDatabase;
 use crate::storage::archive;
-use crate::storage::reencrypt::{count_left, pass};
+use crate::storage::reencrypt::{self, pass};
 use crate::storage::seal::KeyRing;
 use crate::storage::{Connection, Database};
 
-/// The number of passes after which another instance must be sealing with another key as fast as this one reseals.
+/// The maximum number of passes. If rows still remain, another instance seals with another key as fast as this one
+/// reseals.
 const MAX_PASSES: usize = 20;
 
 /// The progress of a run.
@@ -44,43 +45,43 @@ pub async fn reencrypt(
     let keys = Arc::new(KeyRing::of(&settings.complete_secrets(clock)?)?);
     let started = StartedDatabase::start(&settings, logger, &CancellationToken::new()).await?;
     let run = async {
-        let database = Database::connect(started.url(), &settings.database, keys).await?;
-        until_nothing_is_left(&database, batch, logger, on_progress).await
+        let database = Database::connect(started.url(), &settings.database, keys, None).await?;
+        reseal_all(&database, batch, logger, on_progress).await
     };
     let resealed = run.await;
     started.stop().await?;
     resealed
 }
 
-async fn until_nothing_is_left(
+async fn reseal_all(
     database: &Database,
     batch: i64,
     logger: &Logger,
     mut on_progress: impl FnMut(Progress),
 ) -> Result<u64> {
-    let mut left = left_in(database).await?;
-    on_progress(Progress::Found(left));
+    let mut remaining = count_remaining(database).await?;
+    on_progress(Progress::Found(remaining));
     let (mut resealed, mut unreadable) = (0, 0);
     for _ in 0..MAX_PASSES {
-        if left == 0 {
-            return nothing_archived_is_left(database).await.map(|()| resealed);
+        if remaining == 0 {
+            return check_archive(database).await.map(|()| resealed);
         }
         let done = pass(database, logger, batch, |rows| on_progress(Progress::Resealed(rows))).await?;
         resealed += done.resealed;
         unreadable = done.unreadable;
-        left = left_in(database).await?;
-        if done.resealed == 0 && left == unreadable {
+        remaining = count_remaining(database).await?;
+        if done.resealed == 0 && remaining == unreadable {
             break;
         }
     }
     Err(Error::Conflict(PublicMessage::new(format!(
-        "{left} rows are not sealed by the active key: {unreadable} could not be opened (see the log), and the \
+        "{remaining} rows are not sealed by the active key: {unreadable} could not be opened (see the log), and the \
          others were written by an instance that seals with another key"
     ))))
 }
 
-/// The archive is read-only, so its data keeps needing the old keys. The operator must know that.
-async fn nothing_archived_is_left(database: &Database) -> Result<()> {
+/// The archive is read-only, so the old keys are still required for its data. The error tells the operator so.
+async fn check_archive(database: &Database) -> Result<()> {
     let mut connection: Connection<'_> = database.get().await?;
     let found = archive::sealed_by_other_keys(&mut connection, database.keys()).await?;
     if found.is_empty() {
@@ -96,7 +97,7 @@ async fn nothing_archived_is_left(database: &Database) -> Result<()> {
     ))))
 }
 
-async fn left_in(database: &Database) -> Result<u64> {
+async fn count_remaining(database: &Database) -> Result<u64> {
     let mut connection: Connection<'_> = database.get().await?;
-    count_left(&mut connection, database.keys()).await
+    reencrypt::count_remaining(&mut connection, database.keys()).await
 }

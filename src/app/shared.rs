@@ -1,4 +1,4 @@
-//! What instances share besides the database (Redis, the event bus), and the cache.
+//! Redis and the event bus, which instances share in addition to the database, and the cache.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::supervision::handle::Handle;
 use crate::supervision::root::Root;
 
 /// The name of the task that checks Redis.
-const REDIS_WATCH: &str = "redis_watch";
+pub(super) const REDIS_WATCH: &str = "redis_watch";
 
 /// How long the stream may take to deliver events that the database has announced.
 const STREAM_GRACE: Duration = Duration::from_millis(20);
@@ -43,7 +43,7 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// All parts; no task is running yet.
+    /// All parts. No asynchronous task is running yet.
     pub(super) fn new(resources: &Resources) -> Result<Self> {
         let Resources { settings, database, clock, metrics, logger, .. } = resources;
         let redis = Redis::new(&settings.redis, clock, metrics, logger)?;
@@ -58,7 +58,7 @@ impl Shared {
         Ok(Self { redis, cache, stream, bus, watched, published: Arc::default() })
     }
 
-    /// The broadcaster's bus, which updates the cache before sessions get an event.
+    /// The broadcaster's bus, which updates the cache before sessions receive an event.
     pub(super) fn broadcaster_bus(&self) -> Arc<dyn EventBus> {
         Arc::new(CacheUpdatingBus::new(Arc::clone(&self.bus), self.cache.clone()))
     }
@@ -74,10 +74,10 @@ impl Shared {
 
     /// Handles the notification that events were published, up to an offset if it is known.
     ///
-    /// The notification is sent before the relay has appended the events to the stream. A reader that reacted
-    /// immediately would miss them there and read the database, on every instance. Therefore, while the stream is
-    /// watched, its own wake-up gets a moment to arrive first. If that does not cover all events, the notification
-    /// wakes the readers.
+    /// The notification is sent before the relay has appended the events to the stream. If the
+    /// readers were woken immediately, they would find nothing in the stream and read the database, on every instance.
+    /// Therefore, while the stream is watched, the readers are woken only if the stream has not delivered all events
+    /// within [`STREAM_GRACE`].
     pub(super) fn on_notification(&self, broadcaster: &Handle<Broadcaster>) -> OnNotification {
         let (on_published, watched) = (self.on_published(broadcaster), self.watched.clone());
         Arc::new(move |end| match (end, watched.clone().filter(RedisBus::is_watching)) {
@@ -94,10 +94,10 @@ impl Shared {
         })
     }
 
-    /// Starts the background tasks. Only instances that serve requests read events.
+    /// Starts the asynchronous tasks. Only instances that serve requests read events.
     pub(super) fn keep(&self, root: &Root, resources: &Resources, broadcaster: &Handle<Broadcaster>) {
         if let Some(redis) = self.redis.clone() {
-            root.keep_task(REDIS_WATCH, move || redis.clone().keep_watch());
+            root.keep_task(REDIS_WATCH, move || redis.clone().ping_periodically());
         }
         if !resources.settings.instance.is(InstanceRole::Api) {
             return;

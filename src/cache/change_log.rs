@@ -1,12 +1,13 @@
 //! The change log, which decides whether a cache entry is still valid.
 //!
-//! Events have offsets in one sequence without gaps (see `bus`), and this instance reads all of them. Therefore it
-//! knows the offset of the last change of each application, of each owner's applications, and of all applications. An
-//! entry stores the offset up to which its instance had read *before* it began to load. It is valid as long as nothing
-//! that it depends on has changed since. No message has to reach the entry, so none can be lost.
+//! Events have offsets in one sequence without gaps (see `bus`), and this instance reads all of them. Therefore the
+//! change log has the offset of the last change to each application, to each owner's applications, and to any
+//! application. An entry stores the offset up to which its instance had read *before* it began to load. It is valid as
+//! long as nothing that it depends on has changed since. No invalidation message has to reach the entry, so none can be
+//! lost.
 //!
 //! A change that this instance commits itself counts before its event arrives ([`ChangeLog::record_own`]), so a client
-//! that got the response to its write can read it.
+//! that got the response to its write can read that change.
 //!
 //! Only the newest changes are kept individually. Everything older counts as changed at the horizon, the newest dropped
 //! offset. A valid entry may therefore be discarded, but an outdated one is never used.
@@ -23,13 +24,13 @@ use crate::domain::published::Position;
 use crate::events::envelope::Envelope;
 use crate::storage::applications::Visibility;
 
-/// The state of what an entry depends on. An entry is valid as long as the stamp is the one that it was loaded under. A
-/// stamp does not recur while an entry with it may exist.
+/// The state of what an entry depends on. An entry is valid as long as the current stamp equals the one that it was
+/// loaded under. A stamp does not recur while an entry with it may exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Stamp {
     /// The offset of the last known change.
     pub(super) changed: i64,
-    /// This instance's last own change whose event has not arrived; 0 if there is none.
+    /// The number of this instance's last own change whose event has not arrived; 0 if there is none.
     pub(super) own: u64,
 }
 
@@ -48,9 +49,9 @@ struct LastChange {
     version: i64,
 }
 
-/// An entry of the history, which is dropped oldest first.
+/// A change in the history. The oldest changes are dropped first.
 #[derive(Debug)]
-struct Entry {
+struct HistoryEntry {
     offset: i64,
     id: Uuid,
     owner: String,
@@ -64,7 +65,7 @@ struct OwnChange {
     at: Duration,
 }
 
-/// An account's own changes whose events have not arrived.
+/// This instance's changes to one owner's applications whose events have not arrived.
 #[derive(Debug, Default)]
 struct Waiting {
     count: usize,
@@ -73,7 +74,7 @@ struct Waiting {
 
 /// The stamp of the statistics of all applications, which is renewed at a limited rate.
 #[derive(Debug, Clone, Copy)]
-struct GracedStamp {
+struct StatisticsStamp {
     stamp: Stamp,
     taken_at: Duration,
 }
@@ -92,13 +93,14 @@ pub(super) struct ChangeLog {
     newest: i64,
     applications: HashMap<Uuid, LastChange>,
     owners: HashMap<String, i64>,
-    history: VecDeque<Entry>,
+    history: VecDeque<HistoryEntry>,
     own: HashMap<Uuid, OwnChange>,
     waiting: HashMap<String, Waiting>,
     own_changes: u64,
-    /// The capacity for own changes was exceeded, so no look-up is answered until every entry of that time has expired.
+    /// Until then no look-up is answered, because the capacity for own changes was exceeded. By then every entry that
+    /// was loaded before has expired.
     overflow_until: Duration,
-    graced: Option<GracedStamp>,
+    statistics_stamp: Option<StatisticsStamp>,
 }
 
 impl ChangeLog {
@@ -118,7 +120,7 @@ impl ChangeLog {
             waiting: HashMap::new(),
             own_changes: 0,
             overflow_until: Duration::ZERO,
-            graced: None,
+            statistics_stamp: None,
         }
     }
 
@@ -127,7 +129,7 @@ impl ChangeLog {
         self.position
     }
 
-    /// Begins at `position`, without knowledge of earlier changes.
+    /// Begins at `position`, without a record of earlier changes.
     pub(super) fn begin(&mut self, position: Position) {
         self.position = Some(position);
         self.horizon = position.offset;
@@ -135,7 +137,7 @@ impl ChangeLog {
         self.applications.clear();
         self.owners.clear();
         self.history.clear();
-        self.graced = None;
+        self.statistics_stamp = None;
     }
 
     /// Declares the known events complete until `until`.
@@ -144,7 +146,7 @@ impl ChangeLog {
         self.settle_expired(now);
     }
 
-    /// Applies the next events, without a gap after the position.
+    /// Applies the next events, which follow the position without a gap.
     pub(super) fn apply(&mut self, events: &[Envelope]) {
         self.apply_early(events);
         if let (Some(position), Some(last)) = (&mut self.position, events.last()) {
@@ -182,7 +184,7 @@ impl ChangeLog {
             Some(last) => *last = change.offset.max(*last),
             None => drop(self.owners.insert(owner.clone(), change.offset)),
         }
-        self.history.push_back(Entry { offset: change.offset, id, owner: owner.clone() });
+        self.history.push_back(HistoryEntry { offset: change.offset, id, owner: owner.clone() });
         if self.own.get(&id).is_some_and(|own| own.version <= change.version) {
             self.settle(id);
         }
@@ -233,8 +235,8 @@ impl ChangeLog {
         }
     }
 
-    /// Drops own changes whose event has not arrived for longer than any entry lives. They can no longer outdate an
-    /// entry.
+    /// Drops own changes whose event has not arrived for longer than the lifetime of any entry. Every entry
+    /// that was loaded before them has expired.
     fn settle_expired(&mut self, now: Duration) {
         let expired = |change: &OwnChange| now.saturating_sub(change.at) > self.longest_ttl;
         let ids: Vec<Uuid> =
@@ -254,7 +256,7 @@ impl ChangeLog {
             (Subject::Application(id), _) => self.stamp_of_application(id.as_uuid()),
             (Subject::List | Subject::Statistics, Visibility::OwnedBy(owner)) => self.stamp_of_owner(owner),
             (Subject::List, Visibility::All) => self.stamp_of_everything(),
-            (Subject::Statistics, Visibility::All) => self.graced_stamp(now),
+            (Subject::Statistics, Visibility::All) => self.stamp_of_statistics(now),
         };
         Some(Lookup { epoch: position.epoch, stamp, as_of: position.offset })
     }
@@ -273,12 +275,12 @@ impl ChangeLog {
         Stamp { changed: self.newest, own: if self.own.is_empty() { 0 } else { self.own_changes } }
     }
 
-    fn graced_stamp(&mut self, now: Duration) -> Stamp {
+    fn stamp_of_statistics(&mut self, now: Duration) -> Stamp {
         let current = self.stamp_of_everything();
-        match self.graced {
-            Some(graced) if now.saturating_sub(graced.taken_at) < self.grace => graced.stamp,
+        match self.statistics_stamp {
+            Some(last) if now.saturating_sub(last.taken_at) < self.grace => last.stamp,
             _ => {
-                self.graced = Some(GracedStamp { stamp: current, taken_at: now });
+                self.statistics_stamp = Some(StatisticsStamp { stamp: current, taken_at: now });
                 current
             }
         }

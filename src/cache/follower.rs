@@ -1,9 +1,9 @@
 //! The cache follower, which reads every published event and applies it to the change log.
 //!
-//! It is a task, not an actor. It reads the bus from its last position, after each notification and on a poll. If it
-//! has not reached the end within the last few polls, for any reason, the cache is bypassed; after an error it is
-//! bypassed immediately. Its position is stored in the cache and outlives the task, so a restarted follower continues
-//! without a gap.
+//! It is an asynchronous task, not an actor. It reads the bus from its last position, after each notification and on
+//! each poll. If it has not reached the end within the last few polls, for any reason, the cache is bypassed; after an
+//! error it is bypassed immediately. Its position is stored in the cache and outlives the task, so a restarted follower
+//! continues without a gap.
 //!
 //! A client that receives a change over its WebSocket may read the application immediately. Therefore the broadcaster's
 //! own bus also updates the cache before the event is sent ([`CacheUpdatingBus`]).
@@ -23,7 +23,7 @@ use crate::events::bus::{EventBus, Extent};
 use crate::events::envelope::Envelope;
 use crate::resources::Resources;
 
-/// The name of the task in logs and metrics.
+/// The name of the asynchronous task in logs and metrics.
 pub const NAME: &str = "cache_follower";
 
 /// The number of events per read.
@@ -36,7 +36,7 @@ const MISSED_POLLS: u32 = 3;
 pub async fn follow(resources: Resources, bus: Arc<dyn EventBus>, cache: Cache, published: Arc<Notify>) {
     let poll = Duration::from_millis(resources.settings.outbox.poll_interval_ms);
     loop {
-        // Bypasses the cache also when this task is dropped or panics.
+        // Also bypasses the cache when this task is dropped or panics.
         let bypass_on_drop = BypassOnDrop(cache.clone());
         if let Err(error) = run(&resources, &*bus, &cache, &published, poll).await {
             warn!(resources.logger, "cache follower failed; bypassing the cache"; error);
@@ -63,10 +63,10 @@ async fn run(
 ) -> Result<()> {
     info!(resources.logger, "cache follower started");
     loop {
-        let asked_at = resources.clock.monotonic();
+        let began_at = resources.clock.monotonic();
         read_to_the_end(bus, cache).await?;
-        cache.follow(asked_at, poll * MISSED_POLLS);
-        // A hint that arrived meanwhile is kept for this.
+        cache.follow(began_at, poll * MISSED_POLLS);
+        // A hint that arrived in the meantime ends this wait immediately.
         let _ = tokio::time::timeout(poll, published.notified()).await;
     }
 }

@@ -17,16 +17,16 @@ use crate::error::Result;
 /// The approximate size of an entry without its body.
 const OVERHEAD_BYTES: usize = 256;
 
-/// The key of an entry.
+/// Identifies an entry: the key of the response, and the stamp that it was loaded under.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Slot {
+pub(super) struct EntryKey {
     pub(super) key: [u8; 32],
     pub(super) stamp: Stamp,
 }
 
 /// An entry and its remaining lifetime.
 #[derive(Debug, Clone)]
-pub(super) struct Kept {
+pub(super) struct CacheEntry {
     pub(super) body: Bytes,
     pub(super) ttl: Duration,
 }
@@ -34,38 +34,38 @@ pub(super) struct Kept {
 /// Uses the lifetime of each entry.
 struct OwnTtl;
 
-impl Expiry<Slot, Kept> for OwnTtl {
-    fn expire_after_create(&self, _: &Slot, kept: &Kept, _: Instant) -> Option<Duration> {
-        Some(kept.ttl)
+impl Expiry<EntryKey, CacheEntry> for OwnTtl {
+    fn expire_after_create(&self, _: &EntryKey, entry: &CacheEntry, _: Instant) -> Option<Duration> {
+        Some(entry.ttl)
     }
 }
 
 /// The cache entries.
 pub(super) struct Memory {
-    copies: Cache<Slot, Kept>,
+    entries: Cache<EntryKey, CacheEntry>,
 }
 
 impl Memory {
     pub(super) fn new(capacity_bytes: u64) -> Self {
-        let weigh = |_: &Slot, kept: &Kept| {
-            u32::try_from(kept.body.len().saturating_add(OVERHEAD_BYTES)).unwrap_or(u32::MAX)
+        let weigh = |_: &EntryKey, entry: &CacheEntry| {
+            u32::try_from(entry.body.len().saturating_add(OVERHEAD_BYTES)).unwrap_or(u32::MAX)
         };
-        let copies =
+        let entries =
             Cache::builder().max_capacity(capacity_bytes).weigher(weigh).expire_after(OwnTtl).build();
-        Self { copies }
+        Self { entries }
     }
 
-    /// The entry of a slot. If there is none, `fill` loads it.
+    /// The entry of a key. If there is none, `fill` loads it.
     pub(super) async fn get_or_fill(
         &self,
-        slot: Slot,
-        fill: impl Future<Output = Result<Kept>>,
-    ) -> Result<Kept> {
-        self.copies.try_get_with(slot, fill).await.map_err(Arc::unwrap_or_clone)
+        key: EntryKey,
+        fill: impl Future<Output = Result<CacheEntry>>,
+    ) -> Result<CacheEntry> {
+        self.entries.try_get_with(key, fill).await.map_err(Arc::unwrap_or_clone)
     }
 
     /// Drops all entries.
     pub(super) fn clear(&self) {
-        self.copies.invalidate_all();
+        self.entries.invalidate_all();
     }
 }

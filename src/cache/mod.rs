@@ -2,8 +2,8 @@
 //!
 //! The cache is never a source of truth. An entry is used only while this instance receives all changes, and only if
 //! nothing that it depends on has changed since it was loaded; the [`change_log`] decides that. A read is therefore
-//! never older than the relay's lag, and a client that got the response to a write through this instance can read it
-//! here.
+//! never older than the relay's lag, and a client that got the response to a write through this instance can read the
+//! change here.
 //!
 //! There are two levels. The first is this instance's memory ([`memory`]), bounded in bytes, with one concurrent load
 //! per key. The second is Redis, if configured ([`redis`]): it saves loading what another instance has already loaded,
@@ -22,8 +22,8 @@
 //! Reads from a replica may miss changes whose events were applied long ago, so the validity of an entry would be
 //! unknown. Lists and statistics that are read from a replica are therefore not cached; the replica takes the load.
 //!
-//! Failure modes: if events cannot be read, entries are bypassed and dropped until they can; if memory is full, the
-//! least used entries are evicted; if the change log is full, older entries become invalid.
+//! Failure modes: if events cannot be read, entries are bypassed and dropped until events can be read again; if memory
+//! is full, the least used entries are evicted; if the change log is full, older entries become invalid.
 
 mod change_log;
 pub mod follower;
@@ -37,8 +37,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use self::change_log::{ChangeLog, Lookup};
-use self::memory::{Kept, Memory, Slot};
-use self::redis::SharedCopies;
+use self::memory::{CacheEntry, EntryKey, Memory};
+use self::redis::SharedEntries;
 use crate::clock::Clock;
 use crate::config::CacheSettings;
 use crate::domain::ids::ApplicationId;
@@ -48,6 +48,7 @@ use crate::events::envelope::Envelope;
 use crate::redis::Redis;
 use crate::storage::Database;
 use crate::storage::applications::Visibility;
+use crate::telemetry::labels::label_values;
 use crate::telemetry::metrics::{Metrics, seconds};
 
 /// What an entry depends on.
@@ -62,6 +63,9 @@ pub enum Subject {
 }
 
 impl Subject {
+    /// The names of all kinds.
+    pub const PATTERNS: [&str; 3] = ["application", "list", "statistics"];
+
     /// The name in metrics and keys.
     const fn pattern(self) -> &'static str {
         match self {
@@ -72,12 +76,23 @@ impl Subject {
     }
 }
 
+label_values! {
+    /// The label `operation` of `cache_operation_duration_seconds`.
+    pub enum CacheOperation {
+        /// A whole lookup, including the load on a miss.
+        Get = "get",
+        Load = "load",
+        RedisGet = "redis_get",
+        RedisSet = "redis_set",
+    }
+}
+
 /// A loaded response.
 #[derive(Debug, Clone)]
 pub struct Loaded {
     pub body: Bytes,
-    /// Whether only an event can outdate it.
-    pub may_be_kept: bool,
+    /// Whether the response stays valid until an event changes it.
+    pub may_be_cached: bool,
 }
 
 /// The cache. Cheap to clone.
@@ -90,7 +105,7 @@ struct Inner {
     settings: CacheSettings,
     change_log: Mutex<ChangeLog>,
     memory: Memory,
-    shared: Option<SharedCopies>,
+    shared: Option<SharedEntries>,
     database: Database,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -110,7 +125,7 @@ impl Cache {
         let inner = Inner {
             change_log: Mutex::new(change_log),
             memory: Memory::new(settings.capacity_bytes),
-            shared: redis.map(|redis| SharedCopies::new(redis.clone(), database.clone(), clock.clone())),
+            shared: redis.map(|redis| SharedEntries::new(redis.clone(), database.clone(), clock.clone())),
             settings: settings.clone(),
             database: database.clone(),
             clock: clock.clone(),
@@ -135,16 +150,16 @@ impl Cache {
         query: &str,
         load: impl Future<Output = Result<Bytes>>,
     ) -> Result<Bytes> {
-        let load = async { Ok(Loaded { body: load.await?, may_be_kept: true }) };
-        self.get_if_kept(subject, visibility, query, load).await
+        let load = async { Ok(Loaded { body: load.await?, may_be_cached: true }) };
+        self.get_if_cacheable(subject, visibility, query, load).await
     }
 
-    /// Like [`Cache::get`], but `load` decides whether its response may be cached. One that may not is only returned to
-    /// the requests that currently wait for it.
+    /// Like [`Cache::get`], but `load` decides whether its response may be cached. A response that may not be
+    /// cached is only returned to the requests that currently wait for it.
     ///
     /// # Errors
     /// As [`Cache::get`].
-    pub async fn get_if_kept(
+    pub async fn get_if_cacheable(
         &self,
         subject: Subject,
         visibility: &Visibility,
@@ -161,29 +176,29 @@ impl Cache {
         let key = self.key(&lookup, subject, visibility, query);
         let was_loaded = AtomicBool::new(false);
         let fill = async {
-            if let Some(kept) = self.find_shared(&key, &lookup, self.ttl(subject)).await {
-                return Ok(kept);
+            if let Some(entry) = self.find_shared(&key, &lookup, self.ttl(subject)).await {
+                return Ok(entry);
             }
             was_loaded.store(true, Ordering::Relaxed);
             let began = inner.clock.monotonic();
-            let Loaded { body, may_be_kept } = load.await?;
-            self.observe("load", began);
-            if !may_be_kept {
-                return Ok(Kept { body, ttl: Duration::ZERO });
+            let Loaded { body, may_be_cached } = load.await?;
+            self.observe(CacheOperation::Load, began);
+            if !may_be_cached {
+                return Ok(CacheEntry { body, ttl: Duration::ZERO });
             }
-            let kept = Kept { body, ttl: self.ttl(subject) };
-            self.share(&key, &lookup, &kept);
-            Ok(kept)
+            let entry = CacheEntry { body, ttl: self.ttl(subject) };
+            self.share(&key, &lookup, &entry);
+            Ok(entry)
         };
-        let kept = inner.memory.get_or_fill(Slot { key, stamp: lookup.stamp }, fill).await;
+        let entry = inner.memory.get_or_fill(EntryKey { key, stamp: lookup.stamp }, fill).await;
         let counted = if was_loaded.into_inner() {
             &inner.metrics.cache_misses_total
         } else {
             &inner.metrics.cache_hits_total
         };
         counted.with_label_values(&pattern).inc();
-        self.observe("get", started);
-        kept.map(|kept| kept.body)
+        self.observe(CacheOperation::Get, started);
+        entry.map(|entry| entry.body)
     }
 
     /// Records a change that was committed through this instance, so nothing older is read here from now on. Must be
@@ -205,7 +220,7 @@ impl Cache {
         self.inner.memory.clear();
     }
 
-    /// Applies the next events, without a gap after the position.
+    /// Applies the next events, which follow the position without a gap.
     pub fn apply(&self, events: &[Envelope]) {
         self.change_log().apply(events);
     }
@@ -216,9 +231,9 @@ impl Cache {
         self.change_log().apply_early(events);
     }
 
-    /// Declares that all events were applied at `asked_at`, which is valid for `lease`.
-    pub fn follow(&self, asked_at: Duration, lease: Duration) {
-        self.change_log().follow_until(asked_at + lease, asked_at);
+    /// Declares that all events published before `began_at` were applied. The declaration is valid for `valid_for`.
+    pub fn follow(&self, began_at: Duration, valid_for: Duration) {
+        self.change_log().follow_until(began_at + valid_for, began_at);
     }
 
     /// Stops using entries because events cannot be read, and drops those of this instance.
@@ -250,12 +265,12 @@ impl Cache {
             Subject::Application(id) => id.as_uuid(),
             Subject::List | Subject::Statistics => uuid::Uuid::nil(),
         };
-        let (who, account) = match visibility {
+        let (scope, account) = match visibility {
             Visibility::All => ("all", ""),
             Visibility::OwnedBy(account) => ("owned-by", account.as_str()),
         };
         let version = env!("CARGO_PKG_VERSION");
-        let texts = [version, subject.pattern(), who, account, query].map(str::as_bytes);
+        let texts = [version, subject.pattern(), scope, account, query].map(str::as_bytes);
         let parts = [&[lookup.epoch.as_bytes().as_slice(), id.as_bytes()], texts.as_slice()].concat();
         self.inner.database.keys().keyed_hash("cache-key-2", &parts)
     }
@@ -269,33 +284,34 @@ impl Cache {
         })
     }
 
-    /// An entry of another instance. While an own change waits for its event, such entries may be older than it.
-    async fn find_shared(&self, key: &[u8; 32], lookup: &Lookup, longest: Duration) -> Option<Kept> {
+    /// An entry of another instance. While an own change waits for its event, such entries may be older than the
+    /// change.
+    async fn find_shared(&self, key: &[u8; 32], lookup: &Lookup, max_ttl: Duration) -> Option<CacheEntry> {
         let shared = self.inner.shared.as_ref().filter(|_| lookup.stamp.own == 0)?;
         let began = self.inner.clock.monotonic();
-        let found = shared.find(key, lookup.stamp.changed, longest).await;
-        self.observe("redis_get", began);
+        let found = shared.find(key, lookup.stamp.changed, max_ttl).await;
+        self.observe(CacheOperation::RedisGet, began);
         found
     }
 
     /// Stores an entry for other instances in the background.
-    fn share(&self, key: &[u8; 32], lookup: &Lookup, kept: &Kept) {
+    fn share(&self, key: &[u8; 32], lookup: &Lookup, entry: &CacheEntry) {
         let Some(shared) = self.inner.shared.clone() else { return };
-        let (cache, key, as_of, kept) = (self.clone(), *key, lookup.as_of, kept.clone());
+        let (cache, key, as_of, entry) = (self.clone(), *key, lookup.as_of, entry.clone());
         tokio::spawn(async move {
             let began = cache.inner.clock.monotonic();
-            shared.keep(&key, as_of, &kept).await;
-            cache.observe("redis_set", began);
+            shared.store(&key, as_of, &entry).await;
+            cache.observe(CacheOperation::RedisSet, began);
         });
     }
 
-    fn observe(&self, operation: &str, began: Duration) {
+    fn observe(&self, operation: CacheOperation, began: Duration) {
         let took = self.inner.clock.monotonic().saturating_sub(began);
         let durations = &self.inner.metrics.cache_operation_duration_seconds;
-        durations.with_label_values(&[operation]).observe(seconds(took));
+        durations.with_label_values(&[operation.as_str()]).observe(seconds(took));
     }
 
-    /// No code panics while it holds the lock.
+    /// Locks the change log. No code panics while it holds the lock, so a poisoned lock is usable.
     fn change_log(&self) -> MutexGuard<'_, ChangeLog> {
         self.inner.change_log.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -78,7 +78,7 @@ pub async fn run(
     let expires_at = days.map(|days| clock.now() + chrono::TimeDelta::days(i64::from(days)));
     let new = NewKey { name, role, scopes, expires_at, limits };
     if let Some(scope) = new.scopes_above_role().next() {
-        let text = format!("the scope {scope} requires the role {} or a higher one", scope.least_role());
+        let text = format!("the scope {scope} requires the role {} or a higher one", scope.minimum_role());
         return Err(Error::Malformed(PublicMessage::new(text)));
     }
     let opened = OpenedAccounts::open(&settings, &clock, &logger).await?;

@@ -4,9 +4,11 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 use slog::Logger;
 
-use super::lines::{Flow, write_text};
+use super::lines::{Flow, write_line, write_text};
+use super::progress;
 use crate::app::archive::file::Header;
 use crate::app::archive::{Comparison, Month, MonthReport, Months, verify_file};
 use crate::clock::Clock;
@@ -18,6 +20,9 @@ use crate::error::Result;
 pub struct ArchiveArgs {
     #[command(subcommand)]
     what: What,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -68,30 +73,31 @@ pub async fn run(
     mut output: impl Write,
 ) -> Result<()> {
     if let What::Verify { file, offline: true } = &args.what {
-        return describe(&mut output, &verify_file(file)?, "valid");
+        return describe(&mut output, args.json, &verify_file(file)?, "valid");
     }
     let months = Months::open(settings, &clock, &logger).await?;
-    let done = carry_out(&months, args.what, &mut output).await;
+    let done = carry_out(&months, args.what, args.json, &mut output).await;
     months.close().await?;
     done
 }
 
-async fn carry_out(months: &Months, what: What, output: &mut impl Write) -> Result<()> {
+async fn carry_out(months: &Months, what: What, json: bool, output: &mut impl Write) -> Result<()> {
     match what {
-        What::List => list(output, &months.list().await?),
+        What::List => list(output, json, &months.list().await?),
         What::Detach { month } => {
-            months.detach(month).await?;
-            write_text(output, &format!("{month} has been moved to the archive")).map(drop)
+            during(format!("moving {month} to the archive"), months.detach(month)).await?;
+            moved(output, json, month, "archived", "has been moved to the archive")
         }
         What::Attach { month } => {
-            months.attach(month).await?;
-            write_text(output, &format!("{month} has been moved back from the archive")).map(drop)
+            during(format!("moving {month} back"), months.attach(month)).await?;
+            moved(output, json, month, "hot", "has been moved back from the archive")
         }
         What::Export { month, output: file } => {
-            describe(output, &months.export(month, &file).await?, "exported")
+            let exported = during(format!("exporting {month}"), months.export(month, &file)).await?;
+            describe(output, json, &exported, "exported")
         }
         What::Verify { file, .. } => {
-            let verified = months.verify(&file).await?;
+            let verified = during(format!("verifying {}", file.display()), months.verify(&file)).await?;
             let found = match verified.comparison {
                 Comparison::Same => "valid, and identical to the database",
                 Comparison::Absent => "valid; the month is not in the database",
@@ -99,12 +105,41 @@ async fn carry_out(months: &Months, what: What, output: &mut impl Write) -> Resu
                     "valid; not compared because the schema has changed since the export"
                 }
             };
-            describe(output, &verified.header, found)
+            describe(output, json, &verified.header, found)
         }
     }
 }
 
-fn list(output: &mut impl Write, reports: &[MonthReport]) -> Result<()> {
+/// Shows the elapsed time until `work` ends.
+async fn during<R>(message: String, work: impl Future<Output = Result<R>>) -> Result<R> {
+    let bar = progress::time(message)?;
+    let done = work.await;
+    bar.finish_and_clear();
+    done
+}
+
+fn moved(output: &mut impl Write, json: bool, month: Month, tier: &str, text: &str) -> Result<()> {
+    if json {
+        return write_line(output, &json!({"month": month.to_string(), "tier": tier})).map(drop);
+    }
+    write_text(output, &format!("{month} {text}")).map(drop)
+}
+
+fn list(output: &mut impl Write, json: bool, reports: &[MonthReport]) -> Result<()> {
+    if json {
+        let months: Vec<_> = reports
+            .iter()
+            .map(|MonthReport { listed, open }| {
+                json!({
+                    "month": listed.month.to_string(),
+                    "tier": listed.tier.as_str(),
+                    "bytes": listed.bytes,
+                    "open_applications": open,
+                })
+            })
+            .collect();
+        return write_line(output, &json!({"months": months})).map(drop);
+    }
     for MonthReport { listed, open } in reports {
         let (month, tier, kib) = (listed.month, listed.tier.as_str(), listed.bytes / 1024);
         let line = format!("{month}  {tier:<8}  {kib:>12} KiB  {open:>8} open");
@@ -115,7 +150,10 @@ fn list(output: &mut impl Write, reports: &[MonthReport]) -> Result<()> {
     Ok(())
 }
 
-fn describe(output: &mut impl Write, header: &Header, found: &str) -> Result<()> {
+fn describe(output: &mut impl Write, json: bool, header: &Header, found: &str) -> Result<()> {
+    if json {
+        return write_line(output, &json!({"outcome": found, "header": header})).map(drop);
+    }
     let mut text = format!("{}: {found}", header.month);
     for table in &header.tables {
         text.push_str(&format!("\n{:<12}  {:>10} rows  sha256 {}", table.name, table.rows, table.sha256));

@@ -2,26 +2,33 @@
 
 pub mod api_key;
 pub mod archive;
+pub mod backup;
 pub mod check_config;
+pub mod completions;
 mod credential;
 pub mod decide;
 pub mod demo;
 pub mod document;
 pub mod errors;
+pub mod exit;
 mod lines;
+pub mod man;
 pub mod migrate;
 pub mod openapi;
+mod progress;
 pub mod provider_sim;
 pub mod reencrypt;
+pub mod restore;
 pub mod serve;
 mod signals;
+pub mod status;
 pub mod token;
 pub mod user;
 
 use std::future::Future;
 use std::io::{self, Write as _};
 
-use clap::Subcommand;
+use clap::{Parser, Subcommand};
 
 use crate::clock::Clock;
 use crate::config::{Need, Settings};
@@ -29,15 +36,25 @@ use crate::countries::Countries;
 use crate::error::{Error, Result};
 use crate::telemetry::log;
 
+/// Multi-country credit application platform.
+#[derive(Debug, Parser)]
+#[command(name = "aval", version, propagate_version = true, after_help = exit::help())]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
 /// The subcommands of `aval`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve the API and process applications until SIGTERM or Ctrl-C
     Serve(serve::ServeArgs),
-    /// Migrate the database schema
-    Migrate,
-    /// Validate the configuration
-    CheckConfig,
+    /// Migrate the database schema, list the migrations, or revert the last ones
+    Migrate(migrate::MigrateArgs),
+    /// Show the state of this installation on one screen
+    Status(status::StatusArgs),
+    /// Validate the configuration and print every value with its origin
+    CheckConfig(check_config::CheckConfigArgs),
     /// Print the OpenAPI 3.1 document
     Openapi,
     /// Print the error reference in Markdown
@@ -52,6 +69,10 @@ pub enum Command {
     Reencrypt(reencrypt::ReencryptArgs),
     /// Move closed months to the archive and back, and export them
     Archive(archive::ArchiveArgs),
+    /// Back up the private PostgreSQL with its secrets
+    Backup(backup::BackupArgs),
+    /// Restore a backup into an empty data directory
+    Restore(restore::RestoreArgs),
     /// Create, list and change accounts
     User(user::UserArgs),
     /// Print an access token for an account
@@ -60,6 +81,10 @@ pub enum Command {
     ApiKey(api_key::ApiKeyArgs),
     /// Run the provider simulator as a standalone server
     ProviderSim(provider_sim::ProviderSimArgs),
+    /// Print a completion script for a shell
+    Completions(completions::CompletionsArgs),
+    /// Write the manual pages
+    Man(man::ManArgs),
 }
 
 /// Runs a subcommand.
@@ -68,15 +93,29 @@ pub fn run(command: Command) -> Result<()> {
     match command {
         Command::Serve(args) => {
             let settings = args.applied_to(Settings::load(Need::Everything)?);
-            let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);
+            let (logger, _flushed_at_the_end) = log::unfiltered_root(&settings.log, &clock);
             block_on(serve::run(settings, clock, logger))
         }
-        Command::Migrate => {
+        Command::Migrate(args) => {
             let settings = Settings::load(Need::Database)?;
             let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);
-            block_on(migrate::run(settings, clock, logger))
+            block_on(migrate::run(args, settings, clock, logger, io::stdout()))
         }
-        Command::CheckConfig => check_config::run(io::stdout()),
+        Command::Status(args) => {
+            let settings = Settings::load(Need::Database)?;
+            block_on(status::run(args, settings, clock, io::stdin().lock(), io::stdout()))
+        }
+        Command::Backup(args) => {
+            let settings = Settings::load(Need::Database)?;
+            let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);
+            block_on(backup::run(args, settings, clock, logger, io::stdout()))
+        }
+        Command::Restore(args) => {
+            let settings = Settings::load(Need::Database)?;
+            let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);
+            block_on(restore::run(args, settings, logger, io::stdout()))
+        }
+        Command::CheckConfig(args) => check_config::run(args, io::stdout()),
         Command::Openapi => openapi::run(io::stdout()),
         Command::Errors => errors::run(io::stdout()),
         Command::Document(args) => document::run(args, &clock, io::stdin().lock(), io::stdout().lock()),
@@ -124,6 +163,8 @@ pub fn run(command: Command) -> Result<()> {
             let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);
             block_on(provider_sim::run(args, clock, logger))
         }
+        Command::Completions(args) => completions::run(args, io::stdout()),
+        Command::Man(args) => man::run(args, io::stdout()),
     }
 }
 

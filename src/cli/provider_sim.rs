@@ -58,7 +58,7 @@ pub async fn run(args: ProviderSimArgs, clock: Clock, logger: slog::Logger) -> R
     let simulator = Simulator::start(settings, clock, logger.clone()).await?;
     if let Some(callbacks) = callbacks {
         slog::info!(logger, "bureaus are asynchronous"; "callback_url" => &callbacks.url);
-        simulator.answer_later(callbacks);
+        simulator.respond_later(callbacks);
     }
     for country in Country::ALL {
         slog::info!(logger, "simulated bureau";

@@ -3,14 +3,14 @@
 use std::io::Write;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use slog::Logger;
 
-use super::lines::write_text;
+use super::lines::{write_line, write_text};
+use super::progress;
 use crate::app::reencrypt::{Progress, reencrypt};
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Encrypts all personal data with the first key of ENCRYPTION_KEY, and rebuilds blind index entries that are missing
 /// or use another INDEX_KEY. Other instances may keep running but must know the new key. The command can be interrupted
@@ -20,6 +20,9 @@ pub struct ReencryptArgs {
     /// Rows per transaction
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub batch: u16,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Runs the subcommand, with a progress bar if standard error is a terminal.
@@ -33,15 +36,21 @@ pub async fn run(
     logger: Logger,
     mut output: impl Write,
 ) -> Result<()> {
-    let template = "[{bar:40}] {pos}/{len} rows, {per_sec}, {eta} left";
-    let bar =
-        ProgressBar::no_length().with_style(ProgressStyle::with_template(template).map_err(Error::internal)?);
+    let bar = progress::rows()?;
     let on_progress = |progress| match progress {
         Progress::Found(rows) => bar.set_length(rows),
         Progress::Resealed(rows) => bar.inc(rows),
     };
     let resealed = reencrypt(settings, i64::from(args.batch), &clock, &logger, on_progress).await;
     bar.finish_and_clear();
-    let line = format!("{} rows encrypted again, 0 left with another key", resealed?);
+    let resealed = resealed?;
+    if args.json {
+        return write_line(
+            &mut output,
+            &serde_json::json!({"rows_encrypted_again": resealed, "rows_left": 0}),
+        )
+        .map(drop);
+    }
+    let line = format!("{resealed} rows encrypted again, 0 left with another key");
     write_text(&mut output, &line).map(drop)
 }

@@ -37,7 +37,7 @@ async fn ensure_account(engine: &Engine, logger: &Logger) -> Result<()> {
         return Ok(());
     }
     match settings.environment {
-        Environment::Development => {
+        Environment::Development | Environment::Test => {
             if let Some((name, password)) = accounts.make_first_admin().await? {
                 let lines = format!(
                     "\n  The first account has been created. Its password is shown only once:\n\n      \

@@ -10,7 +10,7 @@ use slog::Logger;
 use super::demo;
 use super::lines::write_text;
 use crate::clock::Clock;
-use crate::config::{Environment, Settings};
+use crate::config::Settings;
 use crate::error::{Error, PublicMessage, Result};
 use crate::startup::OpenedAccounts;
 
@@ -55,7 +55,7 @@ pub(super) async fn of_some_admin(
     clock: &Clock,
     logger: &Logger,
 ) -> Result<SecretString> {
-    if settings.environment == Environment::Production {
+    if settings.environment.is_production() {
         return Err(Error::Unauthenticated(PublicMessage::new(demo::AUTHENTICATION_HELP)));
     }
     let opened = OpenedAccounts::open_running(settings, clock, logger).await?;

@@ -14,6 +14,7 @@ use crate::accounts::{Accounts, NewAccount, Origin, UserPatch};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::domain::account::{AccountName, Role};
+use crate::domain::timestamp;
 use crate::error::{Error, PublicMessage, Result};
 use crate::startup::OpenedAccounts;
 
@@ -43,7 +44,11 @@ enum What {
         password_stdin: bool,
     },
     /// List the accounts
-    List,
+    List {
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Change the role of an account
     Role {
         /// Name of the account
@@ -103,7 +108,8 @@ async fn act(what: What, accounts: &Accounts, input: impl BufRead) -> Result<Str
                 .map_err(explain)?;
             Ok(format!("created {} {}{line}", user.role, user.username))
         }
-        What::List => list(accounts).await,
+        What::List { json: true } => list_json(accounts).await,
+        What::List { json: false } => list(accounts).await,
         What::Role { name, role } => {
             let patch = UserPatch { role: Some(role), ..UserPatch::default() };
             change(accounts, &name, patch, &format!("now has the role {role}")).await
@@ -128,6 +134,24 @@ async fn change(accounts: &Accounts, name: &str, patch: UserPatch, outcome: &str
     let user = accounts.user_named(name).await?;
     accounts.change_user(user.id, patch, &Origin::system(OPERATOR)).await.map_err(explain)?;
     Ok(format!("{name} {outcome}"))
+}
+
+async fn list_json(accounts: &Accounts) -> Result<String> {
+    let (mut before, mut users) = (None, Vec::new());
+    loop {
+        let page = accounts.users(before, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        before = Some(last.id);
+        users.extend(page.iter().map(|user| {
+            serde_json::json!({
+                "username": user.username.as_str(),
+                "role": user.role.0.text(Role::as_str),
+                "enabled": user.disabled_at.is_none(),
+                "created_at": timestamp::text(user.created_at),
+            })
+        }));
+    }
+    Ok(serde_json::json!({"users": users}).to_string())
 }
 
 async fn list(accounts: &Accounts) -> Result<String> {

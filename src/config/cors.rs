@@ -36,7 +36,7 @@ impl CorsSettings {
     pub(super) fn validate_for(&self, environment: Environment) -> Result<()> {
         let is_open = |origin: &String| is_plaintext_to_elsewhere(origin);
         require(
-            environment == Environment::Development || !self.allowed_origins.iter().any(is_open),
+            !environment.is_production() || !self.allowed_origins.iter().any(is_open),
             "cors.allowed_origins",
             "allows an unencrypted origin on another machine: use https://",
         )

@@ -42,7 +42,7 @@ impl DatabaseSettings {
         environment: Environment,
         embedded: &EmbeddedDatabaseSettings,
     ) -> Result<()> {
-        if environment == Environment::Development {
+        if !environment.is_production() {
             return Ok(());
         }
         require(

@@ -1,10 +1,10 @@
 //! Configuration: read and validated once at startup.
 //!
 //! Later layers override earlier ones: `default.toml`, `<environment>.toml`, variables named `AVAL__SECTION__KEY`, and
-//! the short names that platforms set (`DATABASE_URL`, `PORT`, `LOG_LEVEL`, `AVAL_DATA_DIR`, `AVAL_PG_BIN`, `REDIS_URL`
-//! and the secrets, also as `<variable>_FILE`). Both files are compiled into the binary; files in the directory
-//! `AVAL_CONFIG_DIR` (default `./config`) replace them. Unknown keys and invalid combinations stop the startup with an
-//! error that names the key.
+//! the short names that platforms set (`DATABASE_URL`, `PORT`, `LOG_LEVEL`, `ENABLE_PROMETHEUS`, `AVAL_DATA_DIR`,
+//! `AVAL_PG_BIN`, `REDIS_URL` and the secrets, also as `<variable>_FILE`). The files are compiled into the binary; files
+//! in the directory `AVAL_CONFIG_DIR` (default `./config`) replace them. Unknown keys and invalid combinations stop the
+//! startup with an error that names the key, and the file and line or the variable that sets it.
 
 mod accounts;
 mod actors;
@@ -13,8 +13,10 @@ mod cache;
 mod cors;
 mod database;
 mod database_url;
+mod effective;
 mod elsewhere;
 mod environment;
+mod foreign;
 mod housekeeping;
 mod instance;
 mod jobs;
@@ -23,6 +25,7 @@ mod lists;
 mod load;
 mod log;
 mod need;
+mod origins;
 mod providers;
 mod redis;
 mod secret_file;
@@ -47,7 +50,9 @@ pub use cache::CacheSettings;
 pub use cors::CorsSettings;
 pub use database::{DatabaseSettings, EmbeddedDatabaseSettings};
 pub use database_url::{DatabaseUrl, ServerVerification};
+pub use effective::EffectiveValue;
 pub use environment::Environment;
+pub use foreign::FOREIGN_VARIABLES;
 pub use housekeeping::{ArchiveSettings, CronExpression, HousekeepingSettings, MissedPolicy, TaskSchedule};
 pub use instance::{InstanceRole, InstanceSettings};
 pub use jobs::{JobSettings, OutboxSettings, RedecisionSettings};
@@ -55,12 +60,13 @@ pub use limits::{ClassRates, LimitSettings, Rate};
 pub use lists::{ListSettings, StatisticsSettings};
 pub use log::{LogFormat, LogLevel, LogSettings};
 pub use need::Need;
+pub use origins::Origin;
 pub use providers::{
     BreakerSettings, CallSettings, ProviderMode, ProviderSettings, ProvidersSection, SimulatorSection,
     WhenOpen,
 };
 pub use secrets::{IndexKey, SealingKey, Secrets, SecretsSection, WebhookSecret};
-pub use server::{FaultSettings, ServerSettings, TlsSettings};
+pub use server::{FaultSettings, ServerSettings, TlsSettings, TlsVersion};
 pub use staff_views::StaffViewSettings;
 pub use telemetry::{TelemetrySettings, TraceExporter, TraceSampler};
 pub use webhooks::WebhookSettings;
@@ -135,16 +141,46 @@ sections! {
     faults: FaultSettings;
 }
 
+/// The whole configuration of this process as an operator may see it.
+pub struct Effective {
+    /// Every value with its origin. Secrets are masked.
+    pub values: Vec<EffectiveValue>,
+    /// The directory of the files; `None`: the files in the binary.
+    pub dir: Option<PathBuf>,
+    /// Variables that are set and not read.
+    pub notes: Vec<String>,
+    /// The validated settings, or why they are invalid.
+    pub settings: Result<Settings>,
+}
+
+impl Effective {
+    /// Reads the configuration from files and the environment of this process.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] if a file or a secret file cannot be read, or a file is not TOML.
+    pub fn load() -> Result<Self> {
+        let variables = own_variables();
+        let layers = load::layers(Need::Everything, &variables)?;
+        Ok(Self {
+            values: layers.values()?,
+            dir: layers.dir.clone(),
+            notes: foreign::notes(&variables),
+            settings: layers.settings(Need::Everything),
+        })
+    }
+}
+
+fn own_variables() -> HashMap<String, String> {
+    std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
+}
+
 impl Settings {
     /// Reads the settings that a command needs from files and the environment of this process.
     ///
     /// # Errors
     /// [`Error::Configuration`], which names the file or key.
     pub fn load(need: Need) -> Result<Self> {
-        let variables = std::env::vars_os()
-            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
-            .collect();
-        load::settings(need, &variables)
+        load::settings(need, &own_variables())
     }
 
     /// Reads all settings, with `variables` as the environment.
@@ -199,7 +235,7 @@ impl Settings {
         self.redis.validate(environment)?;
         self.providers.validate_for(environment)?;
         self.simulator.validate_for(environment)?;
-        if environment == Environment::Production && self.faults.injection {
+        if environment.is_production() && self.faults.injection {
             return Err(Error::configuration("faults.injection must be false in production"));
         }
         for (key, path) in [

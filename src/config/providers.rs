@@ -211,7 +211,7 @@ impl ProvidersSection {
 
     /// In production, requires a bureau or an explicit simulator for every country, and encrypted connections.
     pub(super) fn validate_for(&self, environment: Environment) -> Result<()> {
-        if environment == Environment::Development {
+        if !environment.is_production() {
             return Ok(());
         }
         for country in Country::ALL {
@@ -315,7 +315,7 @@ pub struct SimulatorSection {
 impl SimulatorSection {
     /// In production, keeps the simulator on this machine: it has neither authentication nor TLS.
     pub(super) fn validate_for(&self, environment: Environment) -> Result<()> {
-        let is_production = environment == Environment::Production;
+        let is_production = environment.is_production();
         require(
             !is_production || self.host.is_loopback(),
             "simulator.host",

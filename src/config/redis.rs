@@ -64,7 +64,7 @@ impl RedisSettings {
         if self.is_configured() {
             let info = self.connection_info()?;
             require(
-                environment == Environment::Development || !is_plaintext_to_elsewhere(info.addr()),
+                !environment.is_production() || !is_plaintext_to_elsewhere(info.addr()),
                 "redis.url (REDIS_URL)",
                 "would send data to another machine unencrypted: use rediss://",
             )?;

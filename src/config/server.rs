@@ -18,6 +18,12 @@ pub struct ServerSettings {
     pub host: IpAddr,
     /// Port to listen on; 0: any free port.
     pub port: u16,
+    /// Port for metrics and health without credentials; 0: any free port; unset: none.
+    #[serde(default)]
+    pub metrics_port: Option<u16>,
+    /// Address of the metrics port; unset: `host`.
+    #[serde(default)]
+    pub metrics_host: Option<IpAddr>,
     /// Worker threads; 0: one per core.
     pub workers: usize,
     /// Largest accepted request body.
@@ -34,6 +40,8 @@ pub struct ServerSettings {
     pub keep_alive_ms: u64,
     /// Longest graceful shutdown.
     pub shutdown_timeout_ms: u64,
+    /// Longest wait for each dependency in health checks.
+    pub health_check_timeout_seconds: u64,
     /// How long readiness fails before the shutdown stops anything.
     pub drain_delay_ms: u64,
     /// How long a TCP peer may leave data unacknowledged before its connection is closed.
@@ -46,6 +54,8 @@ pub struct ServerSettings {
     pub trusted_proxies: Vec<IpNet>,
     /// Whether a proxy in front of Aval terminates TLS.
     pub plaintext_behind_proxy: bool,
+    /// Whether `GET /metrics` is served.
+    pub metrics: bool,
     /// TLS terminated by Aval.
     pub tls: TlsSettings,
 }
@@ -58,8 +68,32 @@ pub struct TlsSettings {
     pub certificate_file: PathBuf,
     /// Private key (PEM); empty: plain HTTP.
     pub private_key_file: PathBuf,
+    /// The oldest version of TLS that clients may use.
+    pub min_version: TlsVersion,
     /// Interval at which the files are checked for a new certificate.
     pub reload_interval_ms: u64,
+}
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246).
+    V1_2,
+    /// TLS 1.3 (RFC 8446).
+    V1_3,
+}
+
+impl TryFrom<String> for TlsVersion {
+    type Error = String;
+
+    fn try_from(version: String) -> std::result::Result<Self, Self::Error> {
+        match version.as_str() {
+            "1.2" => Ok(Self::V1_2),
+            "1.3" => Ok(Self::V1_3),
+            _ => Err(format!("server.tls.min_version is {version:?} but must be \"1.2\" or \"1.3\"")),
+        }
+    }
 }
 
 impl TlsSettings {
@@ -77,7 +111,7 @@ impl ServerSettings {
     /// In production, requires TLS for other machines and narrow proxy networks. In development, a public address
     /// requires an explicit `AVAL_ENV` (`is_named`).
     pub(super) fn validate_for(&self, environment: Environment, is_named: bool) -> Result<()> {
-        if environment == Environment::Development {
+        if !environment.is_production() {
             return require(
                 is_named || self.host.is_loopback(),
                 "server.host",
@@ -110,6 +144,7 @@ impl ServerSettings {
         at_least(self.request_timeout_ms, 100, "server.request_timeout_ms")?;
         at_least(self.request_head_timeout_ms, 100, "server.request_head_timeout_ms")?;
         at_least(self.keep_alive_ms, 100, "server.keep_alive_ms")?;
+        at_least(self.health_check_timeout_seconds, 1, "server.health_check_timeout_seconds")?;
         at_least(self.tcp_user_timeout_ms, 1000, "server.tcp_user_timeout_ms")?;
         at_least(bytes(self.max_connections), 1, "server.max_connections")?;
         at_least(self.tls.reload_interval_ms, 10, "server.tls.reload_interval_ms")?;
@@ -139,6 +174,10 @@ impl ServerSettings {
 
     pub(crate) fn shutdown_timeout(&self) -> Duration {
         Duration::from_millis(self.shutdown_timeout_ms)
+    }
+
+    pub(crate) fn health_check_timeout(&self) -> Duration {
+        Duration::from_secs(self.health_check_timeout_seconds)
     }
 
     pub(crate) fn drain_delay(&self) -> Duration {

@@ -79,6 +79,22 @@ fn variables_override_files_and_short_names_override_long_ones() {
 }
 
 #[test]
+fn the_test_environment_has_the_rules_of_development_without_limits_and_durability() {
+    let settings = load(&[("AVAL_ENV", "test")]).unwrap();
+    assert_eq!(settings.environment, Environment::Test);
+    assert!(!settings.limits.enabled && !settings.embedded.durable && settings.faults.injection);
+    assert!(load(&[]).unwrap().embedded.durable);
+}
+
+#[test]
+fn the_prefix_of_the_api_cannot_be_changed() {
+    for prefix in ["api/v1", "/api/v1/"] {
+        assert!(load(&[("API_PREFIX", prefix)]).is_ok(), "{prefix}");
+    }
+    assert!(refusal(&[("API_PREFIX", "v2")]).contains("API_PREFIX"));
+}
+
+#[test]
 fn a_secret_may_come_from_a_file_but_not_from_two_places() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "postgres://localhost/from_file\n").unwrap();

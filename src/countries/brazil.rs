@@ -46,7 +46,7 @@ pub(super) static BRAZIL: Definition = Definition {
     expected: tests::EXPECTED,
 };
 
-/// Incremented whenever the rules below would decide an old case differently with the same thresholds.
+/// Incremented whenever a change to the rules below changes the decision on an old case with the same thresholds.
 const REVISION: u32 = 1;
 
 /// `config/countries/br.toml`, which explains each key.
@@ -271,7 +271,7 @@ mod tests {
             row("99999.99", "20000", 60, report("0", 780), Approved, "18.96", &[]),
             row("100000", "20000", 60, report("0", 780), Approved, "18.96", &[]),
             row("100000.01", "20000", 60, report("0", 780), Rejected, "50.00", &["AMOUNT_TOO_HIGH"]),
-            // LTI just below, at and just above 5; amount and DTI break with it.
+            // LTI just below, at and just above 5; the amount and DTI rules are broken as well.
             row(
                 "119999.99",
                 "2000",

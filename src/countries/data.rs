@@ -69,7 +69,7 @@ impl DataMember {
     pub fn read(&self, raw: &RawValue) -> Result<Value, Refusal> {
         match self.kind {
             DataKind::Text(max) => text(raw, max).map(Value::from),
-            DataKind::Choice(words) => choice(raw, words).map(Value::from),
+            DataKind::Choice(values) => choice(raw, values).map(Value::from),
             DataKind::Integer(min, max) => whole(raw, min, max).map(Value::from),
             DataKind::Amount => money(raw).map(|amount| Value::from(amount.to_string())),
             DataKind::Flag => boolean(raw).map(Value::from),
@@ -107,7 +107,7 @@ impl DataKind {
     fn bounds(self) -> String {
         match self {
             Self::Text(max) => format!("1 to {max} characters"),
-            Self::Choice(words) => words.join(", "),
+            Self::Choice(values) => values.join(", "),
             Self::Integer(min, max) => format!("{min} to {max}"),
             Self::Amount => "0.00 to 9999999999.99".to_owned(),
             Self::Flag => "true or false".to_owned(),
@@ -146,10 +146,10 @@ fn text(raw: &RawValue, max: usize) -> Result<String, Refusal> {
     if fits { Ok(text) } else { Err(refusal()) }
 }
 
-fn choice(raw: &RawValue, words: &[&'static str]) -> Result<&'static str, Refusal> {
+fn choice(raw: &RawValue, values: &[&'static str]) -> Result<&'static str, Refusal> {
     let text = string(raw)?;
-    let refusal = || ("unknown_value", format!("must be one of {}", words.join(", ")));
-    words.iter().find(|word| **word == text).copied().ok_or_else(refusal)
+    let refusal = || ("unknown_value", format!("must be one of {}", values.join(", ")));
+    values.iter().find(|value| **value == text).copied().ok_or_else(refusal)
 }
 
 fn whole(raw: &RawValue, min: i64, max: i64) -> Result<i64, Refusal> {

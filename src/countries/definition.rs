@@ -85,7 +85,7 @@ impl CountryRules {
         self.definition.country
     }
 
-    /// The answer of `GET /countries/{code}`.
+    /// The response of `GET /countries/{code}`.
     pub fn describe(&self) -> CountryDescription {
         let Definition { country, document, bureau, .. } = self.definition;
         let members = self.definition.data_members();

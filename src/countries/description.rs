@@ -1,6 +1,6 @@
-//! The description of a country: the answer of `GET /countries/{code}`.
+//! The description of a country: the response of `GET /countries/{code}`.
 //!
-//! It is derived from the data that decisions use, so it cannot disagree with them.
+//! It is derived from the data that decisions use, so it is always consistent with them.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -32,7 +32,7 @@ pub struct CountryDescription {
     pub limits: Limits,
     /// The members allowed in `country_specific_data`.
     pub country_specific_data: Vec<MemberDescription>,
-    /// The rules, in the order of explanations.
+    /// The rules, in the order in which decisions list them.
     pub rules: Vec<RuleDescription>,
     /// The content hash of the rules and thresholds.
     #[schema(example = "es-0123456789abcdef")]
@@ -83,10 +83,10 @@ pub struct AmountLimits {
 /// The shortest, longest and default term, in months.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct TermLimits {
-    /// The shortest.
+    /// The shortest term.
     #[schema(example = 6)]
     pub min: u16,
-    /// The longest.
+    /// The longest term.
     #[schema(example = 84)]
     pub max: u16,
     /// The default term.

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use crate::domain::personal_data::IdentityDocument;
 
-/// The minimum age of applicants (docs/specification.md 3).
+/// The minimum age of applicants (section 3 of docs/specification.md).
 const ADULT_YEARS: u32 = 18;
 
 /// A kind of identity document.
@@ -90,7 +90,7 @@ impl ReasonCode {
         }
     }
 
-    /// A sentence for the sender of the document.
+    /// A sentence for the client.
     pub const fn detail(self) -> &'static str {
         match self {
             Self::BadLength => "The document has too few or too many characters.",

@@ -1,19 +1,19 @@
 //! Evaluates rule packs. A decision is a pure function of a rule pack and a case.
 //!
-//! The outcome (docs/specification.md 3): A broken reject rule rejects the application. Otherwise any of these sends
-//! it to review: a broken review rule, a rule that cannot be evaluated, a thin file, a risk score of 50 or more, or
-//! an application by another account with the same document on the same day. All other applications are approved. A
-//! person unknown to the bureau can therefore still be rejected by a rule that needs no bureau data. Decisions on
-//! fallback figures always lead to review: bureau rules are not evaluated, and broken rules that need no bureau data
-//! only inform the reviewer.
+//! The outcome (section 3 of docs/specification.md): a broken reject rule rejects the application. Otherwise any of
+//! these sends it to review: a broken review rule, a rule that cannot be evaluated, a thin file, a risk score of 50 or
+//! more, or an application by another account with the same document on the same day. All other applications are
+//! approved. A person unknown to the bureau can therefore still be rejected by a rule that needs no bureau data.
+//! Decisions on fallback figures always lead to review: bureau rules are not evaluated, and broken rules that need no
+//! bureau data only inform the reviewer.
 //!
-//! A later confirmation by the bureau (docs/specification.md 6) may contain a verdict. If the bureau rejects the
-//! application or requests a review, that is the outcome, regardless of the rules.
+//! A later confirmation by the bureau (section 6 of docs/specification.md) may contain a verdict. If the bureau rejects
+//! the application or requests a review, that is the outcome, regardless of the rules.
 //!
 //! Reason codes are ordered by these classes, and within a class in the order of the rule pack. The first four are
 //! kept:
 //! 1. `PROVIDER_UNAVAILABLE` or `PROVIDER_TIMEOUT` if there is no bureau data; `PROVIDER_REJECTED` or
-//!    `PROVIDER_NEEDS_REVIEW` if the bureau's verdict decides;
+//!    `PROVIDER_NEEDS_REVIEW` if the bureau's verdict determines the outcome;
 //! 2. broken reject rules, then broken review rules, then `APPLIED_ELSEWHERE`;
 //! 3. `RISK_TOO_HIGH` if the risk score is 50 or more and no rule rejects;
 //! 4. `THIN_FILE`, or otherwise the missing inputs of rules that could not be evaluated (`MISSING_…`). If the bureau is
@@ -58,8 +58,8 @@ pub(super) const GENERAL_REASONS: [&str; 8] = [
 /// Maximum number of reason codes of a decision.
 const MAX_REASONS: usize = 4;
 
-/// Incremented whenever this module would decide an old case differently with the same thresholds. Part of every rule
-/// pack's version.
+/// Incremented whenever a change to this module changes the decision on an old case with the same thresholds. Part of
+/// every rule pack's version.
 const ENGINE_REVISION: u32 = 2;
 
 /// A country's rules with their thresholds.
@@ -99,7 +99,7 @@ impl RulePack {
         self.reference_annual_rate
     }
 
-    /// The rules, in the order of explanations.
+    /// The rules, in the order in which decisions list them.
     pub(super) fn rules(&self) -> &[Rule] {
         &self.rules
     }
@@ -120,7 +120,7 @@ impl RulePack {
         let risk_score = risk::score(&facts, self.affordability, broken);
         let status = status(&rules, broken, risk_score, bureau);
         let status = if case.applied_elsewhere { status.at_best(Outcome::UnderReview) } else { status };
-        let risk_score = risk_score.map(|score| risk::of_status(score, status));
+        let risk_score = risk_score.map(|score| risk::apply_minimum(score, status));
         let reasons = self.reasons(&rules, status, risk_score, bureau, case.applied_elsewhere);
         Decision { status, risk_score, reasons, rules, rules_version: self.version.clone() }
     }
@@ -149,7 +149,7 @@ impl RulePack {
         match bureau {
             BureauAnswer::Unavailable | BureauAnswer::TimedOut => {}
             BureauAnswer::ThinFile => reasons.push(THIN_FILE),
-            BureauAnswer::Report | BureauAnswer::Rejects | BureauAnswer::WantsReview => {
+            BureauAnswer::Report | BureauAnswer::Rejects | BureauAnswer::RequestsReview => {
                 let unknown = with(RuleKind::Reject, RuleResult::NotEvaluated)
                     .chain(with(RuleKind::Review, RuleResult::NotEvaluated));
                 reasons.extend(unknown.filter_map(|(rule, _)| rule.test.missing_input()));
@@ -159,7 +159,7 @@ impl RulePack {
     }
 }
 
-/// The origin of the figures.
+/// The kind of the figures, which depends on what the bureau reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BureauAnswer {
     /// A report, which may be incomplete.
@@ -173,7 +173,7 @@ enum BureauAnswer {
     /// The bureau rejects the application, regardless of the figures.
     Rejects,
     /// The bureau requests a review, regardless of the figures.
-    WantsReview,
+    RequestsReview,
 }
 
 impl BureauAnswer {
@@ -183,7 +183,7 @@ impl BureauAnswer {
         }
         match reported_outcome(data) {
             Some(ReportedOutcome::Rejected) => Self::Rejects,
-            Some(ReportedOutcome::NeedsReview) => Self::WantsReview,
+            Some(ReportedOutcome::NeedsReview) => Self::RequestsReview,
             Some(ReportedOutcome::Confirmed) | None if data.is_thin_file() => Self::ThinFile,
             Some(ReportedOutcome::Confirmed) | None => Self::Report,
         }
@@ -193,13 +193,13 @@ impl BureauAnswer {
         matches!(self, Self::Unavailable | Self::TimedOut)
     }
 
-    /// The reason code for this origin, if any.
+    /// The reason code for this kind, if any.
     fn reason(self) -> Option<&'static str> {
         match self {
             Self::Unavailable => Some(PROVIDER_UNAVAILABLE),
             Self::TimedOut => Some(PROVIDER_TIMEOUT),
             Self::Rejects => Some(PROVIDER_REJECTED),
-            Self::WantsReview => Some(PROVIDER_NEEDS_REVIEW),
+            Self::RequestsReview => Some(PROVIDER_NEEDS_REVIEW),
             Self::Report | Self::ThinFile => None,
         }
     }
@@ -213,7 +213,7 @@ fn status(outcomes: &[RuleOutcome], broken: Broken, risk: Option<Decimal>, burea
     let unknown = outcomes.iter().any(|o| o.result == RuleResult::NotEvaluated);
     let uncertain = unknown || risk.is_none_or(risk::needs_review);
     match bureau {
-        BureauAnswer::Unavailable | BureauAnswer::TimedOut | BureauAnswer::WantsReview => {
+        BureauAnswer::Unavailable | BureauAnswer::TimedOut | BureauAnswer::RequestsReview => {
             Outcome::UnderReview
         }
         BureauAnswer::Rejects => Outcome::Rejected,

@@ -51,7 +51,7 @@ pub(super) static ITALY: Definition = Definition {
     expected: tests::EXPECTED,
 };
 
-/// Incremented whenever the rules below would decide an old case differently with the same thresholds.
+/// Incremented whenever a change to the rules below changes the decision on an old case with the same thresholds.
 const REVISION: u32 = 1;
 
 /// `config/countries/it.toml`, which explains each key.
@@ -585,7 +585,8 @@ mod tests {
         )
     }
 
-    /// The decree's two tables as printed: a line of characters above a line of values.
+    /// The decree's tables. Each row has the characters of one value and their value at odd positions; the value at
+    /// even positions is the number of the row.
     fn italian_value(at: usize, c: char) -> usize {
         let odd = [
             ("0A", 1),

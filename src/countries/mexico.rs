@@ -53,7 +53,7 @@ pub(super) static MEXICO: Definition = Definition {
     expected: tests::EXPECTED,
 };
 
-/// Incremented whenever the rules below would decide an old case differently with the same thresholds.
+/// Incremented whenever a change to the rules below changes the decision on an old case with the same thresholds.
 const REVISION: u32 = 1;
 
 /// `config/countries/mx.toml`, which explains each key.
@@ -164,12 +164,12 @@ fn check_digit(curp: [u8; 18]) -> u32 {
 
 /// The position in `0-9 A-N Ñ O-Z`: 0 to 36, of which 24 is Ñ.
 fn value(character: u8) -> u32 {
-    let (first, its_value) = match character {
+    let (first, first_value) = match character {
         b'0'..=b'9' => (b'0', 0),
         b'A'..=b'N' => (b'A', 10),
         _ => (b'O', 25),
     };
-    its_value + u32::from(character.saturating_sub(first))
+    first_value + u32::from(character.saturating_sub(first))
 }
 
 #[cfg(test)]
@@ -371,7 +371,7 @@ mod tests {
             row("10000", "4999.99", 36, report("0", 780), Rejected, "50.00", &["INCOME_TOO_LOW"]),
             row("10000", "5000", 36, report("0", 780), Approved, "13.58", &[]),
             row("10000", "5000.01", 36, report("0", 780), Approved, "13.58", &[]),
-            // LTI just below, at and just above 3; PTI breaks with it.
+            // LTI just below, at and just above 3; the PTI rule is broken as well.
             row("719999.99", "20000", 84, report("0", 780), Rejected, "55.09", &["PTI_TOO_HIGH"]),
             row("720000", "20000", 84, report("0", 780), Rejected, "55.09", &["PTI_TOO_HIGH"]),
             row(

@@ -1,5 +1,6 @@
-//! Countries. Each has a file with its document, its rules, its data members and the expected results of its tests: a
-//! `Definition`, which `definition_of` registers. `docs/how-to/add-a-country.md` lists the steps of adding one.
+//! The supported countries. Each has a file with its document, its rules, its data members and the expected results of
+//! its tests: a `Definition`, which `definition_of` registers. `docs/how-to/add-a-country.md` lists the steps of adding
+//! one.
 //!
 //! All functions are pure: the clock is passed in as `as_of`, and thresholds are read at startup. The content hash of
 //! the rule pack and its thresholds is stored with every decision.
@@ -67,7 +68,7 @@ impl Countries {
     /// Every country with the built-in thresholds.
     ///
     /// # Errors
-    /// [`Error::Configuration`] if they are not valid, which tests exclude.
+    /// [`Error::Configuration`] if they are not valid, which tests rule out.
     pub fn built_in() -> Result<Self> {
         Self::load(None)
     }

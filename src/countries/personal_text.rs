@@ -15,8 +15,8 @@ const MAX_DOCUMENT_WORDS: usize = 4;
 /// Only documents with check characters are found. Others, such as Colombian ones, cannot be distinguished from other
 /// numbers.
 pub fn find(country: Country, text: &str) -> Option<&'static str> {
-    let is_between = |c: char| c.is_whitespace() || ",;:=()[]<>\"'".contains(c);
-    let words = text.split(is_between).map(|word| word.trim_matches(['.', '-', '/', '!', '?']));
+    let is_delimiter = |c: char| c.is_whitespace() || ",;:=()[]<>\"'".contains(c);
+    let words = text.split(is_delimiter).map(|word| word.trim_matches(['.', '-', '/', '!', '?']));
     let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
     if words.iter().any(|word| is_email(word)) {
         Some("an e-mail address")
@@ -55,12 +55,12 @@ fn has_iban(text: &str) -> bool {
 /// Whether a string of ASCII letters and digits is an IBAN: it starts with two letters and two digits, and its remainder
 /// modulo 97 is 1 (ISO 7064).
 fn is_iban(text: &str) -> bool {
-    let begins = matches!(text.as_bytes(), [a, b, c, d, ..]
+    let has_iban_prefix = matches!(text.as_bytes(), [a, b, c, d, ..]
         if a.is_ascii_alphabetic() && b.is_ascii_alphabetic() && c.is_ascii_digit() && d.is_ascii_digit());
     let Some((head, tail)) = text.split_at_checked(IBAN_GROUP) else { return false };
     let values = tail.chars().chain(head.chars()).filter_map(|c| c.to_digit(36));
     let remainder = values.fold(0, |sum, value| (sum * if value < 10 { 10 } else { 100 } + value) % 97);
-    begins && IBAN_CHARS.contains(&text.len()) && remainder == 1
+    has_iban_prefix && IBAN_CHARS.contains(&text.len()) && remainder == 1
 }
 
 fn has_document(country: Country, words: &[&str]) -> bool {
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_an_account_or_a_document_is_found_anywhere() {
+    fn an_email_address_an_iban_or_a_document_is_found_anywhere() {
         let (email, iban, document) = ("an e-mail address", "an IBAN", "an identity document");
         for (country, text, expected) in [
             (Country::Es, "Acme (ana.perez@example.com)", email),

@@ -46,7 +46,7 @@ pub(super) static PORTUGAL: Definition = Definition {
     expected: tests::EXPECTED,
 };
 
-/// Incremented whenever the rules below would decide an old case differently with the same thresholds.
+/// Incremented whenever a change to the rules below changes the decision on an old case with the same thresholds.
 const REVISION: u32 = 1;
 
 /// `config/countries/pt.toml`, which explains each key.
@@ -277,7 +277,7 @@ mod tests {
             row("2000", "799.99", 36, report("0", 780), Rejected, "50.00", &["INCOME_TOO_LOW"]),
             row("2000", "800", 36, report("0", 780), Approved, "11.01", &[]),
             row("2000", "800.01", 36, report("0", 780), Approved, "11.01", &[]),
-            // LTI just below, at and just above 4; DTI breaks with it.
+            // LTI just below, at and just above 4; the DTI rule is broken as well.
             row("47999.99", "1000", 84, report("0", 780), Rejected, "55.09", &["DTI_TOO_HIGH"]),
             row("48000", "1000", 84, report("0", 780), Rejected, "55.09", &["DTI_TOO_HIGH"]),
             row(

@@ -1,4 +1,4 @@
-//! The instalment and the three ratios of docs/specification.md 3, in exact arithmetic.
+//! The instalment and the three ratios of section 3 of docs/specification.md, in exact arithmetic.
 //!
 //! Ratios are not divided before a comparison: `a / b > limit` is evaluated as `a > limit * b`, which is exact in
 //! decimals and valid for an income of zero. Only displayed values are divided and rounded.

@@ -1,4 +1,4 @@
-//! The risk score: 0.00 to 100.00, higher is riskier (docs/specification.md 3.4).
+//! The risk score: 0.00 to 100.00, higher is riskier (section 3.4 of docs/specification.md).
 //!
 //! | part | points |
 //! |---|---|
@@ -10,7 +10,8 @@
 //! The score is unknown without the credit score, and also without the obligations if the ratio is the DTI. Unknown
 //! account states and defaults add nothing.
 //!
-//! Both fractions are added over a common denominator and divided once: a single rounding, half to even, is exact.
+//! Both fractions are added over a common denominator and divided once, so that the result is rounded only once (half
+//! to even).
 
 use rust_decimal::{Decimal, RoundingStrategy};
 
@@ -21,9 +22,9 @@ use crate::domain::banking::{AccountStatus, BankingData, CreditScore};
 use crate::domain::decision::Outcome;
 
 /// The lowest score of a rejected application.
-const REJECTED_AT_LEAST: u32 = 50;
+const MIN_REJECTED_SCORE: u32 = 50;
 /// The score at which an application requires a review.
-const REVIEW_FROM: u32 = 50;
+const MIN_REVIEW_SCORE: u32 = 50;
 
 /// The affordability ratio of a country, with its limit.
 #[derive(Debug, Clone, Copy)]
@@ -41,8 +42,8 @@ pub(super) struct Broken {
     pub(super) review: usize,
 }
 
-/// The risk score with two decimals; `None` if a component is unknown. [`of_status`] applies the minimum for rejections
-/// once the status is known.
+/// The risk score with two decimals; `None` if a component is unknown. [`apply_minimum`] applies the minimum for
+/// rejections once the status is known.
 pub(super) fn score(facts: &Facts<'_>, affordability: Affordability, broken: Broken) -> Option<Decimal> {
     let credit = credit(facts.report.credit_score?);
     let (ratio, limit) = match affordability {
@@ -62,34 +63,31 @@ pub(super) fn score(facts: &Facts<'_>, affordability: Affordability, broken: Bro
 }
 
 /// Applies the minimum of 50 for rejected applications.
-pub(super) fn of_status(score: Decimal, status: Outcome) -> Decimal {
-    let mut floor = Decimal::from(REJECTED_AT_LEAST);
+pub(super) fn apply_minimum(score: Decimal, status: Outcome) -> Decimal {
+    let mut floor = Decimal::from(MIN_REJECTED_SCORE);
     floor.rescale(2);
     if status == Outcome::Rejected { score.max(floor) } else { score }
 }
 
 /// Whether a score requires a review.
 pub(super) fn needs_review(score: Decimal) -> bool {
-    score >= Decimal::from(REVIEW_FROM)
+    score >= Decimal::from(MIN_REVIEW_SCORE)
 }
 
-/// From 0 to 40. No clamping is needed: a [`CreditScore`] is between 300 and 850.
+/// The credit points, from 0 to 40. No clamping is needed: a [`CreditScore`] is between 300 and 850.
 fn credit(score: CreditScore) -> Quotient {
-    let short_of_best = CreditScore::MAX.saturating_sub(score.get());
+    let below_max = CreditScore::MAX.saturating_sub(score.get());
     let range = CreditScore::MAX.saturating_sub(CreditScore::MIN);
-    Quotient {
-        numerator: Decimal::from(40) * Decimal::from(short_of_best),
-        denominator: Decimal::from(range),
-    }
+    Quotient { numerator: Decimal::from(40) * Decimal::from(below_max), denominator: Decimal::from(range) }
 }
 
-/// From 0 to 30. The denominator is never zero: a ratio over zero reaches every limit.
+/// The affordability points, from 0 to 30. The denominator is never zero: a ratio over zero reaches every limit.
 fn affordability_points(ratio: Quotient, limit: Ratio) -> Quotient {
-    let most = Decimal::from(30);
+    let max_points = Decimal::from(30);
     if ratio.reaches(limit) {
-        Quotient { numerator: most, denominator: Decimal::ONE }
+        Quotient { numerator: max_points, denominator: Decimal::ONE }
     } else {
-        Quotient { numerator: most * ratio.numerator, denominator: ratio.denominator * limit.get() }
+        Quotient { numerator: max_points * ratio.numerator, denominator: ratio.denominator * limit.get() }
     }
 }
 

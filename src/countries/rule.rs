@@ -142,13 +142,14 @@ impl Test {
     fn evaluate(&self, facts: &Facts<'_>) -> Finding {
         let Facts { case, report, instalment } = facts;
         let income = json!(case.monthly_income);
-        let monthly = json!(instalment.to_string());
+        let instalment = json!(instalment.to_string());
         match *self {
             Self::DtiBelow(limit) => dti_finding(facts, facts.dti().map(|dti| !dti.reaches(limit))),
             Self::DtiAtMost(limit) => dti_finding(facts, facts.dti().map(|dti| !dti.is_above(limit))),
             Self::PtiAtMost(limit) => {
                 let pti = facts.pti();
-                let inputs = [("instalment", monthly), ("monthly_income", income), ("pti", shown(Some(pti)))];
+                let inputs =
+                    [("instalment", instalment), ("monthly_income", income), ("pti", shown(Some(pti)))];
                 Finding::new(Some(!pti.is_above(limit)), inputs)
             }
             Self::LtiAtMost(limit) => {

@@ -45,7 +45,7 @@ pub(super) static SPAIN: Definition = Definition {
     expected: tests::EXPECTED,
 };
 
-/// Incremented whenever the rules below would decide an old case differently with the same thresholds.
+/// Incremented whenever a change to the rules below changes the decision on an old case with the same thresholds.
 const REVISION: u32 = 1;
 
 /// `config/countries/es.toml`, which explains each key.
@@ -280,7 +280,7 @@ mod tests {
             // The best and the worst score.
             row("15000", "3500", 36, report("0", 850), Approved, "10.07", &[]),
             row("15000", "3500", 36, report("0", 300), Rejected, "70.07", &["SCORE_TOO_LOW"]),
-            // DTI just below, at and just above 40 %: exactly 40 % is broken.
+            // DTI just below, at and just above 40 %: exactly 40 % breaks the rule.
             row("15000", "3500", 36, report("929.94", 800), Approved, "33.64", &[]),
             row("15000", "3500", 36, report("929.95", 800), Rejected, "53.64", &["DTI_TOO_HIGH"]),
             row("15000", "3500", 36, report("929.96", 800), Rejected, "53.64", &["DTI_TOO_HIGH"]),
@@ -366,10 +366,11 @@ mod tests {
         text in spanish(), place in any::<Index>(), c in replacement(),
     ) {
         let Some((other, place)) = changed(&text, place, c) else { return Ok(()) };
-        let twins = [('0', 'X'), ('1', 'Y'), ('2', 'Z')];
+        let equivalents = [('0', 'X'), ('1', 'Y'), ('2', 'Z')];
         let first = text.chars().next().unwrap();
-        let twin = place == 0 && (twins.contains(&(first, c)) || twins.contains(&(c, first)));
-        prop_assert_eq!(check(Country::Es, &other).valid, twin, "{} -> {}", text, other);
+        let is_equivalent =
+            place == 0 && (equivalents.contains(&(first, c)) || equivalents.contains(&(c, first)));
+        prop_assert_eq!(check(Country::Es, &other).valid, is_equivalent, "{} -> {}", text, other);
     }
     }
 

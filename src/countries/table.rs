@@ -31,7 +31,7 @@ pub(super) struct Expected {
     /// The content hash of the rules with the built-in thresholds. Computed separately from the documented content.
     pub(super) rules_version: &'static str,
     pub(super) reference_annual_rate: &'static str,
-    /// The rules as in docs/specification.md 3.3.
+    /// The rules, as in section 3.3 of docs/specification.md.
     pub(super) rules: &'static [RuleRow],
     /// At least 40 texts with their normalized document or the reasons.
     pub(super) documents: &'static [DocumentRow],
@@ -60,7 +60,7 @@ pub(super) fn weighted(text: &str, first_weight: u32) -> u32 {
     text.chars().zip((2..=first_weight).rev()).map(|(c, weight)| c.to_digit(10).unwrap() * weight).sum()
 }
 
-/// `text` with a different character at a position, and that position.
+/// `text` with a different character at a position, and that position. `None` if the character is the same.
 pub(super) fn changed(text: &str, place: Index, replacement: char) -> Option<(String, usize)> {
     let place = place.index(text.len());
     let mut characters: Vec<char> = text.chars().collect();
@@ -85,8 +85,8 @@ fn documents_have_the_expected_verdicts() {
             let found = verdict.normalized.as_deref().ok_or(reasons.as_slice());
             assert_eq!(found, *expected, "{country} {text:?}");
             assert_eq!(verdict.valid, expected.is_ok(), "{country} {text:?}");
-            let shapeless = matches!(expected, Err(["bad_length"] | ["bad_format"]));
-            assert_eq!(verdict.kind.is_none(), shapeless, "{country} {text:?}");
+            let unrecognized = matches!(expected, Err(["bad_length"] | ["bad_format"]));
+            assert_eq!(verdict.kind.is_none(), unrecognized, "{country} {text:?}");
         }
     }
 }
@@ -154,7 +154,7 @@ pub(super) struct DecisionRow {
     reasons: &'static [&'static str],
 }
 
-/// Amount, income, months and report; expected status, risk and reasons.
+/// A row with amount, income, months and report, and the expected status, risk and reasons.
 pub(super) fn row(
     amount: &str,
     income: &str,

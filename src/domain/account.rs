@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Create applications, and read and cancel its own.
+    /// Create applications, and read and cancel the account's own.
     User,
     /// Read and review all applications.
     Analyst,
@@ -64,7 +64,7 @@ pub enum Scope {
     /// Read metrics, jobs and access logs.
     #[serde(rename = "operations:read")]
     OperationsRead,
-    /// Change operations, accounts and API keys.
+    /// Make operational changes, and manage accounts and API keys.
     #[serde(rename = "operations:write")]
     OperationsWrite,
 }
@@ -95,7 +95,7 @@ impl Scope {
 
 impl Scope {
     /// The lowest role with which a key can use the scope. The route table requires it.
-    pub const fn least_role(self) -> Role {
+    pub const fn minimum_role(self) -> Role {
         match self {
             Self::ApplicationsRead | Self::ApplicationsWrite | Self::MetricsRead => Role::User,
             Self::ApplicationsReview => Role::Analyst,
@@ -118,7 +118,7 @@ impl FromStr for Scope {
     }
 }
 
-/// Rate limits of an API key; absent: the configured limits.
+/// Rate limits of an API key. A limit that is absent has its configured value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct KeyLimits {
     /// Requests per minute, not counting created applications.

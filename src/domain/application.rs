@@ -12,8 +12,8 @@ use super::money::Money;
 use super::personal_data::{BirthDate, FullName, IdentityDocument, PersonalMembers};
 use super::status::Status;
 
-/// Declares the countries. Everything that lists them follows from this table: a line is a variant, its ISO 3166-1
-/// alpha-2 code in upper and in lower case, its English name and the ISO 4217 code of its currency.
+/// Declares the countries. Everything that lists them is generated from this table. A line has a variant, its ISO
+/// 3166-1 alpha-2 code in upper and in lower case, its English name and the ISO 4217 code of its currency.
 macro_rules! countries {
     (
         $first:ident: $first_code:literal $first_lower:literal $first_name:literal $first_currency:literal,
@@ -88,7 +88,7 @@ impl fmt::Display for Country {
     }
 }
 
-/// A text that is not the code of a supported country.
+/// The error for a string that is not the code of a supported country.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not one of {}", Country::CODES)]
 pub struct UnknownCountry;
@@ -133,7 +133,7 @@ impl<'de> Deserialize<'de> for TermMonths {
     }
 }
 
-/// Who made a change, why, and on which request. Each change has its own, which lets several changes share a
+/// Who made a change, why, and on which request. Each change has its own attribution, so several changes can share a
 /// transaction (docs/specification.md 2).
 #[derive(Debug, Clone)]
 pub struct Attribution {
@@ -166,7 +166,8 @@ pub struct NewApplication {
     pub term_months: TermMonths,
     /// From the document or the client.
     pub birth_date: Option<BirthDate>,
-    /// Country-specific data from the client and the document (sex), without the birth date and personal members.
+    /// Country-specific data from the client, and the sex from the document. Excludes the birth date and personal
+    /// members.
     pub country_specific_data: Map<String, Value>,
     /// The personal members of the country-specific data.
     pub personal_data: PersonalMembers,

@@ -60,7 +60,7 @@ impl<'de> Deserialize<'de> for CreditScore {
 }
 
 /// A bureau's report. `None` means that the bureau did not report the value. It is never replaced by an assumption in
-/// favor of or against the applicant (docs/specification.md 3).
+/// favour of or against the applicant (docs/specification.md 3).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BankingData {
@@ -135,12 +135,12 @@ impl BankingData {
     /// The figures recorded if the bureau is unavailable (docs/specification.md 4). They are marked as fallback, and
     /// bureau rules are never evaluated on them.
     pub fn fallback(provider_name: &str, reason: FallbackReason, circuit_state: &str) -> Self {
-        let whole = |text: &str| Money::parse(text).ok();
+        let amount = |text: &str| Money::parse(text).ok();
         let mut data = Self::empty(format!("{provider_name} (FALLBACK - {})", reason.title()));
         data.account_status = Some(AccountStatus::Unknown);
         data.credit_score = CreditScore::new(500);
-        data.total_debt = whole("50000.00");
-        data.monthly_obligations = whole("2000.00");
+        data.total_debt = amount("50000.00");
+        data.monthly_obligations = amount("2000.00");
         data.has_defaults = Some(false);
         data.additional_data.insert("fallback".to_owned(), json!(true));
         data.additional_data.insert("reason".to_owned(), json!(reason.to_string()));
@@ -154,8 +154,9 @@ impl BankingData {
     /// Removes additional data that contains the person's document, with or without hyphens: reports are stored
     /// unencrypted.
     pub fn without_document(mut self, document: &IdentityDocument) -> Self {
-        let repeats = |text: &str| text.replace('-', "").to_ascii_uppercase().contains(document.reveal());
-        self.additional_data.retain(|_, value| !value.as_str().is_some_and(repeats));
+        let contains_document =
+            |text: &str| text.replace('-', "").to_ascii_uppercase().contains(document.reveal());
+        self.additional_data.retain(|_, value| !value.as_str().is_some_and(contains_document));
         self
     }
 
@@ -182,7 +183,7 @@ pub enum FallbackReason {
     CircuitOpen,
     /// Every call of the job's last attempt failed.
     CallsFailed,
-    /// The bureau asked for a longer delay than a job may wait.
+    /// The bureau requested a longer delay than a job may wait.
     RateLimited,
     /// The bureau announced a report but did not send it in time.
     NeverAnswered,
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn references_with_the_document_are_dropped_and_debug_output_omits_additional_data() {
+    fn references_that_contain_the_document_are_dropped_and_debug_output_omits_additional_data() {
         let document = IdentityDocument::from_normalized("12345678Z".to_owned());
         for (reference, is_kept) in [("A-1", true), ("x-12345678z-9", false), ("1234-5678-Z", false)] {
             let mut data = BankingData::empty("CRIF");

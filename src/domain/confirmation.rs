@@ -1,8 +1,8 @@
 //! Confirmations: webhook payloads in which a bank or bureau reports on an application (docs/specification.md 6).
 //!
-//! `http::webhooks` reads payloads strictly, like requests of clients. Otherwise a value under a misspelled name would
-//! silently be left out of a decision. Values that a payload omits keep their previous value. Its `reason` is free text
-//! and is shown to users only if it does not identify the applicant.
+//! `http::webhooks` reads payloads strictly, like client requests. Otherwise a value under a misspelled name would
+//! silently be left out of a decision. Figures that a payload omits keep their previous values. The `reason` is free
+//! text and is shown to users only if it does not identify the applicant.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ use super::money::Money;
 use super::personal_data::{FullName, IdentityDocument};
 use crate::error::{Error, Result};
 
-/// Oldest accepted event of the legacy scheme, whose signature has no timestamp. Deliveries are remembered for a day
+/// Oldest accepted event of the legacy scheme, whose signature has no timestamp. Deliveries are recorded for one day
 /// longer, which prevents replays.
 pub const LEGACY_MAX_AGE: TimeDelta = TimeDelta::days(29);
 
@@ -33,7 +33,7 @@ const REFERENCE_KEY: &str = "provider_reference";
 /// Key in [`BankingData::additional_data`] of the reported outcome.
 const OUTCOME_KEY: &str = "reported_outcome";
 
-/// The bureau's verdict on the application.
+/// The outcome that the bureau reports for the application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReportedOutcome {
@@ -62,11 +62,11 @@ impl ReportedOutcome {
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Confirmation {
-    /// The bureau's reference from its first answer.
+    /// The bureau's reference from its first response.
     pub provider_reference: String,
-    /// The application in question.
+    /// The application that the report is about.
     pub application_id: ApplicationId,
-    /// The bureau's verdict.
+    /// The reported outcome.
     pub outcome: ReportedOutcome,
     /// On the common scale.
     pub credit_score: Option<CreditScore>,
@@ -101,7 +101,7 @@ impl fmt::Debug for Confirmation {
 impl Confirmation {
     /// Checks that the event is not in the future, apart from a `tolerance` between clocks. A future event would
     /// supersede all other events of its application until then. With a signature without a timestamp, it could also be
-    /// replayed after its delivery is forgotten.
+    /// replayed after the record of its delivery is deleted.
     ///
     /// # Errors
     /// [`Error::Validation`] if the event is in the future.
@@ -173,7 +173,11 @@ impl Confirmation {
     ///
     /// # Errors
     /// [`Error::Validation`] if it contains a part of the applicant's name or the document.
-    pub fn check_reference_is_impersonal(&self, name: &FullName, document: &IdentityDocument) -> Result<()> {
+    pub fn check_reference_is_not_personal(
+        &self,
+        name: &FullName,
+        document: &IdentityDocument,
+    ) -> Result<()> {
         if identifies_applicant(&self.provider_reference, name, document) {
             let detail = "must not contain the applicant's name or document";
             return Err(Error::field("/provider_reference", "personal_data", detail));
@@ -200,10 +204,10 @@ pub fn set_issued_reference(data: &mut BankingData, reference: &str) {
     data.additional_data.insert(REFERENCE_KEY.to_owned(), json!(reference));
 }
 
-/// The bureau's verdict, if the figures come from a confirmation.
+/// The outcome that the bureau reported, if the figures come from a confirmation.
 pub fn reported_outcome(data: &BankingData) -> Option<ReportedOutcome> {
-    let word = data.additional_data.get(OUTCOME_KEY)?.as_str()?;
-    ReportedOutcome::ALL.into_iter().find(|outcome| outcome.as_str() == word)
+    let name = data.additional_data.get(OUTCOME_KEY)?.as_str()?;
+    ReportedOutcome::ALL.into_iter().find(|outcome| outcome.as_str() == name)
 }
 
 /// Parses a reference: 1 to 128 visible ASCII characters. It needs no escaping in rows, logs and lists.
@@ -269,17 +273,17 @@ mod tests {
         assert!(!merged.is_fallback());
         assert_eq!((merged.has_defaults, merged.total_debt), (None, None));
         assert!(!event.merged_into(Some(BankingData::thin_file("X")), "Y", None).is_thin_file());
-        let silent = read(&with(""));
-        assert!(silent.merged_into(Some(BankingData::thin_file("X")), "Y", None).is_thin_file());
+        let without_figures = read(&with(""));
+        assert!(without_figures.merged_into(Some(BankingData::thin_file("X")), "Y", None).is_thin_file());
     }
 
     #[test]
-    fn a_reference_may_contain_numbers_but_not_identify_the_applicant() {
+    fn a_reference_may_contain_numbers_but_must_not_identify_the_applicant() {
         let name = FullName::parse("Ana García de la O").unwrap();
         let document = IdentityDocument::from_normalized("12345678Z".to_owned());
         let refused = |reference: &str| {
             let event = Confirmation { provider_reference: reference.to_owned(), ..read(&with("")) };
-            event.check_reference_is_impersonal(&name, &document).is_err()
+            event.check_reference_is_not_personal(&name, &document).is_err()
         };
         for reference in ["ES-7f3a9c", "20260131/000417", "banana-1", "de-la-1"] {
             assert!(!refused(reference), "{reference}");

@@ -44,7 +44,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The less favorable of this outcome and `best`.
+    /// The less favourable of this outcome and `best`.
     #[must_use]
     pub fn at_best(self, best: Self) -> Self {
         let rank = |outcome: Self| match outcome {

@@ -25,7 +25,7 @@ pub struct ApplicationChanged {
     pub risk_score: Option<Decimal>,
     /// The application's version after the change.
     pub version: i64,
-    /// The account that created the application. Only it and staff may see the event.
+    /// The account that created the application. Only this account and staff may see the event.
     pub created_by: String,
     /// The time of the change.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]

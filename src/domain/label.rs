@@ -1,7 +1,7 @@
-//! Labels that this version may not know.
+//! Labels that may be unknown to this version.
 //!
-//! During a rolling upgrade, a newer version may store labels that older instances do not know. Lists show such a label
-//! as stored; only operations that depend on its meaning fail
+//! During a rolling upgrade, a newer version may store labels that are unknown to older instances. Lists show such a
+//! label as stored; only operations that depend on its meaning fail
 //! ([`Error::UnknownLabel`](crate::error::Error::UnknownLabel)).
 
 use std::str::FromStr;
@@ -11,9 +11,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 /// A label that may be unknown to this version.
 pub enum Label<T> {
-    /// A label of this version.
+    /// A label that is known to this version.
     Known(T),
-    /// A label of a newer version.
+    /// The text of any other label.
     Unknown(String),
 }
 
@@ -28,7 +28,7 @@ impl<T: Copy> Label<T> {
     /// The label, if known.
     pub const fn known(&self) -> Option<T> {
         match self {
-            Self::Known(word) => Some(*word),
+            Self::Known(label) => Some(*label),
             Self::Unknown(_) => None,
         }
     }
@@ -36,7 +36,7 @@ impl<T: Copy> Label<T> {
     /// The text of the label; `name` converts a known one.
     pub fn text(&self, name: fn(T) -> &'static str) -> &str {
         match self {
-            Self::Known(word) => name(*word),
+            Self::Known(label) => name(*label),
             Self::Unknown(text) => text,
         }
     }
@@ -53,15 +53,15 @@ impl<T> Label<T> {
 }
 
 impl<T> From<T> for Label<T> {
-    fn from(word: T) -> Self {
-        Self::Known(word)
+    fn from(label: T) -> Self {
+        Self::Known(label)
     }
 }
 
 impl<T: Serialize> Serialize for Label<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Known(word) => word.serialize(serializer),
+            Self::Known(label) => label.serialize(serializer),
             Self::Unknown(text) => serializer.serialize_str(text),
         }
     }

@@ -1,4 +1,4 @@
-//! Credit as pure types and functions.
+//! The credit domain as pure types and functions.
 //!
 //! This module does not depend on HTTP, SQL, actors, files or the clock. Decisions are pure functions of their
 //! arguments, so they can be replayed years later from the stored input.

@@ -18,7 +18,7 @@ impl<T> PerCountry<T> {
         Self(Country::ALL.into_iter().map(make).collect())
     }
 
-    /// As [`Self::new`], until a value cannot be made.
+    /// Like [`Self::new`], but stops at the first error.
     ///
     /// # Errors
     /// The first error of `make`.
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_may_omit_countries_but_not_name_others() {
+    fn a_table_may_omit_countries_but_must_not_contain_other_keys() {
         let read = |json| serde_json::from_str::<PerCountry<u8>>(json).map_err(|error| error.to_string());
         let table = read(r#"{"br": 7}"#).unwrap();
         assert_eq!((table.get(Country::Br), table.get(Country::Es)), (&7, &0));

@@ -180,7 +180,7 @@ impl fmt::Debug for PersonalMembers {
     }
 }
 
-/// A masked personal value: the last four characters of a string with at least eight, otherwise none.
+/// A masked personal value: only the last four characters of a string with at least eight are shown.
 pub fn masked_value(value: &Value) -> Value {
     let text = value.as_str().unwrap_or_default();
     let hidden = text.chars().count().saturating_sub(4);

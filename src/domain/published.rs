@@ -8,17 +8,17 @@ use uuid::Uuid;
 /// sequence has to start again (a restored backup, a new database).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
-    /// The sequence.
+    /// The identifier of the sequence.
     pub epoch: Uuid,
-    /// The place in it; 0 is before the first event.
+    /// The place in the sequence; 0 is before the first event.
     pub offset: i64,
 }
 
 /// The data of one family of event types: the types whose names begin with [`EventData::FAMILY`].
 ///
-/// All types of a family have the same data, so that a consumer decodes an event once it knows the family. A type with
-/// other data belongs to another family.
+/// All types of a family have data of the same shape, so the family is enough to decode an event. A type with data of
+/// another shape belongs to another family.
 pub trait EventData: DeserializeOwned + Send + Sync + 'static {
-    /// What the names of the types begin with, with its full stop, such as `application.`.
+    /// The prefix of the type names, including the full stop, such as `application.`.
     const FAMILY: &'static str;
 }

@@ -1,6 +1,6 @@
-//! The status machine of an application, as one table.
+//! The state machine of an application's status, as one table.
 //!
-//! Code, documentation, API answers and tests are derived from [`EDGES`]. A database trigger enforces the same table,
+//! Code, documentation, API responses and tests are derived from [`EDGES`]. A database trigger enforces the same table,
 //! and a test compares every pair of statuses.
 
 use std::fmt;
@@ -18,13 +18,13 @@ pub enum Status {
     Validating,
     /// Granted; not disbursed yet.
     Approved,
-    /// Declined. Final.
+    /// Declined. Terminal.
     Rejected,
     /// A person must decide.
     UnderReview,
-    /// Withdrawn before processing. Final.
+    /// Withdrawn before processing. Terminal.
     Cancelled,
-    /// Disbursed. Final.
+    /// Disbursed. Terminal.
     Completed,
 }
 
@@ -35,7 +35,7 @@ pub enum Initiator {
     ApplicationActor,
     /// A signed confirmation from a bank or bureau.
     Webhook,
-    /// The applicant's own account.
+    /// The account that created the application.
     Owner,
     /// An analyst or an admin.
     Staff,
@@ -100,11 +100,11 @@ impl Status {
     /// per document within the duplicate window. The trigger `release_document_claim` implements the same rule; a test
     /// compares them.
     pub fn is_open(self) -> bool {
-        !self.is_final()
+        !self.is_terminal()
     }
 
     /// Whether no transition leads from this status.
-    pub fn is_final(self) -> bool {
+    pub fn is_terminal(self) -> bool {
         EDGES.iter().all(|edge| edge.from != self)
     }
 }
@@ -115,7 +115,7 @@ impl fmt::Display for Status {
     }
 }
 
-/// A text that is not the name of a status.
+/// The error for a string that is not the name of a status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a status")]
 pub struct UnknownStatus;
@@ -133,9 +133,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_final_statuses_match_the_specification() {
-        let finals: Vec<_> = Status::ALL.into_iter().filter(|s| s.is_final()).collect();
-        assert_eq!(finals, [Rejected, Cancelled, Completed]);
+    fn the_terminal_statuses_match_the_specification() {
+        let terminal: Vec<_> = Status::ALL.into_iter().filter(|s| s.is_terminal()).collect();
+        assert_eq!(terminal, [Rejected, Cancelled, Completed]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The text format of timestamps: RFC 3339 in UTC with `Z` and exactly six decimals.
 //!
-//! It preserves PostgreSQL's microseconds, and texts sort in the order of time. The event triggers use the same format
-//! (`append_event`).
+//! It preserves PostgreSQL's microseconds, and formatted timestamps sort chronologically. The event triggers use the
+//! same format (`append_event`).
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serializer;

@@ -2,7 +2,6 @@
 //!
 //! `initdb` works in a temporary directory that is renamed to its final name when it has finished. A cluster is
 //! therefore always complete, and the next start removes the leftovers of an interrupted `initdb`.
-//! place is whole, and what an interrupted `initdb` left is swept away at the next start.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -55,7 +54,7 @@ pub(super) async fn create_if_missing(
     settings: &EmbeddedSettings,
     logger: &Logger,
 ) -> Result<()> {
-    sweep_unfinished(&place.home, logger);
+    remove_unfinished(&place.home, logger);
     if place.cluster.exists() {
         return Ok(());
     }
@@ -101,7 +100,7 @@ async fn run_initdb(
 }
 
 /// Removes the leftovers of an interrupted `initdb`. A leftover that cannot be removed is harmless.
-fn sweep_unfinished(home: &Path, logger: &Logger) {
+fn remove_unfinished(home: &Path, logger: &Logger) {
     let Ok(entries) = fs::read_dir(home) else { return };
     let leftovers: Vec<PathBuf> = entries
         .flatten()

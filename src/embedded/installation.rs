@@ -2,7 +2,7 @@
 //!
 //! `initdb` and `postgres` must come from the same release, and for an existing cluster they must have its major
 //! version: PostgreSQL cannot read the files of another one. Debian installs the server programs outside `PATH`, in one
-//! directory per major version, and administrators link single programs into `PATH`. A link is therefore resolved
+//! directory per major version, and administrators link individual programs into `PATH`. A link is therefore resolved
 //! before the other program is looked for next to it.
 
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ const HINT: &str = "install them (Debian and Ubuntu: apt-get install postgresql;
 
 /// Where packages install server programs outside `PATH`: a parent directory, and the prefix of directory names that
 /// end in the major version. The programs are in their `bin` directory.
-const VERSIONED_FOLDERS: [(&str, &str); 4] = [
+const VERSIONED_DIRS: [(&str, &str); 4] = [
     ("/usr/lib/postgresql", ""),
     ("/usr", "pgsql-"),
     ("/opt/homebrew/opt", "postgresql@"),
@@ -49,13 +49,13 @@ impl Installation {
 /// # Errors
 /// [`Error::Configuration`] with installation instructions if no suitable programs are found.
 pub(super) async fn find(bin_dir: Option<&Path>, existing_major: Option<u32>) -> Result<Installation> {
-    let folders = match bin_dir {
+    let dirs = match bin_dir {
         Some(dir) => vec![dir.to_path_buf()],
-        None => candidate_folders().await,
+        None => candidate_dirs().await,
     };
     let mut found = Vec::new();
-    for folder in folders {
-        if let Some(installation) = inspect(&folder).await
+    for dir in dirs {
+        if let Some(installation) = inspect(&dir).await
             && !found.contains(&installation)
         {
             found.push(installation);
@@ -76,9 +76,10 @@ fn choose(found: &[Installation], bin_dir: Option<&Path>, existing: Option<u32>)
     match existing {
         Some(major) => found.iter().find(|one| one.major == major).cloned().ok_or_else(|| {
             Error::configuration(format!(
-                "the database was created by PostgreSQL {major}, but only version {majors} is installed: install version {major} \
-                 (Debian and Ubuntu: apt-get install postgresql-{major}), migrate the data with that version's pg_dump, or \
-                 use an empty data directory"
+                "the database was created by PostgreSQL {major}, but only version {majors} is installed, which cannot read \
+                 its files: install version {major} beside it (Debian and Ubuntu: apt-get install postgresql-{major}). To \
+                 upgrade, run `aval backup` then, and `aval restore` with the new version into an empty data directory \
+                 (docs/backup.md)"
             ))
         }),
         None => found.iter().find(|one| one.major >= OLDEST_MAJOR).cloned().ok_or_else(|| {
@@ -90,20 +91,20 @@ fn choose(found: &[Installation], bin_dir: Option<&Path>, existing: Option<u32>)
 }
 
 /// Directories that may contain the programs, in order of preference.
-async fn candidate_folders() -> Vec<PathBuf> {
+async fn candidate_dirs() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    for (parent, prefix) in VERSIONED_FOLDERS {
-        folders.extend(versioned_bin_folders(Path::new(parent), prefix));
+    let mut dirs: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    for (parent, prefix) in VERSIONED_DIRS {
+        dirs.extend(versioned_bin_dirs(Path::new(parent), prefix));
     }
-    if let Some(answer) = output_of(Path::new("pg_config"), "--bindir").await {
-        folders.push(PathBuf::from(answer.trim()));
+    if let Some(output) = output_of(Path::new("pg_config"), "--bindir").await {
+        dirs.push(PathBuf::from(output.trim()));
     }
-    folders
+    dirs
 }
 
 /// `parent/<prefix><major>/bin`, the highest major first.
-fn versioned_bin_folders(parent: &Path, prefix: &str) -> Vec<PathBuf> {
+fn versioned_bin_dirs(parent: &Path, prefix: &str) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(parent) else { return Vec::new() };
     let mut versions: Vec<(u32, PathBuf)> = entries
         .flatten()
@@ -114,15 +115,15 @@ fn versioned_bin_folders(parent: &Path, prefix: &str) -> Vec<PathBuf> {
         })
         .collect();
     versions.sort_by(|a, b| b.cmp(a));
-    versions.into_iter().map(|(_, folder)| folder).collect()
+    versions.into_iter().map(|(_, dir)| dir).collect()
 }
 
-/// The installation in `folder`, or in the target directory if its `postgres` is a link. `None` without an `initdb` of
-/// the same release.
-async fn inspect(folder: &Path) -> Option<Installation> {
-    let linked = std::fs::canonicalize(folder.join("postgres")).ok()?;
+/// The installation in `dir`, or in the target directory if its `postgres` is a link. `None` if there is no `initdb`
+/// of the same release.
+async fn inspect(dir: &Path) -> Option<Installation> {
+    let linked = std::fs::canonicalize(dir.join("postgres")).ok()?;
     let real = linked.parent()?.to_path_buf();
-    for bin_dir in [real, folder.to_path_buf()] {
+    for bin_dir in [real, dir.to_path_buf()] {
         let initdb = output_of(&bin_dir.join("initdb"), "--version").await;
         let postgres = output_of(&bin_dir.join("postgres"), "--version").await;
         if let (Some(initdb), Some(postgres)) = (initdb, postgres)
@@ -180,6 +181,14 @@ mod tests {
     }
 
     #[test]
+    fn an_error_about_another_major_version_names_the_way_to_upgrade() {
+        let error = choose(&[installation(18), installation(17)], None, Some(15)).unwrap_err().to_string();
+        for part in ["PostgreSQL 15", "18, 17", "postgresql-15", "aval backup", "aval restore"] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+    }
+
+    #[test]
     fn an_error_reports_that_the_installed_release_is_too_old() {
         let error = choose(&[installation(13)], None, None).unwrap_err().to_string();
         assert!(error.contains("too old (version 13"), "{error}");
@@ -192,9 +201,9 @@ mod tests {
         for name in ["9", "14", "16", "common"] {
             std::fs::create_dir(root.path().join(name)).unwrap();
         }
-        let names: Vec<_> = versioned_bin_folders(root.path(), "")
+        let names: Vec<_> = versioned_bin_dirs(root.path(), "")
             .iter()
-            .map(|folder| folder.strip_prefix(root.path()).unwrap().display().to_string())
+            .map(|dir| dir.strip_prefix(root.path()).unwrap().display().to_string())
             .collect();
         assert_eq!(names, ["16/bin", "14/bin", "9/bin"]);
     }

@@ -16,7 +16,7 @@
 //!   owns nothing (`roles`).
 //! - The server ends while Aval runs: [`EmbeddedPostgres::supervise`] restarts it.
 //!
-//! Startup does blocking I/O on a few small files: nothing else runs on the thread yet.
+//! Startup does blocking I/O on a few small files. This is acceptable because nothing else runs on the thread yet.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -40,6 +40,11 @@ mod place;
 mod postmaster;
 mod program;
 mod roles;
+mod running;
+mod tools;
+
+pub use self::running::{existing_major, home, running_owner_url, running_url};
+pub use self::tools::Tools;
 
 /// Name of the application's database.
 const DATABASE: &str = "aval";
@@ -50,10 +55,11 @@ const STILL_IN_USE: &str = "pre-existing shared memory block";
 /// Delay between attempts to connect to a starting server.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
-/// Longest fast shutdown. After it, an immediate shutdown follows, and the server recovers at the next start.
+/// Time limit of a fast shutdown. If it is exceeded, an immediate shutdown follows, and the server recovers at the next
+/// start.
 const FAST_SHUTDOWN: Duration = Duration::from_secs(15);
 
-/// Longest immediate shutdown.
+/// Time limit of an immediate shutdown.
 const IMMEDIATE_SHUTDOWN: Duration = Duration::from_secs(5);
 
 /// Longest delay between attempts to start a failing server.
@@ -70,7 +76,7 @@ pub struct EmbeddedSettings {
     pub durable: bool,
     /// Time limit for each of creating, recovering and starting the cluster.
     pub start_timeout: Duration,
-    /// Directory of `initdb` and `postgres` (`AVAL_PG_BIN`); `None`: searched for.
+    /// Directory of `initdb` and `postgres` (`AVAL_PG_BIN`). If `None`, they are searched for.
     pub bin_dir: Option<PathBuf>,
     /// Whether the superuser may connect while Aval serves requests. True only in tests, which create databases.
     pub superuser_connects: bool,
@@ -218,7 +224,7 @@ impl EmbeddedPostgres {
         }
     }
 
-    /// Stops the server with a fast shutdown, which closes connections, and waits for it.
+    /// Stops the server with a fast shutdown, which closes connections, and waits until it has ended.
     ///
     /// # Errors
     /// [`Error::Timeout`] if even an immediate shutdown does not end it.
@@ -241,26 +247,26 @@ impl EmbeddedPostgres {
         rotate_log(&self.place.log_file)?;
         let log_start = log_length(&self.place.log_file);
         cluster::write_access(&self.place, SuperuserAccess::Allowed)?;
-        let adopted = self.run_until_it_answers(deadline).await?;
+        let adopted = self.adopt_or_start(deadline).await?;
         let prepared = timeout_at(deadline, self.prepare_users()).await;
         match prepared {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                return Err(self.no_start(&format!("its users could not be created: {error}"), log_start));
+                return Err(self.start_error(&format!("its users could not be created: {error}"), log_start));
             }
-            Err(_elapsed) => return Err(self.no_start("creating its users timed out", log_start)),
+            Err(_elapsed) => return Err(self.start_error("creating its users timed out", log_start)),
         }
         info!(self.logger, "database server ready"; "pid" => self.pid(), "adopted" => adopted,
             "directory" => self.place.cluster.display().to_string(), "took_ms" => began.elapsed().as_millis());
         Ok(())
     }
 
-    /// Returns whether the running server was adopted.
-    async fn run_until_it_answers(&mut self, deadline: Instant) -> Result<bool> {
+    /// Adopts or starts a server and waits until it accepts connections. Returns whether it was adopted.
+    async fn adopt_or_start(&mut self, deadline: Instant) -> Result<bool> {
         loop {
             let log_start = log_length(&self.place.log_file);
             let (postmaster, adopted) = match Postmaster::running(&self.place)? {
-                Some(orphan) => (orphan, true),
+                Some(running) => (running, true),
                 None => (Postmaster::spawn(&self.place, &self.installation)?, false),
             };
             let postmaster = self.postmaster.insert(postmaster);
@@ -280,13 +286,13 @@ impl EmbeddedPostgres {
                 // soon.
                 Ok(Err(_)) if adopted || log_tail(&self.place.log_file, log_start).contains(STILL_IN_USE) => {
                     if Instant::now() >= deadline {
-                        return Err(self.no_start("the previous server did not end in time", log_start));
+                        return Err(self.start_error("the previous server did not end in time", log_start));
                     }
                     sleep(RETRY_PAUSE).await;
                 }
-                Ok(Err(how)) => return Err(self.no_start(&how, log_start)),
+                Ok(Err(how)) => return Err(self.start_error(&how, log_start)),
                 Err(_elapsed) => {
-                    return Err(self.no_start("it did not accept connections in time", log_start));
+                    return Err(self.start_error("it did not accept connections in time", log_start));
                 }
             }
         }
@@ -312,7 +318,7 @@ impl EmbeddedPostgres {
         Ok(())
     }
 
-    fn no_start(&self, what: &str, log_start: u64) -> Error {
+    fn start_error(&self, what: &str, log_start: u64) -> Error {
         let tail = log_tail(&self.place.log_file, log_start);
         let log = self.place.log_file.display();
         Error::unavailable("embedded PostgreSQL", format!("{what}; the end of {log}:\n{tail}"))
@@ -331,7 +337,7 @@ impl Drop for EmbeddedPostgres {
 async fn shut_down(postmaster: &Postmaster, logger: &Logger) -> Result<()> {
     postmaster.signal(Signal::SIGINT);
     if timeout(FAST_SHUTDOWN, postmaster.wait()).await.is_err() {
-        warn!(logger, "fast shutdown of the database server timed out; sending an immediate shutdown");
+        warn!(logger, "fast shutdown of the database server timed out; requesting an immediate shutdown");
         postmaster.signal(Signal::SIGQUIT);
         timeout(IMMEDIATE_SHUTDOWN, postmaster.wait()).await.map_err(|_elapsed| Error::Timeout {
             what: "stopping the embedded PostgreSQL",
@@ -378,16 +384,6 @@ async fn ensure_database(socket_dir: &Path, cluster: &Path) -> diesel::result::Q
         diesel::sql_query(format!("CREATE DATABASE {DATABASE}")).execute(&mut server).await?;
     }
     Ok(())
-}
-
-/// The URL of the database, for Aval's user, if another process keeps it running for this data directory.
-///
-/// # Errors
-/// [`Error::Configuration`] if the data directory is not readable.
-pub fn running_url(settings: &EmbeddedSettings) -> Result<Option<String>> {
-    let cluster = place::known_cluster(settings)?;
-    let socket_dir = cluster.as_deref().and_then(Postmaster::socket_of);
-    Ok(socket_dir.map(|socket_dir| url(&socket_dir, DATABASE, roles::SERVER)))
 }
 
 /// The socket directory is not escaped: `place` and `postmaster` return only directories that need no escaping.

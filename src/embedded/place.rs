@@ -4,7 +4,7 @@
 //! as root. As root, the server therefore runs as the owner of the existing cluster, or else as `postgres` or `nobody`.
 //! That user must have access to the files. If it has no access to the data directory, such as one below `/root` (mode
 //! 0700), the cluster is in `<fallback_dir>/<id>`. The id is in `<data_dir>/postgres.id`: deleting the data directory
-//! still means a new database, and moving it keeps the data.
+//! still leads to a new database, and moving it keeps the data.
 //!
 //! Other users have no access: PostgreSQL listens on no network address, and its Unix socket is in a directory of mode
 //! 0700 that belongs to the server's user. Normally that is the cluster itself, whose mode PostgreSQL checks at each
@@ -58,7 +58,7 @@ pub(super) struct DataDirectory {
     pub(super) log_file: PathBuf,
     /// The directory of the server's socket.
     pub(super) socket_dir: PathBuf,
-    /// The server's user; `None`: Aval's own user.
+    /// The server's user; `None` means Aval's own user.
     pub(super) server_user: Option<ServerUser>,
     _locks: Vec<File>,
 }
@@ -104,15 +104,15 @@ impl DataDirectory {
 
     /// Writes a file for the server, replacing an existing one atomically.
     pub(super) fn write_server_file(&self, path: &Path, text: &str) -> Result<()> {
-        let fresh = path.with_extension("aval-new");
+        let temporary = path.with_extension("aval-new");
         let write = || -> std::io::Result<()> {
-            remove_if_there(&fresh)?;
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
+            remove_if_there(&temporary)?;
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
             file.write_all(text.as_bytes())?;
             if let Some(user) = self.server_user {
                 fchown(&file, Some(user.uid), Some(user.gid))?;
             }
-            fs::rename(&fresh, path)
+            fs::rename(&temporary, path)
         };
         write().map_err(|e| unusable(path, &e))
     }
@@ -240,7 +240,7 @@ fn unprivileged_user() -> Result<ServerUser> {
         })
 }
 
-/// Makes `home` passable for `user`. Aval's secrets in it are files of mode 0600.
+/// Lets `user` pass through `home`. Aval's secrets in it are files of mode 0600.
 fn make_reachable(home: &Path, user: ServerUser) -> Result<()> {
     let mode = fs::metadata(home).map_err(|e| unusable(home, &e))?.mode();
     if !may_enter(home, user) {
@@ -262,9 +262,9 @@ fn make_reachable(home: &Path, user: ServerUser) -> Result<()> {
 
 /// The first directory on the path to `path`, including `path`, that `user` cannot pass through.
 pub(super) fn closed_to(path: &Path, user: ServerUser) -> Option<PathBuf> {
-    let mut way: Vec<&Path> = path.ancestors().collect();
-    way.reverse();
-    way.into_iter().find(|dir| !may_enter(dir, user)).map(Path::to_path_buf)
+    let mut ancestors: Vec<&Path> = path.ancestors().collect();
+    ancestors.reverse();
+    ancestors.into_iter().find(|dir| !may_enter(dir, user)).map(Path::to_path_buf)
 }
 
 /// Whether the mode of `dir` lets `user` pass. Access control lists are ignored: if they deny more than the mode,
@@ -301,7 +301,7 @@ fn choose_socket_dir(cluster: &Path, user: Option<ServerUser>) -> Result<PathBuf
         }
         _ => {}
     }
-    // Anyone can create files in the temporary directory, including another user's trap.
+    // Anyone can create files in the temporary directory, so another user may have planted this one.
     let found = fs::symlink_metadata(&dir).map_err(|e| unusable(&dir, &e))?;
     let owner = user.map_or_else(|| Uid::effective().as_raw(), |user| user.uid);
     if !found.is_dir() || found.uid() != owner || found.mode() & 0o077 != 0 {
@@ -345,7 +345,7 @@ mod tests {
 
     #[test]
     fn the_first_inaccessible_directory_on_the_path_is_reported() {
-        let stranger = ServerUser { uid: 12_345, gid: 12_345 };
+        let other_user = ServerUser { uid: 12_345, gid: 12_345 };
         let root = tempfile::tempdir().unwrap();
         fs::set_permissions(root.path(), Permissions::from_mode(0o755)).unwrap();
         let closed = root.path().join("closed");
@@ -353,9 +353,9 @@ mod tests {
         fs::create_dir_all(&inside).unwrap();
         fs::set_permissions(&inside, Permissions::from_mode(0o755)).unwrap();
         fs::set_permissions(&closed, Permissions::from_mode(0o700)).unwrap();
-        assert_eq!(closed_to(&inside, stranger), Some(closed.clone()));
+        assert_eq!(closed_to(&inside, other_user), Some(closed.clone()));
         fs::set_permissions(&closed, Permissions::from_mode(0o711)).unwrap();
-        assert_eq!(closed_to(&inside, stranger), None);
+        assert_eq!(closed_to(&inside, other_user), None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A running PostgreSQL server: started by this process, or left running by a killed one and adopted.
 //!
 //! PostgreSQL records the server of a cluster in `postmaster.pid`. After a `kill -9` the file may name a process that
-//! no longer exists, or an unrelated one; it is then stale. Even a wrong judgement here cannot start a second server:
+//! no longer exists, or an unrelated one; it is then stale. Even if this is judged wrongly, no second server can start:
 //! PostgreSQL's shared memory segment is keyed by the directory, and PostgreSQL does not start while a process is
 //! attached to it.
 
@@ -23,8 +23,8 @@ use crate::error::{Error, Result};
 /// Interval at which an adopted server, which is not a child process, is checked.
 const ADOPTED_CHECK: Duration = Duration::from_millis(200);
 
-/// A larger log is rotated at startup.
-const LOG_KEPT_BYTES: u64 = 8 * 1024 * 1024;
+/// Size of the log above which it is rotated at startup.
+const MAX_LOG_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Lines of the log that an error includes.
 const LOG_TAIL_LINES: usize = 12;
@@ -54,16 +54,17 @@ impl Postmaster {
             remove_if_there(&path).map_err(|e| unusable(&path, &e))?;
             return Ok(None);
         };
-        let (tell, ended) = watch::channel(None);
+        let (report_end, ended) = watch::channel(None);
         let watched = cluster.clone();
         tokio::spawn(async move {
             let mut check = tokio::time::interval(ADOPTED_CHECK);
             while serves(pid, &watched) {
                 check.tick().await;
             }
-            tell.send_replace(Some("it no longer exists".to_owned()));
+            report_end.send_replace(Some("it no longer exists".to_owned()));
         });
-        // A server that has just started has not written its socket directory yet. It was configured with ours.
+        // A server that has just started has not written its socket directory yet. It was started with the socket
+        // directory of `place`.
         let socket_dir = socket_dir.unwrap_or_else(|| place.socket_dir.clone());
         Ok(Some(Self { pid, socket_dir, cluster: cluster.clone(), ended }))
     }
@@ -97,13 +98,13 @@ impl Postmaster {
             .and_then(|id| i32::try_from(id).ok())
             .map(Pid::from_raw)
             .ok_or_else(|| Error::internal("a child process without a usable process id"))?;
-        let (tell, ended) = watch::channel(None);
+        let (report_end, ended) = watch::channel(None);
         tokio::spawn(async move {
-            let how = match child.wait().await {
+            let exit_status = match child.wait().await {
                 Ok(status) => status.to_string(),
                 Err(error) => error.to_string(),
             };
-            tell.send_replace(Some(how));
+            report_end.send_replace(Some(exit_status));
         });
         Ok(Self { pid, socket_dir: place.socket_dir.clone(), cluster: place.cluster.clone(), ended })
     }
@@ -117,7 +118,7 @@ impl Postmaster {
     pub(super) async fn wait(&self) -> String {
         let mut ended = self.ended.clone();
         match ended.wait_for(Option::is_some).await {
-            Ok(how) => how.clone().unwrap_or_default(),
+            Ok(exit_status) => exit_status.clone().unwrap_or_default(),
             Err(_closed) => "unknown exit status".to_owned(),
         }
     }
@@ -201,7 +202,7 @@ pub(super) fn log_tail(log_file: &Path, from: u64) -> String {
 
 /// Rotates a large log. One old log is kept.
 pub(super) fn rotate_log(log_file: &Path) -> Result<()> {
-    if log_length(log_file) > LOG_KEPT_BYTES {
+    if log_length(log_file) > MAX_LOG_BYTES {
         fs::rename(log_file, log_file.with_extension("log.1")).map_err(|e| unusable(log_file, &e))?;
     }
     Ok(())

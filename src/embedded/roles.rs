@@ -32,18 +32,18 @@ pub(super) async fn prepare(connection: &mut AsyncPgConnection) -> diesel::resul
     connection.batch_execute(SCRIPT).await
 }
 
-/// Whether a database has the default privileges of the script: one that was dropped and made anew has not, although the
-/// users are there.
+/// Whether a database has the default privileges of the script. A database that was dropped and recreated does not have
+/// them, although the users exist.
 const HAS_DEFAULT_PRIVILEGES: &str = "\
     3 = (SELECT count(DISTINCT d.defaclobjtype) FROM pg_default_acl d CROSS JOIN LATERAL aclexplode(d.defaclacl) a \
         WHERE d.defaclnamespace = 'public'::regnamespace AND d.defaclobjtype IN ('r', 'S', 'f') \
         AND pg_get_userbyid(d.defaclrole) = 'aval_owner' AND pg_get_userbyid(a.grantee) = 'aval_server')";
 
 async fn is_prepared(connection: &mut AsyncPgConnection) -> diesel::result::QueryResult<bool> {
-    let made = sql::<Bool>("2 = (SELECT count(*) FROM pg_roles WHERE rolname IN (")
+    let is_prepared = sql::<Bool>("2 = (SELECT count(*) FROM pg_roles WHERE rolname IN (")
         .bind::<Text, _>(OWNER)
         .sql(", ")
         .bind::<Text, _>(SERVER)
         .sql(&format!(")) AND {HAS_DEFAULT_PRIVILEGES}"));
-    diesel::select(made).get_result(connection).await
+    diesel::select(is_prepared).get_result(connection).await
 }

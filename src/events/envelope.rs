@@ -27,7 +27,7 @@ type Decoded = Option<Arc<dyn Any + Send + Sync>>;
 /// A published event.
 #[derive(Debug, Clone)]
 pub struct Envelope {
-    /// The same at every delivery.
+    /// The same for every delivery.
     pub id: EventId,
     /// The type with its version, such as `application.status_changed.v1`.
     pub event_type: String,
@@ -102,7 +102,7 @@ impl Envelope {
     /// The CloudEvents JSON of the envelope in epoch `epoch`.
     ///
     /// # Errors
-    /// [`Error::Internal`] if it cannot be serialised, which does not happen for stored events.
+    /// [`Error::Internal`] if it cannot be serialized, which does not happen for stored events.
     pub fn to_json(&self, epoch: Uuid) -> Result<Vec<u8>> {
         let written = Written {
             specversion: "1.0",
@@ -124,8 +124,8 @@ impl Envelope {
     /// Parses the output of [`Envelope::to_json`]. Returns `None` unless it is the event at `position`.
     pub fn from_json(json: &[u8], position: Position) -> Option<Self> {
         let read: Read = serde_json::from_slice(json).ok()?;
-        let named = Position { epoch: read.epoch, offset: read.sequence.parse().ok()? };
-        (named == position).then(|| Self {
+        let stated = Position { epoch: read.epoch, offset: read.sequence.parse().ok()? };
+        (stated == position).then(|| Self {
             id: read.id,
             event_type: read.event_type,
             subject: read.subject,

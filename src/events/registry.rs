@@ -1,7 +1,7 @@
 //! The event types: their names, audiences and data.
 //!
 //! A module that owns a family of events declares its types ([`EventType`]), and [`EventRegistry`] combines the
-//! families. Tests compare the rows of the outbox and the table in `docs/events.md` with it.
+//! families. Tests compare the rows of the outbox and the table in `docs/events.md` with the registry.
 
 use std::collections::BTreeMap;
 
@@ -50,7 +50,7 @@ pub struct EventRegistry {
 }
 
 impl EventRegistry {
-    /// A registry of these families. If two types have the same name, the last one wins.
+    /// A registry of these families. If two types have the same name, the last one is used.
     pub fn new(families: &[&[EventType]]) -> Self {
         let types = families.iter().copied().flatten();
         Self { types: types.map(|event_type| (event_type.name, *event_type)).collect() }
@@ -78,7 +78,7 @@ pub fn text(description: &str) -> Schema {
     of_type(Type::String, description).into()
 }
 
-/// One of a list of values.
+/// A string that is one of `words`.
 pub fn word<T: serde::Serialize>(words: &[T], description: &str) -> Schema {
     let words = words.iter().filter_map(|word| serde_json::to_value(word).ok());
     of_type(Type::String, description).enum_values(Some(words)).into()

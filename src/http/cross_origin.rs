@@ -105,7 +105,7 @@ mod tests {
     use actix_web::http::header::{HOST, HeaderValue, ORIGIN};
 
     #[test]
-    fn websockets_are_for_own_and_allowed_pages_and_for_clients_that_are_not_pages() {
+    fn websockets_are_allowed_from_own_and_allowed_origins_and_without_an_origin() {
         let settings =
             CorsSettings { allowed_origins: vec!["https://console.example".to_owned()], max_age_seconds: 1 };
         for (origin, allowed) in [
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_with_the_port_of_the_scheme_is_the_host_without_it() {
+    fn a_host_with_the_default_port_equals_the_host_without_a_port() {
         for (origin, host, is_own) in [
             ("https://x", "x:443", true),
             ("https://x:443", "x", true),

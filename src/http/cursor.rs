@@ -75,7 +75,7 @@ pub(super) mod tests {
 
     proptest! {
         #[test]
-        fn a_cursor_gives_back_its_identifier_to_its_own_list_alone(id in any::<u128>(), list in "[a-z]{0,9}") {
+        fn a_cursor_is_decoded_only_for_its_own_list(id in any::<u128>(), list in "[a-z]{0,9}") {
             let id = Uuid::from_u128(id);
             let cursor = encode(&keys(1), id, &list);
             prop_assert!(cursor.len() <= MAX_CHARS);
@@ -85,7 +85,7 @@ pub(super) mod tests {
         }
 
         #[test]
-        fn a_cursor_with_a_time_gives_both_back_and_is_none_of_the_other_kind(
+        fn a_cursor_with_a_time_is_decoded_only_as_such(
             id in any::<u128>(), micros in 0_i64..4_000_000_000_000_000
         ) {
             let (id, at) = (Uuid::from_u128(id), DateTime::from_timestamp_micros(micros).unwrap());
@@ -105,7 +105,7 @@ pub(super) mod tests {
         }
 
         #[test]
-        fn no_text_is_taken_for_a_cursor(text in "\\PC{0,60}", like in "[A-Za-z0-9_-]{36,40}") {
+        fn arbitrary_text_is_not_a_cursor(text in "\\PC{0,60}", like in "[A-Za-z0-9_-]{36,40}") {
             prop_assert_eq!(decode(&keys(1), &text, "list"), None);
             prop_assert_eq!(decode(&keys(1), &like, "list"), None);
         }

@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[actix_rt::test]
-    async fn a_country_is_one_of_the_six_in_either_case() {
+    async fn a_supported_country_code_is_accepted_in_either_case() {
         let country = async |code: &str| {
             let request = TestRequest::default().param("code", code.to_owned()).to_http_request();
             CountryPath::extract(&request).await.map(|path| path.0).map_err(|r| r.kind().status)

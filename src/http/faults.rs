@@ -10,7 +10,7 @@ use super::body::JsonObject;
 use super::problem::Answer;
 use super::request::request_body;
 use super::request::values::{country, text};
-use super::schemas::word_schemas;
+use super::schemas::enum_schemas;
 use crate::domain::application::Country;
 use crate::error::{Error, PublicMessage, Result};
 use crate::json::{Refusal, whole_number};
@@ -42,7 +42,7 @@ const TARGETS: [(&str, Target); 10] = [
     ("view_recorder", Target::Actor(FaultPoint::ViewRecorder)),
 ];
 
-word_schemas! {
+enum_schemas! {
     /// The targets of fault injection.
     FaultTarget: TARGETS.map(|(name, _)| name), "The target of an injected fault";
 }
@@ -112,11 +112,11 @@ pub(super) async fn inject_failure(state: HttpState, body: JsonObject) -> Answer
 fn parse(body: &JsonObject) -> Result<(ArmedFault, Target)> {
     let FaultRequest { country, failure_count, target } = FaultRequest::read(body.members()?)?;
     let (name, target) = target.unwrap_or(("provider", Target::Provider));
-    let country = country.filter(|_| works_for_a_country(target));
+    let country = country.filter(|_| is_per_country(target));
     Ok((ArmedFault { target: name, country, failure_count }, target))
 }
 
-fn works_for_a_country(target: Target) -> bool {
+fn is_per_country(target: Target) -> bool {
     match target {
         Target::Provider => true,
         Target::Actor(point) => point.has_scope(),
@@ -136,9 +136,9 @@ fn target(text: &str) -> Result<(&'static str, Target), Refusal> {
 }
 
 fn fail_bureau(state: &HttpState, country: Country, count: u32) -> Result<()> {
-    let asks_simulator = state.resources.settings.providers.of(country).base_url.is_none();
+    let uses_simulator = state.resources.settings.providers.of(country).base_url.is_none();
     match &state.simulator {
-        Some(simulator) if asks_simulator => {
+        Some(simulator) if uses_simulator => {
             simulator.script().fail_next(country, count);
             Ok(())
         }
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn all_problems_of_a_fault_are_reported_together() {
+    fn all_field_errors_of_a_fault_are_reported_together() {
         let problems =
             read(r#"{"country": "XX", "failure_count": -1, "target": 7, "extra": null}"#).unwrap_err();
         let expected = [

@@ -33,7 +33,7 @@ const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 /// Marks a replayed response.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const MAX_KEY_CHARS: usize = 255;
-/// How long a key is stored (docs/specification.md 8).
+/// How long a key is stored (section 8 of docs/specification.md).
 const LIFETIME: TimeDelta = TimeDelta::hours(24);
 
 /// A request's idempotency key.
@@ -69,8 +69,8 @@ impl Idempotency {
     ) -> Option<Keyed<'a, T>> {
         let keys = state.keys();
         let write = self.write(keys, account, body, state.resources.clock.now())?;
-        let place = write.clone();
-        Some(Keyed { write, answer: Box::new(move |made| render(made)?.seal(keys, &place)) })
+        let stored_write = write.clone();
+        Some(Keyed { write, seal_reply: Box::new(move |made| render(made)?.seal(keys, &stored_write)) })
     }
 
     fn write(&self, keys: &KeyRing, account: &str, body: &[u8], now: DateTime<Utc>) -> Option<KeyedWrite> {
@@ -113,16 +113,16 @@ impl FromRequest for Idempotency {
 /// Parses the header's value. The error completes a sentence that starts with the name of the header.
 fn parse_key(value: &[u8]) -> Result<String, &'static str> {
     let value = value.trim_ascii();
-    let (key, space_is_fine) = match value.strip_prefix(b"\"") {
+    let (key, allows_space) = match value.strip_prefix(b"\"") {
         Some(quoted) => (unquote(quoted).ok_or("is not a well-formed quoted string")?, true),
         None => (value.to_vec(), false),
     };
     if !(1..=MAX_KEY_CHARS).contains(&key.len()) {
         return Err("must have 1 to 255 characters, not counting the quotes and escapes of a quoted string");
     }
-    let is_fine = |byte: &u8| byte.is_ascii_graphic() || (space_is_fine && *byte == b' ');
-    let all_fine = key.iter().all(is_fine);
-    String::from_utf8(key).ok().filter(|_| all_fine).ok_or("must consist of visible ASCII characters")
+    let is_allowed = |byte: &u8| byte.is_ascii_graphic() || (allows_space && *byte == b' ');
+    let all_allowed = key.iter().all(is_allowed);
+    String::from_utf8(key).ok().filter(|_| all_allowed).ok_or("must consist of visible ASCII characters")
 }
 
 /// Parses an RFC 8941 string after its opening quote; `None` unless it ends with the closing quote.
@@ -174,7 +174,7 @@ impl Reply {
     ///
     /// # Errors
     /// [`Error::Internal`] if the body cannot be serialized, which is a bug.
-    pub fn telling_once(mut self, body: &impl Serialize) -> Result<Self> {
+    pub fn with_first_body(mut self, body: &impl Serialize) -> Result<Self> {
         self.first_body = Some(serde_json::to_string(body).map_err(Error::internal)?.into());
         Ok(self)
     }

@@ -74,9 +74,9 @@ impl Page {
         id: impl Fn(&T) -> Uuid,
     ) -> Option<String> {
         let size = usize::try_from(self.size).unwrap_or(usize::MAX);
-        let goes_on = found.len() > size;
+        let has_more = found.len() > size;
         found.truncate(size);
-        found.last().filter(|_| goes_on).map(|last| cursor::encode(keys, id(last), &self.list))
+        found.last().filter(|_| has_more).map(|last| cursor::encode(keys, id(last), &self.list))
     }
 }
 
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn every_page_but_the_last_has_a_cursor_of_the_next() {
+    fn every_page_but_the_last_has_a_cursor_of_the_next_page() {
         let page = read("page_size=2").unwrap();
         let ids = [3, 2, 1].map(Uuid::from_u128);
         let mut found = ids.to_vec();

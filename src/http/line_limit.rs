@@ -10,7 +10,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(super) struct LineLimit {
     window: Duration,
-    most: u32,
+    max_lines: u32,
     state: Mutex<Window>,
 }
 
@@ -23,9 +23,9 @@ struct Window {
 }
 
 impl LineLimit {
-    /// Allows `most` lines per `window`.
-    pub(super) fn new(most: u32, window: Duration) -> Self {
-        Self { window, most, state: Mutex::default() }
+    /// Allows `max_lines` lines per `window`.
+    pub(super) fn new(max_lines: u32, window: Duration) -> Self {
+        Self { window, max_lines, state: Mutex::default() }
     }
 
     /// Counts a line at `now`. `Some` if it may be written, with the number of lines omitted since the last one.
@@ -34,7 +34,7 @@ impl LineLimit {
         if state.began.is_none_or(|began| now.saturating_sub(began) >= self.window) {
             (state.began, state.written) = (Some(now), 0);
         }
-        if state.written >= self.most {
+        if state.written >= self.max_lines {
             state.omitted = state.omitted.saturating_add(1);
             return None;
         }

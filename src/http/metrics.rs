@@ -24,5 +24,6 @@ pub(super) async fn metrics(state: HttpState) -> Answer {
     let (metrics, pool) = (&state.resources.metrics, state.resources.database.state());
     metrics.db_connections_active.set(i64::from(pool.active));
     metrics.db_connections_idle.set(i64::from(pool.idle));
+    metrics.db_connections_max.set(i64::from(state.resources.settings.database.pool_size));
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(metrics.render()?))
 }

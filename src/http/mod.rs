@@ -31,6 +31,7 @@ pub mod keyset;
 pub mod limits;
 mod line_limit;
 pub mod metrics;
+mod metrics_server;
 pub mod middleware;
 pub mod openapi;
 pub mod operations;
@@ -52,6 +53,7 @@ pub mod users;
 pub mod webhooks;
 pub mod ws;
 
+use std::collections::BTreeSet;
 use std::future::{Ready, ready};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -63,6 +65,7 @@ use slog::Logger;
 use self::health::{HealthSource, Phase, Readiness};
 use self::limits::RateLimiter;
 use self::line_limit::LineLimit;
+pub use self::metrics_server::serve_metrics;
 use self::problem::Rejection;
 pub use self::server::{app, serve};
 use crate::accounts::Accounts;
@@ -123,6 +126,16 @@ impl HttpState {
 /// The endpoint label in metrics for requests that match no route.
 const UNMATCHED: &str = "unmatched";
 
+/// The labels of endpoints in metrics: the patterns of all routes, and the label of requests that match none.
+pub fn endpoint_labels() -> BTreeSet<&'static str> {
+    routes::table(true).iter().map(|entry| entry.path).chain([UNMATCHED]).collect()
+}
+
+/// The reasons for refusing connections, as labels in metrics.
+pub fn refusal_labels() -> impl Iterator<Item = &'static str> {
+    connections::Refusal::ALL.into_iter().map(connections::Refusal::as_str)
+}
+
 /// Log lines per second for unauthenticated requests.
 const ANONYMOUS_LINES_PER_SECOND: u32 = 50;
 
@@ -151,7 +164,11 @@ impl HttpServerState {
     /// The state of a server that is still starting. Fails with [`Error::Internal`] if the OpenAPI document cannot be
     /// serialised, which is a bug.
     pub fn new(settings: Arc<Settings>, clock: Clock, telemetry: &Telemetry) -> Result<Self, Error> {
-        let document = openapi::document(settings.faults.injection).to_json().map_err(Error::internal)?;
+        let mut document = openapi::document(settings.faults.injection);
+        if !settings.server.metrics {
+            document.paths.paths.remove(routes::METRICS);
+        }
+        let document = document.to_json().map_err(Error::internal)?;
         let limiter = RateLimiter::new(&settings.limits, &clock);
         let inner = Inner {
             settings,

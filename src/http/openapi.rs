@@ -97,7 +97,9 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         webhooks::list::list,
         staff_views::list::list,
         security_events::list::list,
-    dead_letters::list::list, dead_letters::retry_all::retry, dead_letters::view::get, dead_letters::work::ignore, dead_letters::work::retry, dead_letters::work::review, operations::actors::list, operations::circuits::list, operations::circuits::set, operations::jobs::list, operations::jobs::stats, operations::lanes::list, operations::lanes::set, schedule::run::run, schedule::runs::list, schedule::tasks::tasks,
+    dead_letters::list::list, dead_letters::retry_all::retry, dead_letters::view::get, dead_letters::work::ignore, dead_letters::work::retry, dead_letters::work::review, operations::actors::list, operations::circuits::list, operations::circuits::set, operations::jobs::list, operations::jobs::stats, operations::lanes::list, operations::lanes::set,
+        operations::log_level::get,
+        operations::log_level::set, schedule::run::run, schedule::runs::list, schedule::tasks::tasks,
         ws::open,
         ws::ticket::create,
         health::summary,
@@ -177,7 +179,7 @@ fn describe(path: &str, method: &Method, operation: &mut Operation, route: Optio
     if is_counted {
         add_refusal(operation, "429", "Rate limit exceeded");
     }
-    make_problems_of_refusals(operation);
+    add_problem_schema(operation);
     headers::describe(operation, is_counted);
 }
 
@@ -294,7 +296,7 @@ fn describe_refusals(path: &str, operation: &mut Operation) {
 }
 
 /// Adds the problem schema to every error response.
-fn make_problems_of_refusals(operation: &mut Operation) {
+fn add_problem_schema(operation: &mut Operation) {
     for (status, response) in &mut operation.responses.responses {
         if let RefOr::T(response) = response
             && (status.starts_with(['4', '5']) || status == "default")
@@ -317,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn the_document_and_the_route_table_hold_the_same_routes() {
+    fn the_document_and_the_route_table_contain_the_same_routes() {
         for faults_on in [true, false] {
             let served: BTreeSet<String> = routes::table(faults_on)
                 .iter()
@@ -340,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn every_operation_is_named_once_and_says_how_it_answers() {
+    fn every_operation_has_a_unique_name_a_summary_and_its_problems() {
         let document = documented(true);
         assert_eq!(document["openapi"], "3.1.0");
         let mut names = BTreeSet::new();
@@ -359,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn every_operation_that_is_counted_says_so_and_no_other() {
+    fn only_rate_limited_operations_document_a_429() {
         let document = documented(true);
         for route in routes::table(true) {
             let path = route.path.replace(":.*", "");
@@ -413,19 +415,19 @@ mod tests {
     }
 
     #[test]
-    fn a_scope_needs_the_least_role_that_any_of_its_routes_asks_for() {
+    fn a_scope_requires_the_minimum_role_of_its_routes() {
         for scope in Scope::ALL {
             let roles = routes::table(true).into_iter().filter_map(|route| match route.access {
                 Access::AtLeast(role, needed) if needed == scope => Some(role),
                 Access::Metrics if scope == Scope::MetricsRead => Some(Role::User),
                 _ => None,
             });
-            assert_eq!(roles.min(), Some(scope.least_role()), "{scope}");
+            assert_eq!(roles.min(), Some(scope.minimum_role()), "{scope}");
         }
     }
 
     #[test]
-    fn every_reference_leads_somewhere() {
+    fn every_reference_resolves() {
         let document = documented(true);
         let mut left = vec![&document];
         let mut references = 0;

@@ -36,7 +36,7 @@ const CHALLENGE: &str = r#"Bearer realm="aval""#;
 /// The challenge when a credential was sent and rejected (RFC 6750, section 3.1).
 const INVALID_TOKEN_CHALLENGE: &str = r#"Bearer realm="aval", error="invalid_token""#;
 
-/// `Retry-After` of errors that name no time of their own.
+/// `Retry-After` of errors that do not specify one.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// An error response.
@@ -82,11 +82,11 @@ pub enum Rejection {
     WebSocketVersion,
     /// The request has an `Expect` header that the server does not support.
     Expectation,
-    /// The account has this open application for the same document (docs/specification.md 9).
+    /// The account has this open application for the same document (section 9 of docs/specification.md).
     DuplicateApplication {
         /// The open application.
         existing: ApplicationId,
-        /// When it stops blocking others, unless it is closed before.
+        /// When it stops blocking others, unless it is closed earlier.
         open_until: Option<DateTime<Utc>>,
     },
 }
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn the_catalogue_of_problems_is_this_one() {
+    fn the_catalogue_of_problems_matches_the_snapshot() {
         let table: Vec<_> = every_rejection()
             .iter()
             .map(|rejection| {

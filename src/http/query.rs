@@ -17,13 +17,13 @@ use crate::json::Refusal;
 /// Maximum number of parameters.
 const MAX_PARAMETERS: usize = 64;
 
-/// The parameters of a request that have not been taken, and the problems found so far.
+/// The parameters of a request that have not been taken, and the field errors found so far.
 #[derive(Default)]
 pub struct Query {
     parameters: Vec<(String, String)>,
     /// The names of all parameters that have a value.
     sent: Vec<String>,
-    problems: Vec<FieldError>,
+    field_errors: Vec<FieldError>,
 }
 
 impl fmt::Debug for Query {
@@ -52,7 +52,7 @@ impl Query {
                 .push(decoded.ok_or_else(|| malformed("The query string is not percent-encoded UTF-8."))?);
         }
         let sent = parameters.iter().filter(|(_, value)| !value.is_empty()).map(|(name, _)| name.clone());
-        Ok(Self { sent: sent.collect(), parameters, problems: Vec::new() })
+        Ok(Self { sent: sent.collect(), parameters, field_errors: Vec::new() })
     }
 
     /// Takes a parameter. `read` returns its value, or the code and detail of the refusal.
@@ -68,7 +68,7 @@ impl Query {
         self.check(name, read(&value))
     }
 
-    /// Unwraps a value, or reports its refusal as a problem of the parameter.
+    /// Unwraps a value, or reports its refusal as a field error of the parameter.
     pub fn check<T>(&mut self, name: &str, read: Result<T, Refusal>) -> Option<T> {
         read.map_err(|(code, detail)| self.refuse(name, code, &detail)).ok()
     }
@@ -78,20 +78,20 @@ impl Query {
         self.sent.iter().any(|sent| sent == name)
     }
 
-    /// Reports a problem of a parameter.
+    /// Adds a field error of a parameter.
     pub fn refuse(&mut self, name: &str, code: &'static str, detail: &str) {
-        self.problems.push(FieldError::new(format!("?{name}"), code, detail));
+        self.field_errors.push(FieldError::new(format!("?{name}"), code, detail));
     }
 
     /// Finishes reading.
     ///
     /// # Errors
-    /// [`Error::Validation`] with all problems, including parameters that were not taken.
+    /// [`Error::Validation`] with all field errors, including parameters that were not taken.
     pub fn finish(mut self) -> Result<(), Error> {
         for (name, _) in std::mem::take(&mut self.parameters) {
             self.refuse(&name, "unknown_parameter", "is not a parameter of this request");
         }
-        if self.problems.is_empty() { Ok(()) } else { Err(Error::Validation(self.problems)) }
+        if self.field_errors.is_empty() { Ok(()) } else { Err(Error::Validation(self.field_errors)) }
     }
 }
 
@@ -135,7 +135,7 @@ mod tests {
         text.parse().ok().ok_or_else(|| ("bad_number", "must be a number".to_owned()))
     }
 
-    fn problems(query: Query) -> Vec<(String, &'static str)> {
+    fn field_errors(query: Query) -> Vec<(String, &'static str)> {
         match query.finish() {
             Err(Error::Validation(fields)) => fields.into_iter().map(|f| (f.pointer, f.code)).collect(),
             other => panic!("{other:?}"),
@@ -154,7 +154,7 @@ mod tests {
             ("?c".to_owned(), "duplicate_parameter"),
             ("?d e".to_owned(), "unknown_parameter"),
         ];
-        assert_eq!(problems(query), expected);
+        assert_eq!(field_errors(query), expected);
         assert!(Query::parse("").unwrap().finish().is_ok());
         assert!(Query::parse("&&").unwrap().finish().is_ok());
     }

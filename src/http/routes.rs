@@ -35,7 +35,7 @@ pub struct RouteEntry {
     /// The body class; it applies only if the route accepts a body.
     pub body: BodyClass,
     /// Whether the response contains a secret: a token, a key or a ticket.
-    pub answers_secret: bool,
+    pub returns_secret: bool,
     /// Whether the handler reads query parameters.
     pub has_query: bool,
     /// Whether any query is accepted, because only the page in the browser reads it.
@@ -61,7 +61,7 @@ impl RouteEntry {
 
     /// Marks the response as containing a secret.
     fn answering_secret(self) -> Self {
-        Self { answers_secret: true, ..self }
+        Self { returns_secret: true, ..self }
     }
 
     /// Lets the handler read the query.
@@ -77,9 +77,9 @@ impl RouteEntry {
     /// Wraps the handler in the middleware of the route: rate limit by address, authorisation, rate limit by account,
     /// query check and retries of reads.
     fn into_route(self) -> Route {
-        let Self { access, limit, body, answers_secret, has_query, ignores_query, route, .. } = self;
+        let Self { access, limit, body, returns_secret, has_query, ignores_query, route, .. } = self;
         let accepts_query = has_query || ignores_query;
-        let rules = RouteRules { limit, body, answers_secret };
+        let rules = RouteRules { limit, body, returns_secret };
         route
             .wrap(from_fn(middleware::repeat))
             .wrap(from_fn(move |request, next| middleware::refuse_query(accepts_query, request, next)))
@@ -160,6 +160,8 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(POST, "/api/v1/admin/schedule/{task}/run", OPERATE, schedule::run::run),
         on(GET, "/api/v1/admin/scheduled-runs", INSPECT, schedule::runs::list).with_query(),
 
+        on(GET, "/api/v1/admin/log-level", INSPECT, operations::log_level::get),
+        on(PUT, "/api/v1/admin/log-level", OPERATE, operations::log_level::set),
         on(GET, "/api/v1/admin/actors", INSPECT, operations::actors::list),
         on(GET, "/api/v1/admin/circuits", INSPECT, operations::circuits::list),
         on(PUT, "/api/v1/admin/circuits/{code}", OPERATE, operations::circuits::set),
@@ -186,7 +188,7 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(GET, "/api/v1/health/ready", OPEN, health::ready).counted_as(LimitClass::Exempt),
         on(GET, "/api/v1/health/detailed", OPERATORS, health::detailed),
 
-        on(GET, "/metrics", Access::Metrics, metrics::metrics),
+        on(GET, METRICS, Access::Metrics, metrics::metrics),
         on(GET, "/openapi.json", OPERATORS, docs::document),
         on(GET, "/docs", OPERATORS, docs::redirect),
         on(GET, "/docs/{file:.*}", OPERATORS, docs::file),
@@ -210,26 +212,47 @@ pub struct EnabledRoutes {
     clients: bool,
     /// Whether fault injection is enabled.
     faults: bool,
+    /// Whether `GET /metrics` is enabled.
+    metrics: bool,
 }
 
 impl EnabledRoutes {
     /// The subset for these settings.
     pub(super) fn of(settings: &Settings) -> Self {
-        Self { clients: settings.instance.is(InstanceRole::Api), faults: settings.faults.injection }
+        Self {
+            clients: settings.instance.is(InstanceRole::Api),
+            faults: settings.faults.injection,
+            metrics: settings.server.metrics,
+        }
     }
 
     fn has(self, entry: &RouteEntry) -> bool {
-        self.clients || FOR_OPERATORS.iter().any(|prefix| entry.path.starts_with(prefix))
+        let is_served = self.clients || FOR_OPERATORS.iter().any(|prefix| entry.path.starts_with(prefix));
+        is_served && (self.metrics || entry.path != METRICS)
     }
 }
+
+/// The path of the metrics.
+pub(super) const METRICS: &str = "/metrics";
 
 /// Prefixes of paths that every instance serves, regardless of its roles.
 const FOR_OPERATORS: [&str; 4] = ["/health", "/api/v1/health", "/metrics", "/api/v1/test/"];
 
 /// Builds the router from the table.
 pub(super) fn configure(config: &mut web::ServiceConfig, offer: EnabledRoutes) {
-    let mut rest = table(offer.faults);
-    rest.retain(|entry| offer.has(entry));
+    let mut entries = table(offer.faults);
+    entries.retain(|entry| offer.has(entry));
+    add_resources(config, entries);
+}
+
+/// Builds the router of the metrics port: metrics and health, without credentials and rate limits.
+pub(super) fn configure_monitoring(config: &mut web::ServiceConfig) {
+    let is_monitoring = |entry: &RouteEntry| entry.path.starts_with("/health") || entry.path == "/metrics";
+    let open = |entry| RouteEntry { access: Access::Public, limit: LimitClass::Exempt, ..entry };
+    add_resources(config, table(false).into_iter().filter(is_monitoring).map(open).collect());
+}
+
+fn add_resources(config: &mut web::ServiceConfig, mut rest: Vec<RouteEntry>) {
     while let Some(path) = rest.first().map(|entry| entry.path) {
         let (same_path, others): (Vec<_>, Vec<_>) = rest.into_iter().partition(|entry| entry.path == path);
         config.service(resource(path, same_path));
@@ -302,7 +325,7 @@ where
         access,
         limit: LimitClass::Standard,
         body: BodyClass::Command,
-        answers_secret: false,
+        returns_secret: false,
         has_query: false,
         ignores_query: false,
         route: route.to(handler),

@@ -1,7 +1,7 @@
 //! Enumerations as schemas of the OpenAPI document.
 //!
 //! `domain` does not depend on OpenAPI. Each type here is the schema of one of its enumerations and takes its values from
-//! it. Modules of `http` with enumerations of their own declare them with [`word_schemas!`].
+//! it. Modules of `http` with enumerations of their own declare them with [`enum_schemas!`].
 
 use utoipa::openapi::schema::Type;
 use utoipa::openapi::{ObjectBuilder, OneOfBuilder, RefOr, Schema};
@@ -19,24 +19,24 @@ use crate::lending::audit_views::ViewAction;
 use crate::resilience::circuit_breaker::CircuitMode;
 use crate::resilience::circuit_breaker::State;
 
-pub(super) fn words(words: Vec<serde_json::Value>, description: &str) -> RefOr<Schema> {
-    let example = words.first().cloned();
+pub(super) fn string_enum(values: Vec<serde_json::Value>, description: &str) -> RefOr<Schema> {
+    let example = values.first().cloned();
     let schema = ObjectBuilder::new().schema_type(Type::String).description(Some(description));
-    schema.enum_values(Some(words)).examples(example).into()
+    schema.enum_values(Some(values)).examples(example).into()
 }
 
-pub(super) fn written<T: serde::Serialize>(values: &[T]) -> Vec<serde_json::Value> {
+pub(super) fn json_values<T: serde::Serialize>(values: &[T]) -> Vec<serde_json::Value> {
     values.iter().filter_map(|value| serde_json::to_value(value).ok()).collect()
 }
 
-macro_rules! word_schemas {
+macro_rules! enum_schemas {
     ($($(#[$doc:meta])* $name:ident: $values:expr, $description:literal;)+) => {$(
         $(#[$doc])*
         pub(in crate::http) struct $name;
 
         impl utoipa::PartialSchema for $name {
             fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
-                $crate::http::schemas::words($crate::http::schemas::written(&$values), $description)
+                $crate::http::schemas::string_enum($crate::http::schemas::json_values(&$values), $description)
             }
         }
 
@@ -44,9 +44,9 @@ macro_rules! word_schemas {
     )+};
 }
 
-pub(super) use word_schemas;
+pub(super) use enum_schemas;
 
-word_schemas! {
+enum_schemas! {
     /// [`Country`]
     CountryCode: Country::ALL, "ISO 3166-1 alpha-2";
     /// [`Role`]

@@ -27,7 +27,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// own timer is a fallback.
 const KEEP_ALIVE_MARGIN: Duration = Duration::from_secs(10);
 
-/// The complete application, built by each server worker and each test.
+/// The complete actix application, built by each server worker and each test.
 pub fn app(
     server_state: &HttpServerState,
 ) -> App<
@@ -55,7 +55,7 @@ pub fn app(
         .wrap(from_fn(track_request))
 }
 
-async fn unknown_route(request: HttpRequest) -> Result<HttpResponse, Rejection> {
+pub(super) async fn unknown_route(request: HttpRequest) -> Result<HttpResponse, Rejection> {
     Err(if request.path().ends_with('/') { Rejection::TrailingSlash } else { Rejection::UnknownRoute })
 }
 
@@ -74,17 +74,17 @@ pub fn serve(server_state: &HttpServerState) -> Result<(Server, SocketAddr)> {
         workers => workers,
     };
     let logger = &server_state.inner.logger;
-    let most = connections_that_fit(settings.max_connections, logger);
+    let max_connections = connections_that_fit(settings.max_connections, logger);
     let (clock, metrics) = (server_state.inner.clock.clone(), Arc::clone(&server_state.inner.metrics));
     let tls =
         if settings.tls.is_on() { Some(Arc::new(tls::server_config(&settings.tls, logger)?)) } else { None };
     let acceptor = Acceptor {
-        connections: Connections::watch(settings, most, clock, metrics, logger.clone()),
+        connections: Connections::watch(settings, max_connections, clock, metrics, logger.clone()),
         tls,
         handshake_timeout: settings.request_head_timeout(),
     };
     // The acceptor refuses excess connections and reports them; the server's own limit would leave them hanging.
-    let never_reached = most.saturating_add(4 * SPARE_CONNECTIONS);
+    let never_reached = max_connections.saturating_add(4 * SPARE_CONNECTIONS);
     let builder = Server::build()
         .workers(workers)
         .max_concurrent_connections(never_reached)
@@ -112,7 +112,7 @@ pub fn serve(server_state: &HttpServerState) -> Result<(Server, SocketAddr)> {
         fn_service(move |stream| acceptor.clone().accept(stream)).and_then(service)
     });
     info!(logger, "listening"; "address" => %address, "workers" => workers, "tls" => settings.tls.is_on(),
-        "max_connections" => most);
+        "max_connections" => max_connections);
     Ok((builder.map_err(refused)?.run(), address))
 }
 

@@ -8,15 +8,16 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ServerConfig, SupportedProtocolVersion};
 use slog::{Logger, error, info};
 
-use crate::config::TlsSettings;
+use crate::config::{TlsSettings, TlsVersion};
 use crate::error::{Error, Result};
 
 /// The contents of both files.
@@ -83,10 +84,10 @@ impl ResolvesServerCert for CurrentCertificate {
 pub(super) fn server_config(settings: &TlsSettings, logger: &Logger) -> Result<ServerConfig> {
     let pair = Pair::read(settings)?;
     let current = Arc::new(CurrentCertificate(RwLock::new(Arc::new(pair.certified_key()?))));
-    let look = look_for_new_ones(settings.clone(), pair, Arc::downgrade(&current), logger.clone());
-    actix_rt::spawn(look);
+    let reloading = reload_when_changed(settings.clone(), pair, Arc::downgrade(&current), logger.clone());
+    actix_rt::spawn(reloading);
     let mut config = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(&versions(settings.min_version))
         .map_err(Error::internal)?
         .with_no_client_auth()
         .with_cert_resolver(current);
@@ -94,9 +95,17 @@ pub(super) fn server_config(settings: &TlsSettings, logger: &Logger) -> Result<S
     Ok(config)
 }
 
-async fn look_for_new_ones(
+/// The versions from `min` on.
+fn versions(min: TlsVersion) -> Vec<&'static SupportedProtocolVersion> {
+    match min {
+        TlsVersion::V1_2 => vec![&TLS13, &TLS12],
+        TlsVersion::V1_3 => vec![&TLS13],
+    }
+}
+
+async fn reload_when_changed(
     settings: TlsSettings,
-    mut shown: Pair,
+    mut in_use: Pair,
     current: Weak<CurrentCertificate>,
     logger: Logger,
 ) {
@@ -107,7 +116,7 @@ async fn look_for_new_ones(
         let paths = settings.clone();
         let read = tokio::task::spawn_blocking(move || Pair::read(&paths)).await;
         let found = match read.unwrap_or_else(|panic| Err(Error::internal(panic))) {
-            Ok(pair) if pair == shown || refused.as_ref() == Some(&pair) => continue,
+            Ok(pair) if pair == in_use || refused.as_ref() == Some(&pair) => continue,
             Ok(pair) => pair,
             Err(error) => {
                 error!(logger, "the certificate cannot be read; the current one stays in use"; error);
@@ -118,7 +127,7 @@ async fn look_for_new_ones(
             Ok(key) => {
                 *current.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
                 info!(logger, "certificate reloaded");
-                shown = found;
+                in_use = found;
             }
             Err(error) => {
                 error!(logger, "the new certificate cannot be used; the current one stays in use"; error);

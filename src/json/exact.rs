@@ -9,12 +9,12 @@ use serde_json::{Map, Value};
 
 use super::{Members, Refusal, object, string};
 
-/// Most significant digits of a number that is not a 64-bit integer. A float preserves any 15 digits.
+/// Maximum number of significant digits if a number is not a 64-bit integer. A float preserves any 15 digits.
 const MAX_DIGITS: usize = 15;
 /// Largest power of ten that a float represents exactly.
 const MAX_EXPONENT: i64 = 22;
 
-/// Parses an object whose numbers, texts and names can be stored exactly, with at most `depth` levels of nesting.
+/// Parses an object whose numbers, strings and names can be stored exactly, with at most `depth` levels of nesting.
 ///
 /// # Errors
 /// A refusal if it is not an object or cannot be stored exactly.
@@ -65,9 +65,9 @@ fn check_text(text: String) -> Result<String, Refusal> {
 fn exact_number(raw: &RawValue) -> Result<Value, Refusal> {
     let text = raw.get();
     let is_integer = !text.contains(['.', 'e', 'E']);
-    let number = serde_json::from_str(text)
-        .ok()
-        .filter(|number: &Value| is_integer && (number.is_i64() || number.is_u64()) || is_short(text));
+    let number = serde_json::from_str(text).ok().filter(|number: &Value| {
+        is_integer && (number.is_i64() || number.is_u64()) || is_exact_as_float(text)
+    });
     number.ok_or_else(|| {
         let detail = format!(
             "contains a number with more than {MAX_DIGITS} digits or out of range: send it as a string"
@@ -76,7 +76,7 @@ fn exact_number(raw: &RawValue) -> Result<Value, Refusal> {
     })
 }
 
-fn is_short(text: &str) -> bool {
+fn is_exact_as_float(text: &str) -> bool {
     let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let Ok(exponent) = exponent.parse::<i64>() else { return false };

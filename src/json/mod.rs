@@ -1,8 +1,8 @@
 //! JSON that is read from its exact text.
 //!
 //! Amounts must be parsed from the text that was sent, and a duplicate name must not silently replace a value. An object
-//! is therefore first read into [`Members`], each still text, and its values are parsed one by one. A problem with a value
-//! is a [`Refusal`], which never quotes the value.
+//! is therefore first read into [`Members`], whose values are still text, and its values are then parsed one by one. A
+//! value that is not accepted becomes a [`Refusal`], which never quotes the value.
 
 mod exact;
 
@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 pub use self::exact::exact_object;
 use crate::domain::money::{Money, MoneyError, exact_text};
 
-/// A problem with a value: a stable code and a sentence.
+/// Why a value is refused: a stable code and a sentence.
 pub type Refusal = (&'static str, String);
 
 /// The refusal of a value whose type is not `expected`.
@@ -114,7 +114,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
 }
 
 impl<'a> Members<'a> {
-    /// In the order of the text.
+    /// The members, in the order of the text.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.0.iter().map(|(name, raw)| (name.as_ref(), *raw))
     }
@@ -124,7 +124,7 @@ impl<'a> Members<'a> {
         self.iter().find(|(member, _)| *member == name).map(|(_, raw)| raw)
     }
 
-    /// Removes the members with this name and gives their values.
+    /// Removes the members with this name and returns their values.
     pub fn take(&mut self, name: &str) -> Vec<&'a RawValue> {
         self.0.extract_if(.., |(member, _)| member == name).map(|(_, raw)| raw).collect()
     }
@@ -136,7 +136,7 @@ impl<'a> Members<'a> {
     }
 }
 
-/// The step of a JSON pointer to a member (RFC 6901).
+/// The reference token of a member in a JSON Pointer (RFC 6901), with its leading slash.
 pub fn pointer_step(name: &str) -> String {
     format!("/{}", name.replace('~', "~0").replace('/', "~1"))
 }

@@ -1,8 +1,8 @@
 //! Audit views: a record of each application and list that staff read.
 //!
 //! A view is queued when the data has been read; the response does not wait until it is written
-//! ([`ViewLog`](crate::actors::view_recorder::ViewLog)). Views of an account's own applications are not recorded. Users
-//! are never recorded, because they can only read their own.
+//! ([`ViewLog`](crate::actors::view_recorder::ViewLog)). Views of an account's own applications are not recorded. Views
+//! by users are never recorded, because users can only read their own applications.
 
 use serde_json::{Map, Value, json};
 
@@ -20,11 +20,11 @@ pub use crate::storage::staff_views::{StaffView, ViewAction, ViewFilter};
 /// The subject of a view.
 #[derive(Debug, Clone, Copy)]
 pub enum Viewed<'a> {
-    /// One application of this owner, and which part of it.
+    /// The part that was viewed, the application and its owner.
     One(ViewAction, ApplicationId, &'a str),
-    /// One application of this owner, returned by a change.
+    /// An application that a change returned, and its owner.
     Changed(ApplicationId, &'a str),
-    /// A list with this filter.
+    /// A list and its filter.
     List(ViewAction, &'a ListFilter),
 }
 
@@ -40,7 +40,7 @@ impl Lending {
             Viewed::Changed(id, _) => (ViewAction::Application, Some(id.as_uuid()), None, json!({})),
             Viewed::List(action, filter) => {
                 let index = filter.document.map(|index| index.as_bytes().to_vec());
-                (action, None, index, described(filter))
+                (action, None, index, filter_summary(filter))
             }
         };
         let clock = &self.resources.clock;
@@ -70,9 +70,9 @@ impl Lending {
     }
 }
 
-/// A filter without personal data. For the document and for members of JSON data, it only states that they were searched
-/// for, not their values.
-fn described(filter: &ListFilter) -> Value {
+/// The members of a filter without personal data. For the document and for members of JSON data, it only states that
+/// they were searched for, not their values.
+fn filter_summary(filter: &ListFilter) -> Value {
     let members = [
         ("country", filter.country.map(|country| json!(country.code()))),
         ("status", filter.status.map(|status| json!(status.as_str()))),
@@ -86,6 +86,6 @@ fn described(filter: &ListFilter) -> Value {
         ("country_specific_data", filter.country_data.as_ref().map(|_| json!(true))),
         ("banking_data", filter.banking_data.as_ref().map(|_| json!(true))),
     ];
-    let told = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
-    Value::Object(told.collect::<Map<_, _>>())
+    let members_set = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::Object(members_set.collect::<Map<_, _>>())
 }

@@ -11,7 +11,7 @@ use crate::storage::applications::Visibility;
 pub struct Caller {
     pub account: String,
     pub role: Role,
-    /// The initiator of its status changes.
+    /// The initiator of the status changes that the account makes.
     pub initiator: Initiator,
     pub may_see: Visibility,
     pub may_change: Visibility,

@@ -1,4 +1,4 @@
-//! Changes of one application that a person requests: status, country data, deletion and restoration.
+//! Changes to one application that a person requests: status, country data, deletion and restoration.
 //!
 //! A change can be conditional on a version ([`ExpectedVersion`]). The version is checked twice: before any other error
 //! about the change, and again under the row lock, because another change may have happened in between.

@@ -15,21 +15,21 @@ pub async fn list(resources: &Resources) -> Result<Vec<CircuitOverride>> {
     circuit_overrides::list(&mut *resources.database.get().await?).await
 }
 
-/// Sets or ends the override of a breaker on all instances. `overrides` are those of this instance.
+/// Sets or ends the override of a breaker on all instances. `overrides` are the ones that this instance applies.
 pub async fn set(
     resources: &Resources,
     overrides: &CircuitOverrides,
-    wanted: &SetOverride,
+    request: &SetOverride,
 ) -> Result<CircuitOverride> {
     let Resources { database, logger, .. } = resources;
-    let work = async |connection: &mut AsyncPgConnection| circuit_overrides::set(connection, wanted).await;
-    let known = transaction::run(database, logger, "set_circuit_override", work).await?;
-    warn!(logger, "circuit breaker override set"; "country" => wanted.country.code(),
-        "mode" => wanted.mode.as_str(), "account" => &wanted.account, "request_id" => &wanted.request_id);
+    let work = async |connection: &mut AsyncPgConnection| circuit_overrides::set(connection, request).await;
+    let stored = transaction::run(database, logger, "set_circuit_override", work).await?;
+    warn!(logger, "circuit breaker override set"; "country" => request.country.code(),
+        "mode" => request.mode.as_str(), "request_id" => &request.request_id);
     // Applies the override also if this instance currently receives no notifications. If the read fails, the next poll
     // repeats it.
     if overrides.refresh(database).await.is_err() {
         overrides.wake();
     }
-    Ok(known)
+    Ok(stored)
 }

@@ -2,21 +2,22 @@
 //!
 //! One transaction stores and applies a message. The message is applied under a savepoint. If that fails, the message is
 //! kept as failed, and a job retries it with increasing pauses. If the sender sends it again, it is applied immediately and
-//! the job ends. A message is not stored if its sender may not report on the application, if its reference names the
-//! applicant, or if the reference cannot be checked for that.
+//! the job ends. A message is not stored if its sender may not report on the application, if its reference identifies
+//! the applicant, or if the reference cannot be checked for that.
 //!
 //! ```text
-//! BEGIN ── find the application ── check that the reference does not name the applicant
+//! BEGIN ── find the application ── check that the reference does not identify the applicant
 //!       ── store the event (waits for a concurrent one with the same key)
 //!       ── SAVEPOINT ── lock the application ── check the reference ── decide
 //!             │         ── store decision and status, end the job ── record the result ── COMMIT
 //!             └─ error ── ROLLBACK TO ── record the failure, queue the retry ─────────── COMMIT
 //! ```
 //!
-//! The application is decided by its stored figures, replaced by those in the message where present, with the same rules as
-//! for a report (`countries::evaluation`). A message that is older than one already applied, or whose application can no
-//! longer change, is stored but changes nothing. A job of the application is completed, whether it waits for this answer, is
-//! running or has not been claimed yet. A worker that is running it loses its lease.
+//! The application is decided on the basis of its stored figures with the same rules as for a report
+//! (`countries::evaluation`). Figures in the message replace the stored ones. A message that is older than one already
+//! applied, or whose application can no longer change, is stored but changes nothing. A job of the application is
+//! completed, whether it waits for this message, is running or has not been claimed yet. A worker that is running it
+//! loses its lease.
 
 pub mod retry;
 
@@ -31,10 +32,11 @@ use crate::actors::write_batcher::{CommitHook, Written};
 use crate::countries::Countries;
 use crate::domain::application::{Attribution, Country};
 use crate::domain::confirmation::Confirmation;
-use crate::domain::decision::Case;
+use crate::domain::decision::{Case, Decision};
 use crate::domain::ids::{ApplicationId, ChangeId, DecisionId, RequestId};
 use crate::domain::status::{Initiator, Status};
 use crate::error::{Error, PublicMessage, Result};
+use crate::lending::statistics::observe_risk;
 use crate::providers::provider_for;
 use crate::providers::simulator::test_documents::is_test_document;
 use crate::resources::Resources;
@@ -42,12 +44,31 @@ use crate::storage::applications;
 use crate::storage::seal::KeyRing;
 use crate::storage::transaction::{self, Abort};
 use crate::storage::webhooks::{self, Addressee, Entered, NewEvent, WebhookDecision};
+use crate::telemetry::labels::label_values;
 
-/// The provider label of messages whose application is not known.
+/// The provider label of messages whose application is unknown.
 pub const UNKNOWN_PROVIDER: &str = "unknown";
 
+label_values! {
+    /// What became of a message, the label `result` of `webhook_events_total`.
+    pub enum MessageResult {
+        Applied = "applied",
+        /// There was nothing to change.
+        Ignored = "ignored",
+        Duplicate = "duplicate",
+        /// The message is kept and retried.
+        Failed = "failed",
+        UnknownApplication = "unknown_application",
+        Conflict = "conflict",
+        Invalid = "invalid",
+        Unauthenticated = "unauthenticated",
+        /// The message could not be stored.
+        Error = "error",
+    }
+}
+
 /// The number of times that the transaction is tried before a transient error is recorded as a failure.
-const PATIENT_TRIES: u32 = 3;
+const MAX_TRANSIENT_TRIES: u32 = 3;
 
 /// A message whose signature was verified.
 #[derive(Clone)]
@@ -66,20 +87,21 @@ pub struct VerifiedMessage {
     pub traceparent: Option<String>,
 }
 
-/// The result of a message.
+/// The result of receiving a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Receipt {
-    /// It was applied, and the application now has this status.
+    /// The message was stored as this event and applied. The application now has this status.
     Applied(Uuid, Status),
-    /// There was nothing to change. The application has this status.
+    /// The message was stored as this event, but there was nothing to change. The application has this status.
     Ignored(Uuid, Status),
-    /// It was already applied or ignored.
+    /// The message was already applied or ignored.
     Duplicate,
 }
 
 /// The result of the transaction.
 enum Outcome {
-    Settled(Receipt),
+    /// Stored, with the decision if one was applied.
+    Settled(Receipt, Option<Box<(Country, Decision)>>),
     /// The message is kept, but could not be applied because of this error.
     Failed(Error),
 }
@@ -109,13 +131,13 @@ impl WebhookReceiver {
     /// The bureau of an application, if the sender may report on it.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if the application does not exist or the sender may not report on it, which the metrics count as
-    /// a message; or a database error.
+    /// [`Error::NotFound`] if the application does not exist or the sender may not report on it; or a database error.
+    /// The metrics count either as a message.
     pub async fn bureau_of(&self, id: ApplicationId, countries: &[Country]) -> Result<&'static str> {
         let Resources { database, logger, .. } = &self.resources;
         let work = async |connection: &mut AsyncPgConnection| find_country(connection, id, countries).await;
         let country = transaction::run(database, logger, "find_webhook_bureau", work).await;
-        let country = country.inspect_err(|error| self.tell(UNKNOWN_PROVIDER, id, &Err(error.clone())))?;
+        let country = country.inspect_err(|error| self.report(UNKNOWN_PROVIDER, id, &Err(error.clone())))?;
         Ok(provider_for(country).name())
     }
 
@@ -123,21 +145,21 @@ impl WebhookReceiver {
     ///
     /// # Errors
     /// [`Error::NotFound`] if the application does not exist or the sender may not report on it;
-    /// [`Error::Validation`] if the bureau issued a different reference, or the reference names the applicant;
+    /// [`Error::Validation`] if the bureau issued a different reference, or the reference identifies the applicant;
     /// [`Error::Conflict`] if a message with the same key but a different body was received before;
     /// [`Error::Unavailable`] if the message is kept but could not be applied; or a database error.
     pub async fn receive(&self, message: &VerifiedMessage) -> Result<Receipt> {
         let id = message.confirmation.application_id;
         let work = async |connection: &mut AsyncPgConnection, tries: u32| {
             let country = find_country(connection, id, &message.countries).await?;
-            self.store_and_apply(connection, message, country, tries < PATIENT_TRIES).await
+            self.store_and_apply(connection, message, country, tries < MAX_TRANSIENT_TRIES).await
         };
         let Resources { database, logger, .. } = &self.resources;
         let outcome = transaction::run_counted(database, logger, "receive_webhook", work).await;
         let is_absent = matches!(outcome, Err(Error::NotFound(_)));
-        self.tell(if is_absent { UNKNOWN_PROVIDER } else { message.bureau }, id, &outcome);
+        self.report(if is_absent { UNKNOWN_PROVIDER } else { message.bureau }, id, &outcome);
         match outcome? {
-            Outcome::Settled(receipt) => Ok(receipt),
+            Outcome::Settled(receipt, _) => Ok(receipt),
             Outcome::Failed(_) => {
                 Err(Error::unavailable("webhook", "the message was stored and will be retried"))
             }
@@ -149,17 +171,17 @@ impl WebhookReceiver {
         connection: &mut AsyncPgConnection,
         message: &VerifiedMessage,
         country: Country,
-        patient: bool,
+        retry_transient: bool,
     ) -> Result<Outcome, Abort> {
         let confirmation = &message.confirmation;
         let id = confirmation.application_id;
         let (name, document) = webhooks::find_applicant(connection, self.keys(), id).await?;
-        confirmation.check_reference_is_impersonal(&name, &document)?;
+        confirmation.check_reference_is_not_personal(&name, &document)?;
         let (event, is_repeated) =
             match webhooks::enter(connection, self.keys(), &self.event(message, country)).await? {
                 Entered::New(id) => (id, false),
                 Entered::Again(id) => (id, true),
-                Entered::Duplicate => return Ok(Outcome::Settled(Receipt::Duplicate)),
+                Entered::Duplicate => return Ok(Outcome::Settled(Receipt::Duplicate, None)),
                 Entered::Different => {
                     let text = "A different message with this identifier was received before.";
                     return Err(Error::Conflict(PublicMessage::new(text)).into());
@@ -171,10 +193,10 @@ impl WebhookReceiver {
             request_id: Some(message.request_id.clone()),
             traceparent: message.traceparent.clone(),
         };
-        let outcome = self.apply(connection, &attempt, patient).await?;
+        let outcome = self.apply(connection, &attempt, retry_transient).await?;
         match &outcome {
-            Outcome::Settled(_) if is_repeated => webhooks::supersede_retry(connection, event).await?,
-            Outcome::Settled(_) => {}
+            Outcome::Settled(..) if is_repeated => webhooks::supersede_retry(connection, event).await?,
+            Outcome::Settled(..) => {}
             Outcome::Failed(_) => {
                 let pause = self.resources.settings.webhooks.retry_pause(1);
                 let request_id = Some(message.request_id.to_string());
@@ -186,7 +208,7 @@ impl WebhookReceiver {
 
     fn event(&self, message: &VerifiedMessage, country: Country) -> NewEvent {
         let provider = provider_for(country).name();
-        // Keyed, because senders choose their identifiers and may derive them from documents or names.
+        // The hash is keyed, because senders choose their identifiers and may derive them from documents or names.
         let hash = self.keys().keyed_hash("webhook-key", &[provider.as_bytes(), message.key.as_bytes()]);
         let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
         NewEvent {
@@ -197,7 +219,7 @@ impl WebhookReceiver {
             application_id: message.confirmation.application_id,
             provider_reference: message.confirmation.provider_reference.clone(),
             outcome: message.confirmation.outcome,
-            // Keyed, because a body contains so few figures that an unkeyed hash could be reversed by trying them all.
+            // The hash is keyed, because a body contains so few figures that all of them could be tried.
             fingerprint: self.keys().keyed_hash("webhook-body", &[&message.body]),
             payload: message.body.to_vec(),
             request_id: Some(message.request_id.to_string()),
@@ -211,25 +233,25 @@ impl WebhookReceiver {
         self.resources.database.keys()
     }
 
-    /// Applies a stored message under a savepoint and records the result. A `patient` attempt returns transient errors, so
-    /// the whole transaction is retried. Validation errors roll the message back in any case.
+    /// Applies a stored message under a savepoint and records the result. With `retry_transient`, transient errors are
+    /// returned, so the whole transaction is retried. Validation errors roll the message back in any case.
     async fn apply(
         &self,
         connection: &mut AsyncPgConnection,
         attempt: &Attempt<'_>,
-        patient: bool,
+        retry_transient: bool,
     ) -> Result<Outcome, Abort> {
         let applied =
             transaction::once(connection, async |connection| self.decide(connection, attempt).await);
         match applied.await {
-            Ok((status, changed)) => {
-                let now = self.resources.clock.now();
+            Ok((status, decided)) => {
+                let (now, changed) = (self.resources.clock.now(), decided.is_some());
                 webhooks::settle(connection, attempt.event, changed, now).await?;
                 let receipt = if changed { Receipt::Applied } else { Receipt::Ignored };
-                Ok(Outcome::Settled(receipt(attempt.event, status)))
+                Ok(Outcome::Settled(receipt(attempt.event, status), decided))
             }
             Err(error @ Error::Validation(_)) => Err(error.into()),
-            Err(error) if patient && error.retryable() => Err(error.into()),
+            Err(error) if retry_transient && error.retryable() => Err(error.into()),
             Err(error) => {
                 webhooks::fail(connection, attempt.event, &error).await?;
                 Ok(Outcome::Failed(error))
@@ -237,26 +259,27 @@ impl WebhookReceiver {
         }
     }
 
-    /// Decides the application on the basis of the message. Returns the resulting status and whether the message changed
-    /// anything.
+    /// Decides the application on the basis of the message. Returns the resulting status, and the decision if the
+    /// message changed anything.
     async fn decide(
         &self,
         connection: &mut AsyncPgConnection,
         attempt: &Attempt<'_>,
-    ) -> Result<(Status, bool), Abort> {
+    ) -> Result<(Status, Option<Box<(Country, Decision)>>), Abort> {
         let confirmation = attempt.confirmation;
         let application =
             webhooks::lock_addressee(connection, self.keys(), confirmation.application_id).await?;
         check_reference(confirmation, &application)?;
         let open = application.status.next_for(Initiator::Webhook).next().is_some() && !application.deleted;
         if !open || webhooks::has_newer(connection, attempt.event).await? {
-            return Ok((application.status, false));
+            return Ok((application.status, None));
         }
         let window = self.resources.settings.applications.duplicate_window();
         let elsewhere = applications::was_applied_elsewhere(connection, application.id, window).await?;
+        let country = application.country;
         let verdict = self.verdict(attempt, application, elsewhere);
         webhooks::record(connection, &verdict).await?;
-        Ok((verdict.decision.status.into(), true))
+        Ok((verdict.decision.status.into(), Some(Box::new((country, verdict.decision)))))
     }
 
     fn verdict(
@@ -278,8 +301,9 @@ impl WebhookReceiver {
             applied_elsewhere: applied_elsewhere && !is_shared,
         };
         let decision = self.countries.rules(application.country).evaluate(&case);
-        let told = confirmation.showable_reason(&application.full_name, &application.identity_document);
-        let reasons = [&decision.reasons.join(", "), told.unwrap_or_default()];
+        let shown_reason =
+            confirmation.showable_reason(&application.full_name, &application.identity_document);
+        let reasons = [&decision.reasons.join(", "), shown_reason.unwrap_or_default()];
         let reasons: Vec<&str> = reasons.into_iter().filter(|reason| !reason.is_empty()).collect();
         WebhookDecision {
             id: DecisionId::new(clock.new_uuid()),
@@ -299,41 +323,52 @@ impl WebhookReceiver {
     }
 
     /// Reports the result of a message to metrics, log and relay.
-    fn tell(&self, provider: &str, application: ApplicationId, outcome: &Result<Outcome>) {
+    fn report(&self, provider: &str, application: ApplicationId, outcome: &Result<Outcome>) {
         let log = self.resources.logger.new(o!(
             "provider" => provider.to_owned(),
             "application_id" => application.to_string(),
         ));
         let result = match outcome {
-            Ok(Outcome::Settled(Receipt::Applied(event, status))) => {
+            Ok(Outcome::Settled(Receipt::Applied(event, status), decided)) => {
                 info!(log, "webhook applied"; "event" => %event, "status" => status.as_str());
                 (self.on_commit)(Written { jobs: false, events: true });
-                "applied"
+                if let Some((country, decision)) = decided.as_deref() {
+                    observe_risk(&self.resources.metrics, *country, decision);
+                }
+                MessageResult::Applied
             }
-            Ok(Outcome::Settled(Receipt::Ignored(event, status))) => {
+            Ok(Outcome::Settled(Receipt::Ignored(event, status), _)) => {
                 info!(log, "webhook ignored: nothing to change"; "event" => %event, "status" => status.as_str());
-                "ignored"
+                MessageResult::Ignored
             }
-            Ok(Outcome::Settled(Receipt::Duplicate)) => "duplicate",
+            Ok(Outcome::Settled(Receipt::Duplicate, _)) => MessageResult::Duplicate,
             Ok(Outcome::Failed(error)) => {
                 warn!(log, "webhook could not be applied: the message is kept"; error.clone());
-                "failed"
+                MessageResult::Failed
             }
-            Err(Error::NotFound(_)) => "unknown_application",
-            Err(Error::Conflict(_)) => "conflict",
-            Err(Error::Validation(_)) => "invalid",
+            Err(Error::NotFound(_)) => MessageResult::UnknownApplication,
+            Err(Error::Conflict(_)) => MessageResult::Conflict,
+            Err(Error::Validation(_)) => MessageResult::Invalid,
             Err(error) => {
                 warn!(log, "webhook could not be stored"; error.clone());
-                "error"
+                MessageResult::Error
             }
         };
         self.count(provider, result);
     }
 
-    /// Counts a message, including messages that were rejected before they were stored.
-    pub fn count(&self, provider: &str, result: &'static str) {
-        self.resources.metrics.webhook_events_total.with_label_values(&[provider, result]).inc();
+    /// Counts a message, including messages that were rejected before they were stored. `provider` is the bureau's name.
+    pub fn count(&self, provider: &str, result: MessageResult) {
+        let labels = [provider_label(provider), result.as_str()];
+        self.resources.metrics.webhook_events_total.with_label_values(&labels).inc();
     }
+}
+
+/// The label of the bureau with this name.
+fn provider_label(name: &str) -> &'static str {
+    let bureaus = Country::ALL.into_iter().map(provider_for);
+    let named = bureaus.into_iter().find(|bureau| bureau.name() == name);
+    named.map_or(UNKNOWN_PROVIDER, |bureau| bureau.label())
 }
 
 /// The country of an application, if it is one of those that the sender may report on.

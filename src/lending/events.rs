@@ -9,18 +9,18 @@ use crate::events::registry::{Audience, EventType, id, integer, moment, nullable
 
 /// The event types of applications.
 pub const TYPES: &[EventType] = &[
-    of("application.created.v1", "An application was created."),
-    of("application.status_changed.v1", "The status of an application changed."),
-    of(
+    event_type("application.created.v1", "An application was created."),
+    event_type("application.status_changed.v1", "The status of an application changed."),
+    event_type(
         "application.evaluated.v1",
         "The bureau report or risk score of an application changed, but not its status.",
     ),
-    of("application.data_changed.v1", "The country-specific data of an application changed."),
-    of("application.deleted.v1", "An application was deleted."),
-    of("application.restored.v1", "A deleted application was restored."),
+    event_type("application.data_changed.v1", "The country-specific data of an application changed."),
+    event_type("application.deleted.v1", "An application was deleted."),
+    event_type("application.restored.v1", "A deleted application was restored."),
 ];
 
-const fn of(name: &'static str, description: &'static str) -> EventType {
+const fn event_type(name: &'static str, description: &'static str) -> EventType {
     EventType { name, description, audience: Audience::Owner, schema, example }
 }
 

@@ -1,4 +1,4 @@
-//! Exporting a whole list, page by page, at the speed of its reader.
+//! Exports a whole list, page by page, at the speed at which the client reads.
 //!
 //! Each page is a separate statement that starts after the last application of the previous page. No transaction stays
 //! open, no connection is held between pages, and the list is never in memory as a whole.
@@ -18,7 +18,7 @@ pub struct Export {
     caller: Caller,
     filter: ListFilter,
     order: SortOrder,
-    /// Where the next page starts; `None` after the last.
+    /// Where the next page starts; `None` after the last page.
     next: Option<PageStart>,
     rows_left: u32,
     max_rows: u32,
@@ -29,7 +29,7 @@ pub struct Export {
 #[derive(Debug, Default)]
 pub struct ExportPage {
     pub applications: Vec<ListedApplication>,
-    /// The maximum size of an export, if the list is longer and the export ends here.
+    /// The maximum number of rows in an export, if this page ends it although the list is longer.
     pub truncated_after: Option<u32>,
 }
 
@@ -59,9 +59,9 @@ impl Lending {
     }
 
     async fn refuse_too_long(&self, caller: &Caller, filter: &ListFilter, max_rows: u32) -> Result<()> {
-        let longest = self.resources.settings.lists.statement_timeout();
+        let timeout = self.resources.settings.lists.statement_timeout();
         let read = async |connection: &mut AsyncPgConnection| {
-            transaction::begin_limited(connection, filter.begin(), longest).await?;
+            transaction::begin_limited(connection, filter.begin(), timeout).await?;
             let total = total(connection, filter, &caller.may_see, self.total_bounds()).await;
             transaction::end(connection, total).await
         };
@@ -78,7 +78,7 @@ impl Lending {
 }
 
 impl Export {
-    /// Whether the last page was read.
+    /// Whether the last page has been read.
     pub fn is_done(&self) -> bool {
         self.next.is_none()
     }
@@ -91,7 +91,7 @@ impl Export {
     /// Reads the next page. The connection is returned before anything is sent.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] if the share of searches is used up.
+    /// [`Error::Overloaded`] if the share of the pool for searches is used up.
     pub async fn next_page(&mut self) -> Result<ExportPage> {
         let Some(start) = self.next.take() else { return Ok(ExportPage::default()) };
         let rows = self.lending.resources.settings.lists.export_page_rows.min(self.rows_left);
@@ -99,12 +99,12 @@ impl Export {
         let mut page = self.read_rows(start, i64::from(rows) + 1).await?;
         self.lending.note_unknown(&page);
         let rows_wanted = usize::try_from(rows).unwrap_or(usize::MAX);
-        let goes_on = page.len() > rows_wanted;
+        let has_more = page.len() > rows_wanted;
         page.truncate(rows_wanted);
         self.rows_left -= rows;
         self.next =
-            page.last().filter(|_| goes_on && self.rows_left > 0).map(|last| PageStart::After(last.id));
-        let is_truncated = goes_on && self.rows_left == 0;
+            page.last().filter(|_| has_more && self.rows_left > 0).map(|last| PageStart::After(last.id));
+        let is_truncated = has_more && self.rows_left == 0;
         if is_truncated {
             info!(self.logger, "export truncated"; "rows" => self.max_rows);
         }

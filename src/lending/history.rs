@@ -15,7 +15,7 @@ impl Lending {
     /// The latest decision on an application that is visible to the caller.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for the application or the decision.
+    /// [`Error::NotFound`] if there is no such application or no decision on it.
     pub async fn latest_decision(&self, caller: &Caller, id: ApplicationId) -> Result<StoredDecision> {
         let database = &self.resources.database;
         let mut connection = database.get().await?;
@@ -26,7 +26,7 @@ impl Lending {
         Ok(stored)
     }
 
-    /// All changes of an application that is visible to the caller, oldest first, with personal values masked.
+    /// All changes to an application that is visible to the caller, oldest first, with personal values masked.
     ///
     /// # Errors
     /// [`Error::NotFound`]

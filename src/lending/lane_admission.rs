@@ -1,9 +1,9 @@
-//! How many jobs of a country's lane a worker takes while the bureau is unavailable.
+//! How many jobs of a country's lane a worker claims while the bureau is unavailable.
 //!
 //! With `when_open = "pause"`, jobs of a country whose breaker has not been closed for longer than `pause_after_ms`
-//! stay in the queue. Without calls, the breaker could not find out that the bureau has recovered. Therefore one job is
-//! admitted whenever the breaker wants a probe. A claim and a call are two steps, so another job may slip in between,
-//! or have been claimed before. Such a job is snoozed instead of decided with fallback figures
+//! stay in the queue. Without calls, nothing would show that the bureau has recovered. Therefore one job is
+//! admitted whenever a probe is due. A claim and a call are two steps, so another job may be claimed in
+//! between, or may have been claimed before. Such a job is snoozed instead of decided with fallback figures
 //! (`crate::lending::process`).
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::config::{ProviderSettings, WhenOpen};
 use crate::resilience::circuit_breaker::CircuitMode;
 use crate::resilience::circuit_breaker::{Snapshot, State};
 
-/// How much of a lane may run.
+/// Which jobs of a lane may be claimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LaneAdmission {
     /// All jobs.
@@ -33,7 +33,7 @@ impl LaneAdmission {
             WhenOpen::Pause if breaker.not_closed_for < Duration::from_millis(settings.pause_after_ms) => {
                 Self::Everything
             }
-            WhenOpen::Pause if breaker.wants_probe() => Self::OneProbe,
+            WhenOpen::Pause if breaker.is_ready_for_probe() => Self::OneProbe,
             WhenOpen::Pause => Self::Nothing,
         }
     }
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_waits_only_if_configured_and_only_after_its_threshold() {
+    fn a_lane_is_limited_only_if_configured_and_only_after_pause_after_ms() {
         use CircuitMode::{Auto, ForcedClosed, ForcedOpen};
         use State::{Closed, HalfOpen, Open};
         for (breaker, expected) in [

@@ -36,9 +36,9 @@ impl Lending {
         request: &ListRequest,
     ) -> Result<(Option<Total>, Vec<ListedApplication>)> {
         let database = &self.resources.database;
-        let longest = self.resources.settings.lists.statement_timeout();
+        let timeout = self.resources.settings.lists.statement_timeout();
         let read = async |connection: &mut AsyncPgConnection| {
-            transaction::begin_limited(connection, request.filter.begin(), longest).await?;
+            transaction::begin_limited(connection, request.filter.begin(), timeout).await?;
             let read = self.read_page(connection, caller, request).await;
             transaction::end(connection, read).await
         };
@@ -63,7 +63,7 @@ impl Lending {
         Ok((total, listed))
     }
 
-    /// The bounds on the work for a total.
+    /// Limits on the work of counting a total.
     pub(super) fn total_bounds(&self) -> TotalBounds {
         let settings = &self.resources.settings;
         TotalBounds { examined: settings.lists.exact_up_to, uncounted: settings.statistics.max_uncounted }

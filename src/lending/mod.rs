@@ -1,4 +1,4 @@
-//! The use cases of credit, built on the engine: storage, queue, events and actors.
+//! The lending use cases, built on the engine: storage, queue, events and actors.
 //!
 //! There is one file per use case. Each takes plain, typed input and returns a typed result or an
 //! [`Error`](crate::error::Error). It does not depend on HTTP. A use case owns its transaction and what follows the commit:
@@ -29,7 +29,7 @@ use crate::actors::write_batcher::{CommitHook, WriteBatchers};
 use crate::cache::Cache;
 use crate::resources::Resources;
 
-/// What the use cases work with. Cheap to clone.
+/// The parts of the instance that the use cases need. Cheap to clone.
 #[derive(Clone)]
 pub struct Lending {
     resources: Resources,
@@ -40,8 +40,8 @@ pub struct Lending {
 }
 
 impl Lending {
-    /// Use cases on these parts of the instance. `on_commit` is called after every commit that did not go through a write
-    /// batcher.
+    /// Use cases that work with these parts of the instance. `on_commit` is called after every commit that did not go
+    /// through a write batcher.
     pub fn new(
         resources: &Resources,
         write_batchers: WriteBatchers,

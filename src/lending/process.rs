@@ -18,10 +18,11 @@ use crate::countries::Countries;
 use crate::domain::application::{Attribution, Country};
 use crate::domain::banking::{BankingData, FallbackReason};
 use crate::domain::confirmation;
-use crate::domain::decision::{Case, Outcome as Decided};
+use crate::domain::decision::{Case, Decision, Outcome as Decided};
 use crate::domain::ids::{ApplicationId, ChangeId, DecisionId};
 use crate::domain::status::Status;
 use crate::error::{Error, Result};
+use crate::lending::statistics::observe_risk;
 use crate::providers::Subject;
 use crate::providers::simulator::test_documents::is_test_document;
 use crate::queue::running_jobs::RunningJobs;
@@ -53,8 +54,8 @@ impl Task for ProcessCreditApplication {
         Country::ALL.iter().map(|country| country.code()).collect()
     }
 
-    /// All jobs of each country's lane. Breakers are only read if jobs of some country may have to wait for one. If
-    /// they cannot be read, all lanes are served, and a job that meets an open breaker is snoozed.
+    /// Normally all jobs of each country's lane. Breakers are only read if some country's lane pauses while its breaker
+    /// is open. If they cannot be read, all lanes are served, and jobs whose breaker is open are snoozed.
     async fn quotas(&self, running: &RunningJobs) -> Vec<Quota> {
         let mut lanes: Vec<_> = Self::lanes().into_iter().map(Quota::whole).collect();
         let providers = &self.resources.settings.providers;
@@ -66,7 +67,7 @@ impl Task for ProcessCreditApplication {
         for quota in &mut lanes {
             let known = |breaker: &&BreakerStatus| breaker.country.code() == quota.lane;
             let Some(breaker) = breakers.iter().find(known) else { continue };
-            quota.most = match LaneAdmission::of(&providers.of(breaker.country), &breaker.snapshot) {
+            quota.max_jobs = match LaneAdmission::of(&providers.of(breaker.country), &breaker.snapshot) {
                 LaneAdmission::Everything => i32::MAX,
                 LaneAdmission::OneProbe if !running.any_in(&quota.lane) => 1,
                 LaneAdmission::OneProbe | LaneAdmission::Nothing => 0,
@@ -79,7 +80,7 @@ impl Task for ProcessCreditApplication {
         Work { job: &attempt.job, parts: self, logger: &attempt.logger }.process().await
     }
 
-    /// Leaves the application to a reviewer, with the error as the reason.
+    /// Moves the application to review, with the error as the reason.
     async fn give_up(&self, job: &ClaimedJob, dead_letter: DeadLetter) -> Result<bool> {
         let reason = format!("processing failed: {}", dead_letter.error_message);
         let give_up = GiveUp {
@@ -142,10 +143,10 @@ impl Work<'_> {
         }
         match self.ask_bureau(&case).await? {
             BankingAnswer::Accepted { provider_reference } => {
-                let patience = self.parts.resources.settings.providers.of(case.country).async_timeout_ms;
+                let timeout_ms = self.parts.resources.settings.providers.of(case.country).async_timeout_ms;
                 Ok(Outcome::WaitingExternal {
                     reference: provider_reference,
-                    timeout: Duration::from_millis(patience),
+                    timeout: Duration::from_millis(timeout_ms),
                 })
             }
             BankingAnswer::Report(report) => self.decide(&case, report).await,
@@ -224,8 +225,8 @@ impl Work<'_> {
         self.decide(case, BankingData::fallback(name, reason, "closed")).await
     }
 
-    /// An accepted request that was never answered leaves the application to a reviewer, or to the bureau's webhook if
-    /// it still arrives. Another request would only be accepted again.
+    /// After an accepted request that was never answered, the application goes to review. It is still decided if the
+    /// bureau's webhook arrives later. Another request would only be accepted again.
     async fn decide_unanswered(&self, case: &PendingCase, reference: &str) -> Result<Outcome> {
         let name = crate::providers::provider_for(case.country).name();
         let mut figures = BankingData::fallback(name, FallbackReason::NeverAnswered, "closed");
@@ -269,7 +270,9 @@ impl Work<'_> {
             traceparent: trace::traceparent(),
         };
         let stored = self.write(record).await?;
-        self.observe_processing_time(pending.application_id, stored);
+        if stored == Stored::Applied {
+            self.observe(pending.application_id, pending.country, &decision);
+        }
         match stored {
             Stored::Applied => {
                 trace::set(|| vec![status_attribute(decision.status)]);
@@ -283,29 +286,30 @@ impl Work<'_> {
         }
     }
 
-    fn observe_processing_time(&self, id: ApplicationId, stored: Stored) {
-        let resources = &self.parts.resources;
-        let since = id.created_at().map(|created| resources.clock.now() - created);
-        if let (Stored::Applied, Some(Ok(elapsed))) = (stored, since.map(|delta| delta.to_std())) {
-            resources.metrics.applications_processing_duration_seconds.observe(seconds(elapsed));
+    fn observe(&self, id: ApplicationId, country: Country, decision: &Decision) {
+        let Resources { metrics, clock, .. } = &self.parts.resources;
+        let since = id.created_at().map(|created| clock.now() - created);
+        if let Some(Ok(elapsed)) = since.map(|delta| delta.to_std()) {
+            metrics.applications_processing_duration_seconds.observe(seconds(elapsed));
         }
+        observe_risk(metrics, country, decision);
     }
 
-    /// Writes, and retries while the database is unavailable.
+    /// Makes a grouped write. Retries it while the database is unavailable.
     async fn write<W: GroupWrite + Clone>(&self, write: W) -> Result<W::Outcome> {
         let write_once = async || self.parts.write_batchers.write(write.clone()).await;
         retry_unavailable(&self.parts.resources.clock, self.logger, write_once).await
     }
 
     /// The pause grows with the time spent on the job, so a long backlog of one country does not keep the queue busy
-    /// with jobs that find no slot.
+    /// with jobs that cannot run yet.
     fn overflow_pause(&self) -> Duration {
         let settings = &self.parts.resources.settings.jobs;
         let ceiling = self.job.worked_on_for.min(Duration::from_millis(settings.retry_max_ms));
         Duration::from_millis(settings.overflow_snooze_ms) + self.parts.resources.clock.jitter(ceiling / 2)
     }
 
-    /// Limits how long a job waits for a bureau that keeps responding 429.
+    /// Whether the job may wait any longer for a bureau that keeps responding with 429.
     fn may_wait(&self) -> bool {
         self.job.worked_on_for < Duration::from_millis(self.parts.resources.settings.jobs.timeout_ms)
     }

@@ -1,5 +1,5 @@
 //! Counts published events for the statistics, and publishes the figures of all applications as metrics. Only the
-//! leading relay does this. If two relays lead for a moment, each event is still counted only once.
+//! leading relay does this. If two relays are leaders for a moment, each event is still counted only once.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,22 +10,22 @@ use futures_util::future::LocalBoxFuture;
 use rust_decimal::prelude::ToPrimitive as _;
 
 use crate::domain::application::Country;
-use crate::domain::decision::RiskBand;
+use crate::domain::decision::Decision;
 use crate::domain::status::Status;
 use crate::error::Result;
 use crate::events::projection::Projection;
 use crate::resources::Resources;
 use crate::storage::applications::Visibility;
-use crate::storage::statistics::{self, Figures, Question, StatusCount};
+use crate::storage::statistics::{self, Figures, FiguresQuery, StatusCount};
 use crate::storage::transaction;
 use crate::telemetry::metrics::Metrics;
 
-/// The age after which the figures are read again without new events, because a month may have ended.
+/// The age after which the figures are read again even without new events, because a month may have ended.
 const MAX_AGE: Duration = Duration::from_secs(30);
 
 pub struct ApplicationStatistics {
     resources: Resources,
-    /// When the figures in the metrics were read, in monotonic time; `None` if the metrics have none.
+    /// When the figures in the metrics were read, in monotonic time; `None` if the metrics contain none.
     figures_read_at: Mutex<Option<Duration>>,
 }
 
@@ -35,7 +35,7 @@ impl ApplicationStatistics {
         Self { resources: resources.clone(), figures_read_at: Mutex::default() }
     }
 
-    /// Counts batches until one is not full, and updates the metrics.
+    /// Counts events in batches until a batch is not full, and updates the metrics.
     async fn count(&self) -> Result<()> {
         let settings = &self.resources.settings.statistics;
         let mut connection = self.resources.database.get().await?;
@@ -53,11 +53,13 @@ impl ApplicationStatistics {
         if !has_changed && self.figures_read_at().is_some_and(is_recent) {
             return Ok(());
         }
-        let question =
-            Question { visibility: &Visibility::All, country: None, max_uncounted: settings.max_uncounted };
-        let read = async |connection: &mut _| {
-            statistics::read(connection, &question, self.resources.clock.now()).await
+        let query = FiguresQuery {
+            visibility: &Visibility::All,
+            country: None,
+            max_uncounted: settings.max_uncounted,
         };
+        let read =
+            async |connection: &mut _| statistics::read(connection, &query, self.resources.clock.now()).await;
         let figures = transaction::single(&mut connection, read).await?;
         publish(&self.resources.metrics, &figures);
         *self.figures_read_at() = Some(now);
@@ -75,17 +77,18 @@ impl Projection for ApplicationStatistics {
     }
 
     fn withdraw(&self) {
-        if self.figures_read_at().take().is_some() {
-            let metrics = &self.resources.metrics;
-            metrics.applications_by_status.reset();
-            metrics.approval_rate.reset();
-            metrics.monthly_amount_approved.reset();
-            metrics.risk_score_distribution.reset();
-        }
+        *self.figures_read_at() = None;
     }
 
     fn pause(&self) -> Duration {
         self.resources.settings.statistics.min_interval()
+    }
+}
+
+/// Observes the risk score of an applied decision, if it has one.
+pub(super) fn observe_risk(metrics: &Metrics, country: Country, decision: &Decision) {
+    if let Some(score) = decision.risk_score.and_then(|score| score.to_f64()) {
+        metrics.risk_score_distribution.with_label_values(&[country.code()]).observe(score);
     }
 }
 
@@ -98,7 +101,7 @@ fn publish(metrics: &Metrics, figures: &Figures) {
         };
         for status in Status::ALL {
             let labels = [country.code(), status.as_str()];
-            metrics.applications_by_status.with_label_values(&labels).set(of_status(status));
+            metrics.applications_by_status.with_label_values(&labels).set(of_status(status) as f64);
         }
         let approved = of_status(Status::Approved) + of_status(Status::Completed);
         let decided = approved + of_status(Status::Rejected);
@@ -108,10 +111,6 @@ fn publish(metrics: &Metrics, figures: &Figures) {
         } else {
             // Without decisions there is no meaningful rate.
             let _ = metrics.approval_rate.remove_label_values(&[country.code()]);
-        }
-        for (index, band) in RiskBand::ALL.into_iter().enumerate() {
-            let risks = counts.iter().filter_map(|count| count.risk_bands.get(index)).sum();
-            metrics.risk_score_distribution.with_label_values(&[country.code(), band.as_str()]).set(risks);
         }
         let this_month = figures.as_of.date_naive().with_day(1);
         let month =

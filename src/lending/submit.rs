@@ -21,7 +21,8 @@ use crate::storage::idempotency::{Keyed, SealedReply, in_flight};
 
 use chrono::{DateTime, Utc};
 
-/// The delays between attempts of an insert that contends with another transaction. Most last a few milliseconds.
+/// The delays between attempts of an insert that contends with another transaction. Most contention lasts a few
+/// milliseconds.
 const CONTENTION_PAUSES: [Duration; 3] =
     [Duration::from_millis(5), Duration::from_millis(20), Duration::from_millis(80)];
 
@@ -54,12 +55,12 @@ impl fmt::Debug for Draft {
 /// The result of submitting an application.
 pub enum Submitted {
     Made(Arc<NewApplication>),
-    /// The same request was answered before.
+    /// The same request was answered before, with this response.
     Replayed(SealedReply),
     /// The account has an open application for the document.
     Duplicate {
         existing: ApplicationId,
-        /// When its claim on the document expires, unless it is closed before.
+        /// When that application's claim on the document expires, unless the application is closed before.
         open_until: Option<DateTime<Utc>>,
     },
 }
@@ -98,7 +99,7 @@ impl Lending {
         let window = resources.settings.applications.duplicate_window();
         let claim_until = application.id.created_at().zip(window).map(|(made, window)| made + window);
         let stored = match keyed {
-            Some(keyed) => Some((keyed.write.clone(), (keyed.answer)(&application)?)),
+            Some(keyed) => Some((keyed.write.clone(), (keyed.seal_reply)(&application)?)),
             None => None,
         };
         let insertion = Insertion { application: Arc::clone(&application), claim_until, keyed: stored };
@@ -110,7 +111,7 @@ impl Lending {
                 Ok(Submitted::Made(application))
             }
             (InsertOutcome::Known(known), Some(keyed)) => {
-                keyed.write.answer_of(known).map(Submitted::Replayed)
+                keyed.write.reply_for(known).map(Submitted::Replayed)
             }
             (InsertOutcome::Duplicate(existing), _) => {
                 let owner = &application.created_by;
@@ -125,9 +126,9 @@ impl Lending {
     }
 }
 
-/// Inserts an application if it meets its conditions; returns after the commit. An insert that contends with
-/// another one for the same document is retried a few times, so its response can name the other application. No
-/// group waits for that.
+/// Inserts an application if the conditions of the insertion hold; returns after the commit. An insert that contends
+/// with another one for the same document is retried a few times, so the response can name the other application. No
+/// group of writes waits for these retries.
 ///
 /// # Errors
 /// The errors of [`WriteBatchers::write`].

@@ -1,4 +1,5 @@
-//! Webhooks of banks and bureaus, for clients and operators. [`confirm`](super::confirm) applies the messages.
+//! Receives the webhooks of banks and bureaus, and lists them for operators. [`confirm`](super::confirm) applies the
+//! messages.
 
 use uuid::Uuid;
 
@@ -33,7 +34,7 @@ impl Lending {
         Ok(())
     }
 
-    /// The received messages, newest first, at most `limit`, starting after the event `before`.
+    /// The received messages, newest first: at most `limit` that were received before the event `before`.
     pub async fn webhook_events(
         &self,
         filter: &WebhookFilter,

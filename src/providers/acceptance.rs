@@ -1,6 +1,6 @@
-//! The 202 answer of an asynchronous bureau, which contains the reference of its later report.
+//! The 202 response of an asynchronous bureau, which contains the reference of its later report.
 //!
-//! The bureaus' reports differ, but the 202 answer and the later webhook have the same format for all of them
+//! The bureaus' reports differ, but the 202 response and the later webhook have the same format for all of them
 //! (docs/specification.md 4, 6).
 
 use serde::{Deserialize, Serialize};
@@ -9,23 +9,23 @@ use super::MalformedReport;
 use super::report_body::{json, malformed};
 use crate::domain::confirmation::parse_reference;
 
-/// The body of a 202 answer.
+/// The body of a 202 response.
 #[derive(Debug, Serialize, Deserialize)]
 struct Acceptance {
     provider_reference: String,
 }
 
-/// Parses the body of a 202 answer and returns the reference. Other members are ignored.
+/// Parses the body of a 202 response and returns the reference. Other members are ignored.
 ///
 /// # Errors
 /// [`MalformedReport`] if there is no valid reference.
 pub fn parse(body: &[u8]) -> Result<String, MalformedReport> {
-    let promise: Acceptance = json(body)?;
+    let acceptance: Acceptance = json(body)?;
     let refusal = || malformed("the reference is not 1 to 128 visible ASCII characters");
-    parse_reference(&promise.provider_reference).ok_or_else(refusal)
+    parse_reference(&acceptance.provider_reference).ok_or_else(refusal)
 }
 
-/// The body of a 202 answer.
+/// The body of a 202 response.
 pub fn write(provider_reference: &str) -> String {
     serde_json::json!({ "provider_reference": provider_reference }).to_string()
 }

@@ -64,6 +64,10 @@ impl BankingProvider for AsnefCirbe {
         "ASNEF-CIRBE"
     }
 
+    fn label(&self) -> &'static str {
+        "asnef_cirbe"
+    }
+
     fn country(&self) -> Country {
         Country::Es
     }
@@ -92,7 +96,7 @@ impl BankingProvider for AsnefCirbe {
         check_currency("divisa", &informe.divisa, self.country().currency())?;
         let cirbe = informe.cirbe.unwrap_or_default();
         let mut data = BankingData::empty(self.name());
-        data.account_status = informe.situacion_cuentas.as_deref().map(standing);
+        data.account_status = informe.situacion_cuentas.as_deref().map(account_status);
         data.credit_score = common_score("puntuacion", informe.puntuacion)?;
         data.total_debt = amount("cirbe.riesgo_total", cirbe.riesgo_total.as_deref())?;
         data.monthly_obligations = amount("cirbe.cuota_mensual", cirbe.cuota_mensual.as_deref())?;
@@ -102,7 +106,7 @@ impl BankingProvider for AsnefCirbe {
     }
 }
 
-fn standing(word: &str) -> AccountStatus {
+fn account_status(word: &str) -> AccountStatus {
     match word {
         "ACTIVA" => AccountStatus::Active,
         "INACTIVA" => AccountStatus::Inactive,

@@ -75,6 +75,10 @@ impl BankingProvider for BancoDePortugal {
         "Banco de Portugal"
     }
 
+    fn label(&self) -> &'static str {
+        "banco_de_portugal"
+    }
+
     fn country(&self) -> Country {
         Country::Pt
     }
@@ -96,7 +100,7 @@ impl BankingProvider for BancoDePortugal {
     fn parse(&self, body: &[u8]) -> Result<BankingData, MalformedReport> {
         let Document::Resposta(resposta) = xml(body)?;
         let mut data = BankingData::empty(self.name());
-        data.account_status = resposta.situacao_contas.as_deref().map(standing);
+        data.account_status = resposta.situacao_contas.as_deref().map(account_status);
         data.credit_score =
             common_score("classificacao", whole("classificacao", resposta.classificacao.as_deref())?)?;
         data.has_defaults = yes_no("incumprimento", resposta.incumprimento.as_deref(), ("S", "N"))?;
@@ -112,7 +116,7 @@ impl BankingProvider for BancoDePortugal {
     }
 }
 
-fn standing(word: &str) -> AccountStatus {
+fn account_status(word: &str) -> AccountStatus {
     match word {
         "REGULAR" => AccountStatus::Active,
         "INATIVA" => AccountStatus::Inactive,

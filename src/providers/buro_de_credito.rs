@@ -1,7 +1,7 @@
 //! Buró de Crédito, Mexico: a single line of text modelled on its INTL format.
 //!
-//! An answer is a fixed-width header followed by fields, each with a two-character tag, a two-digit length and a value.
-//! A tag of letters opens a segment; a tag of digits is a field of the open segment:
+//! A response is a fixed-width header followed by fields, each with a two-character tag, a two-digit length and a
+//! value. A tag of letters opens a segment; a tag of digits is a field of the open segment:
 //!
 //! ```text
 //! INTL14 <control number, 25 wide> MX MXN                     header, 36 characters without the spaces
@@ -50,6 +50,10 @@ impl BankingProvider for BuroDeCredito {
         "Buró de Crédito"
     }
 
+    fn label(&self) -> &'static str {
+        "buro_de_credito"
+    }
+
     fn country(&self) -> Country {
         Country::Mx
     }
@@ -78,7 +82,7 @@ impl BankingProvider for BuroDeCredito {
         let mut data = BankingData::empty(self.name());
         data.total_debt = centavos("RS-01", field("RS", "01"))?;
         data.monthly_obligations = centavos("RS-02", field("RS", "02"))?;
-        data.account_status = field("RS", "03").map(standing);
+        data.account_status = field("RS", "03").map(account_status);
         data.has_defaults = yes_no("RS-04", field("RS", "04"), ("S", "N"))?;
         data.credit_score = field("SC", "01").map(score).transpose()?.flatten();
         add_extras(&mut data, control_number, whole("RS-00", field("RS", "00"))?)?;
@@ -86,7 +90,7 @@ impl BankingProvider for BuroDeCredito {
     }
 }
 
-/// Appends a field. The value must be ASCII; it is truncated to the longest length.
+/// Appends a field. The value must be ASCII. It is truncated to the maximum length.
 fn push_field(message: &mut String, tag: &str, value: &str) {
     let value = value.get(..MAX_VALUE_LEN).unwrap_or(value);
     message.push_str(&format!("{tag}{:02}{value}", value.len()));
@@ -122,7 +126,7 @@ fn header(message: &str) -> Option<(&str, &str)> {
     Some((control_number.trim_end(), rest.strip_prefix(COUNTRY_AND_CURRENCY)?))
 }
 
-/// The known fields by segment and tag, up to the end mark.
+/// Reads the known fields by segment and tag, up to the end mark.
 fn read_fields(mut rest: &str, message_len: usize) -> Result<BTreeMap<(&str, &str), &str>, MalformedReport> {
     let mut fields = BTreeMap::new();
     let mut segment = "";
@@ -131,8 +135,8 @@ fn read_fields(mut rest: &str, message_len: usize) -> Result<BTreeMap<(&str, &st
         let (tag, value, after) = split_field(rest).ok_or_else(|| malformed(format!("no field at {at}")))?;
         rest = after;
         if tag == "ES" {
-            let announced: Option<usize> = whole("ES", Some(value))?;
-            let whole_message = announced == Some(message_len) && rest == "0002**";
+            let declared: Option<usize> = whole("ES", Some(value))?;
+            let whole_message = declared == Some(message_len) && rest == "0002**";
             return if whole_message {
                 Ok(fields)
             } else {
@@ -145,7 +149,7 @@ fn read_fields(mut rest: &str, message_len: usize) -> Result<BTreeMap<(&str, &st
         }
         let key = (segment, if opens_segment { "" } else { tag });
         if KNOWN_SEGMENTS.contains(&segment) && fields.insert(key, value).is_some() {
-            return Err(malformed(format!("{}-{} comes twice, at {at}", key.0, key.1)));
+            return Err(malformed(format!("{}-{} occurs twice, at {at}", key.0, key.1)));
         }
     }
 }
@@ -182,7 +186,7 @@ fn centavos(field: &str, value: Option<&str>) -> Result<Option<Money>, Malformed
         .transpose()
 }
 
-fn standing(code: &str) -> AccountStatus {
+fn account_status(code: &str) -> AccountStatus {
     match code {
         "AC" => AccountStatus::Active,
         "IN" => AccountStatus::Inactive,
@@ -217,7 +221,7 @@ mod tests {
         ],
     };
 
-    fn answer(fields: &str) -> Vec<u8> {
+    fn response(fields: &str) -> Vec<u8> {
         let mut message = format!("{VERSION}{:<25}{COUNTRY_AND_CURRENCY}{fields}", "MX-7");
         push_end(&mut message);
         message.into_bytes()
@@ -226,7 +230,7 @@ mod tests {
     #[test]
     fn an_exclusion_code_means_an_unknown_score() {
         let parse =
-            |value: &str| BuroDeCredito.parse(&answer(&format!("SC08BC SCORE01{:02}{value}", value.len())));
+            |value: &str| BuroDeCredito.parse(&response(&format!("SC08BC SCORE01{:02}{value}", value.len())));
         assert_eq!(parse("-008").unwrap().credit_score, None);
         assert_eq!(parse("0750").unwrap().credit_score, CreditScore::new(750));
         for bad in ["-000", "-010", "--01", "0299", "0851", "", "+750", " 750"] {
@@ -236,16 +240,16 @@ mod tests {
 
     #[test]
     fn unknown_segments_are_skipped_and_known_fields_must_be_unique() {
-        let twice_unknown = answer("TL02010105HOLA!TL02020105ADIOS");
+        let twice_unknown = response("TL02010105HOLA!TL02020105ADIOS");
         assert_eq!(BuroDeCredito.parse(&twice_unknown).unwrap().total_debt, None);
         for repeated in ["RS02010304ACTIRS0202", "RS02010302AC0302AC", "SC0101SC0102"] {
-            assert!(BuroDeCredito.parse(&answer(repeated)).is_err(), "{repeated}");
+            assert!(BuroDeCredito.parse(&response(repeated)).is_err(), "{repeated}");
         }
     }
 
     #[test]
     fn the_stated_length_must_match_the_message() {
-        let good = answer("RS0201");
+        let good = response("RS0201");
         assert!(BuroDeCredito.parse(&good).is_ok());
         let text = String::from_utf8(good).unwrap();
         let longer = text.replace("RS0201", "RS0201TL0201");

@@ -88,6 +88,10 @@ impl BankingProvider for Crif {
         "CRIF"
     }
 
+    fn label(&self) -> &'static str {
+        "crif"
+    }
+
     fn country(&self) -> Country {
         Country::It
     }
@@ -114,7 +118,7 @@ impl BankingProvider for Crif {
         let posizione = rapporto.posizione.unwrap_or_default();
         let esposizione = rapporto.esposizione.unwrap_or_default();
         let mut data = BankingData::empty(self.name());
-        data.account_status = posizione.stato.as_deref().map(standing);
+        data.account_status = posizione.stato.as_deref().map(account_status);
         if let Some(Punteggio { valore, scala }) = rapporto.punteggio {
             if scala != "300-850" {
                 return Err(malformed("rapporto.punteggio.scala is not 300-850"));
@@ -139,7 +143,7 @@ fn cents(field: &str, cents: Option<u64>) -> Result<Option<Money>, MalformedRepo
         .transpose()
 }
 
-fn standing(word: &str) -> AccountStatus {
+fn account_status(word: &str) -> AccountStatus {
     match word {
         "ATTIVO" => AccountStatus::Active,
         "INATTIVO" => AccountStatus::Inactive,

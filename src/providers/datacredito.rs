@@ -2,7 +2,7 @@
 //!
 //! The score is *Acierta*, 150 to 950, mapped linearly onto 300-850 and rounded half to even (`score_scale`). Amounts
 //! are decimal strings in pesos. `verificado` states whether the bureau has matched the document with the national
-//! registry; docs/specification.md 3 requires this because a cédula has no check digit. A SOAP fault in a 200 answer
+//! registry; docs/specification.md 3 requires this because a cédula has no check digit. A SOAP fault in a 200 response
 //! is a malformed report because it contains no figures.
 
 mod simulated;
@@ -142,6 +142,10 @@ impl BankingProvider for DataCredito {
         "DataCrédito"
     }
 
+    fn label(&self) -> &'static str {
+        "datacredito"
+    }
+
     fn country(&self) -> Country {
         Country::Co
     }
@@ -169,7 +173,7 @@ impl BankingProvider for DataCredito {
         let Document::Envelope(Envelope { body: Body { response: Response { report } } }) = xml(body)?;
         let currency = self.country().currency();
         let mut data = BankingData::empty(self.name());
-        data.account_status = report.estado_cuentas.as_deref().map(standing);
+        data.account_status = report.estado_cuentas.as_deref().map(account_status);
         data.verified = yes_no("verificado", report.verificado.as_deref(), ("S", "N"))?;
         let native = whole("puntaje", report.score.as_ref().map(|score| &*score.puntaje))?;
         if let Some(native) = native {
@@ -194,7 +198,7 @@ impl BankingProvider for DataCredito {
     }
 }
 
-fn standing(word: &str) -> AccountStatus {
+fn account_status(word: &str) -> AccountStatus {
     match word {
         "AL-DIA" => AccountStatus::Active,
         "SIN-MOVIMIENTO" => AccountStatus::Inactive,

@@ -1,5 +1,5 @@
-//! Adapters for the credit bureaus, one per country. Each has a file with the adapter and a file with what the simulator
-//! needs; `bureau_of` registers both.
+//! Adapters for the credit bureaus, one per country. Each has a file with the adapter and a file with the data of the
+//! simulator; `bureau_of` registers both.
 //!
 //! An adapter translates between [`BankingData`] and the bureau's wire format: it builds a [`BureauRequest`] and parses
 //! a report. It does no I/O: sending, timeouts, retries and circuit breaking belong to the provider gateway
@@ -53,7 +53,7 @@ pub fn provider_for(country: Country) -> &'static dyn BankingProvider {
     bureau_of(country).adapter
 }
 
-/// The person in question.
+/// The person that a report is requested about.
 #[derive(Debug, Clone)]
 pub struct Subject {
     /// Sent to the bureau together with the document.
@@ -71,7 +71,7 @@ pub struct BureauRequest {
     pub content_type: &'static str,
     /// The `Accept`.
     pub accept: &'static str,
-    /// In the bureau's format.
+    /// The body, in the bureau's format.
     pub body: Vec<u8>,
 }
 
@@ -90,8 +90,11 @@ pub struct MalformedReport(pub String);
 
 /// The wire format of one bureau.
 pub trait BankingProvider: Send + Sync {
-    /// The bureau's name in reports, metrics and logs.
+    /// The bureau's name in reports and logs.
     fn name(&self) -> &'static str;
+
+    /// The bureau's label in metrics: lower-case letters and underscores.
+    fn label(&self) -> &'static str;
 
     /// The country that the bureau belongs to.
     fn country(&self) -> Country;
@@ -99,7 +102,7 @@ pub trait BankingProvider: Send + Sync {
     /// Builds the request for a report on `subject`.
     fn request(&self, subject: &Subject) -> BureauRequest;
 
-    /// Parses the body of a 200 answer and maps the score to 300-850.
+    /// Parses the body of a 200 response and maps the score to 300-850.
     ///
     /// # Errors
     /// [`MalformedReport`] if the body violates the format or contains a value out of range.

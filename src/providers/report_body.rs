@@ -1,8 +1,8 @@
 //! Parsing helpers that all bureau formats share.
 //!
 //! Bodies are untrusted. Error texts name the position and the rule but never quote a value: a bureau could put a name
-//! where an amount belongs, and it must not get into the log. For the same reason serde's messages, which quote values,
-//! are dropped.
+//! where an amount belongs, and that name must not get into the log. For the same reason serde's messages, which quote
+//! values, are dropped.
 
 use std::ops::Deref;
 
@@ -52,7 +52,7 @@ pub(super) fn xml<T: DeserializeOwned>(body: &[u8]) -> Result<T, MalformedReport
     let text = text(body)?.trim_end();
     let mut reader = quick_xml::de::Deserializer::from_str(text);
     let document = T::deserialize(&mut reader).map_err(|error| xml_error(&error))?;
-    if reader.is_empty() { Ok(document) } else { Err(malformed("something after the XML's root element")) }
+    if reader.is_empty() { Ok(document) } else { Err(malformed("content after the root element of the XML")) }
 }
 
 /// The text of an XML element or attribute without surrounding white space. `<score> 640 </score>` may contain line
@@ -138,7 +138,8 @@ pub(super) fn check_currency(field: &str, found: &str, expected: &str) -> Result
     if found == expected { Ok(()) } else { Err(malformed(format!("{field} is not {expected}"))) }
 }
 
-/// Adds the bureau's reference, for questions about the report, and the number of accounts. Neither is personal.
+/// Adds the bureau's reference, which identifies the report in questions to the bureau, and the number of accounts.
+/// Neither is personal.
 ///
 /// # Errors
 /// If the reference is empty, longer than 40 characters, or contains anything but letters, digits and `-`.
@@ -147,8 +148,8 @@ pub(super) fn add_extras(
     reference: &str,
     accounts: Option<u16>,
 ) -> Result<(), MalformedReport> {
-    let harmless = reference.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    if reference.is_empty() || reference.len() > MAX_REFERENCE_LEN || !harmless {
+    let is_allowed = reference.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if reference.is_empty() || reference.len() > MAX_REFERENCE_LEN || !is_allowed {
         return Err(malformed("the report's reference is not 1 to 40 letters, digits and hyphens"));
     }
     data.additional_data.insert("report_reference".to_owned(), json!(reference));

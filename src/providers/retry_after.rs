@@ -1,6 +1,7 @@
 //! Parses a bureau's `Retry-After`: seconds or a date (RFC 9110, section 10.2.3), limited to a range.
 //!
-//! Numbers and years beyond any range yield the longest delay. Invalid, past and missing values yield the shortest.
+//! Numbers and years that are too large to represent yield the longest delay. Invalid, past and missing values yield
+//! the shortest.
 
 use std::str::FromStr as _;
 use std::time::Duration;
@@ -18,7 +19,7 @@ pub fn delay(value: Option<&str>, now: DateTime<Utc>) -> Duration {
     seconds(value).or_else(|| wait_until(value, now)).unwrap_or(MIN_DELAY).clamp(MIN_DELAY, MAX_DELAY)
 }
 
-/// `delay-seconds` of any length.
+/// Parses `delay-seconds` with any number of digits.
 fn seconds(text: &str) -> Option<Duration> {
     is_number(text).then(|| text.parse().map_or(Duration::MAX, Duration::from_secs))
 }
@@ -35,7 +36,7 @@ fn wait_until(text: &str, now: DateTime<Utc>) -> Option<Duration> {
     let year = match (is_number(year), year.len(), year.parse()) {
         (true, 2, Ok(last_two)) => full_year(last_two, now.year()),
         (true, 0..=4, Ok(year)) => year,
-        // The grammar ends with the year 9999.
+        // The grammar has years up to 9999.
         (true, _, _) => return Some(Duration::MAX),
         (false, _, _) => return None,
     };

@@ -1,8 +1,8 @@
 //! Serasa Experian, Brazil: JSON with a list of reports and amounts in Brazilian notation (`1.234,56`).
 //!
 //! The Serasa Score is from 0 to 1000 and is mapped linearly onto 300-850, rounded half to even (`score_scale`).
-//! Amounts must have correctly placed thousands separators and exactly two decimals. Similar texts such as `1.23,45` or
-//! `1234.56` are rejected because they could mean a hundred times as much.
+//! Amounts must have correctly placed thousands separators and exactly two decimals. Similar strings such as `1.23,45`
+//! or `1234.56` are rejected because they could mean a hundred times as much.
 
 mod simulated;
 
@@ -75,6 +75,10 @@ impl BankingProvider for Serasa {
         "Serasa Experian"
     }
 
+    fn label(&self) -> &'static str {
+        "serasa"
+    }
+
     fn country(&self) -> Country {
         Country::Br
     }
@@ -99,7 +103,7 @@ impl BankingProvider for Serasa {
             .map_err(|reports| malformed(format!("{} reports instead of one", reports.len())))?;
         let compromissos = relatorio.compromissos.unwrap_or_default();
         let mut data = BankingData::empty(self.name());
-        data.account_status = relatorio.situacao_conta.as_deref().map(standing);
+        data.account_status = relatorio.situacao_conta.as_deref().map(account_status);
         if let Some(Score { score }) = relatorio.score {
             let mapped = SCALE.to_common(score).ok_or_else(|| malformed("score is not 0 to 1000"))?;
             data.credit_score = Some(mapped);
@@ -132,7 +136,7 @@ fn plain_decimal(text: &str) -> Option<String> {
     (well_grouped && cents.len() == 2).then(|| format!("{}.{cents}", whole.replace('.', "")))
 }
 
-fn standing(word: &str) -> AccountStatus {
+fn account_status(word: &str) -> AccountStatus {
     match word {
         "ATIVA" => AccountStatus::Active,
         "INATIVA" => AccountStatus::Inactive,

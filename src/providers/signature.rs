@@ -29,7 +29,7 @@ const MAC_BYTES: usize = 32;
 const MAX_LIST_BYTES: usize = 2048;
 /// Longest identifier of a message, in bytes.
 const MAX_ID_BYTES: usize = 128;
-/// Most digits of a timestamp, which covers any relevant time.
+/// Maximum number of digits of a timestamp, which is enough for any relevant time.
 const MAX_TIMESTAMP_DIGITS: usize = 15;
 /// Prefix that some senders of the legacy scheme put before the hex digits.
 const LEGACY_PREFIX: &str = "sha256=";
@@ -165,7 +165,7 @@ impl LegacySignature {
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.strip_prefix(LEGACY_PREFIX).unwrap_or(text);
         let nibble = |character: char| character.to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-        // Read one digit more than allowed to reject longer texts.
+        // Reads one digit more than allowed, to reject longer strings.
         let nibbles: Vec<u8> = digits.chars().take(2 * MAC_BYTES + 1).map(nibble).collect::<Option<_>>()?;
         let (pairs, rest) = nibbles.as_chunks::<2>();
         let bytes: Vec<u8> = pairs.iter().map(|[high, low]| high << 4 | low).collect();

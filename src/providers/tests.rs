@@ -17,7 +17,7 @@ fn parse(country: Country, body: &str) -> Result<BankingData, MalformedReport> {
     provider_for(country).parse(body.as_bytes())
 }
 
-/// Reports of one bureau, written by hand. Every report has the same figures, as far as the format can carry them.
+/// Reports of one bureau, written by hand. Every report has the same figures, as far as the format supports them.
 pub(super) struct Samples {
     /// A complete report over several lines, with parts that the adapter ignores.
     pub(super) full: &'static str,
@@ -26,17 +26,17 @@ pub(super) struct Samples {
     /// A part of the complete report that a JSON adapter ignores, or before which an XML adapter ignores any elements.
     /// `None` only for other formats.
     pub(super) ignored: Option<&'static str>,
-    /// Whether the format can carry the average income.
+    /// Whether the format supports the average income.
     pub(super) has_income: bool,
-    /// Whether the format can carry the verification of the record.
+    /// Whether the format supports the verification of the record.
     pub(super) has_verification: bool,
-    /// The account status in the complete report, and a word that the adapter does not recognise.
+    /// The account status in the complete report, and a word that the adapter does not recognize.
     pub(super) account_status: (&'static str, &'static str),
     /// Parts of the complete report with a replacement that the adapter must reject. At least five.
     pub(super) malformed: &'static [(&'static str, &'static str)],
 }
 
-/// What the format of `country`'s bureau can carry.
+/// The samples of `country`'s bureau.
 pub(super) fn samples(country: Country) -> &'static Samples {
     &bureau_of(country).samples
 }
@@ -50,7 +50,7 @@ fn is_json(country: Country) -> bool {
 }
 
 #[test]
-fn every_country_has_its_own_bureau_which_its_rules_name() {
+fn every_country_has_its_own_bureau_and_its_rules_contain_the_name() {
     let countries = crate::countries::Countries::built_in().unwrap();
     let mut names = std::collections::BTreeSet::new();
     for country in Country::ALL {
@@ -140,11 +140,11 @@ fn an_unrecognized_account_state_is_unknown() {
 }
 
 /// Replaces a part of the complete report and expects a rejection.
-fn refuses(country: Country, part: &str, instead: &str) {
+fn assert_refused(country: Country, part: &str, instead: &str) {
     let full = samples(country).full;
     assert!(full.contains(part), "{country} has no {part}");
     let body = full.replacen(part, instead, 1);
-    assert!(parse(country, &body).is_err(), "{country} took {instead} for {part}");
+    assert!(parse(country, &body).is_err(), "{country} accepted {instead} instead of {part}");
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn wrong_types_and_out_of_range_values_are_rejected() {
         let malformed = samples(country).malformed;
         assert!(malformed.len() >= 5, "{country} has only {} malformed reports", malformed.len());
         for (part, instead) in malformed {
-            refuses(country, part, instead);
+            assert_refused(country, part, instead);
         }
     }
 }
@@ -214,12 +214,12 @@ fn other_encodings_are_rejected() {
         let body = samples(country).full;
         let utf16: Vec<u8> = body.encode_utf16().flat_map(u16::to_le_bytes).collect();
         let latin1 = [body.as_bytes(), b" \xe9"].concat();
-        let marked = ["\u{feff}".as_bytes(), body.as_bytes()].concat();
+        let with_byte_order_mark = ["\u{feff}".as_bytes(), body.as_bytes()].concat();
         assert!(provider_for(country).parse(&utf16).is_err(), "{country}");
         assert!(provider_for(country).parse(&latin1).is_err(), "{country}");
         // XML allows a byte order mark; JSON (RFC 8259, 8.1) and INTL do not.
-        let marked_is_read = provider_for(country).parse(&marked).is_ok();
-        assert_eq!(marked_is_read, is_xml(country), "{country}");
+        let is_accepted = provider_for(country).parse(&with_byte_order_mark).is_ok();
+        assert_eq!(is_accepted, is_xml(country), "{country}");
     }
 }
 

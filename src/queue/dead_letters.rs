@@ -36,7 +36,7 @@ impl Step {
         }
     }
 
-    async fn take(
+    async fn perform(
         self,
         connection: &mut AsyncPgConnection,
         id: Uuid,
@@ -87,11 +87,11 @@ pub async fn work(
     keyed: Option<&Keyed<'_, FailedJob>>,
 ) -> Result<Once<FailedJob>> {
     let Resources { database, logger, .. } = resources;
-    let take = async |connection: &mut AsyncPgConnection| step.take(connection, id, operator).await;
-    let done = idempotency::once(database, logger, step.name(), keyed, take).await?;
+    let perform = async |connection: &mut AsyncPgConnection| step.perform(connection, id, operator).await;
+    let done = idempotency::once(database, logger, step.name(), keyed, perform).await?;
     if let Once::Made(_) = done {
         warn!(logger, "operator action on a dead letter"; "step" => step.name(),
-            "failed_job_id" => %id, "account" => &operator.account, "request_id" => &operator.request_id);
+            "failed_job_id" => %id, "request_id" => &operator.request_id);
         on_commit(Written { jobs: step == Step::Retry, events: false });
     }
     Ok(done)
@@ -105,17 +105,17 @@ pub async fn work(
 pub async fn retry_all(
     resources: &Resources,
     on_commit: &(dyn Fn(Written) + Send + Sync),
-    wanted: &RetryAll,
+    request: &RetryAll,
     operator: &Operator,
     keyed: Option<&Keyed<'_, Retried>>,
 ) -> Result<Once<Retried>> {
     let Resources { database, logger, .. } = resources;
-    let retry =
-        async |connection: &mut AsyncPgConnection| failed_jobs::retry_all(connection, wanted, operator).await;
+    let retry = async |connection: &mut AsyncPgConnection| {
+        failed_jobs::retry_all(connection, request, operator).await
+    };
     let done = idempotency::once(database, logger, "retry_failed_jobs", keyed, retry).await?;
-    if let (Once::Made(_), false) = (&done, wanted.dry_run) {
-        warn!(logger, "dead letters retried by an operator"; "account" => &operator.account,
-            "request_id" => &operator.request_id);
+    if let (Once::Made(_), false) = (&done, request.dry_run) {
+        warn!(logger, "dead letters retried by an operator"; "request_id" => &operator.request_id);
         on_commit(Written { jobs: true, events: false });
     }
     Ok(done)

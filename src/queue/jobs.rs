@@ -1,4 +1,4 @@
-//! Unfinished jobs and their numbers.
+//! Lists and counts unfinished jobs.
 
 use uuid::Uuid;
 
@@ -33,7 +33,7 @@ pub async fn list(
     list_page(&mut *resources.database.get().await?, filter, before, limit).await
 }
 
-/// The current figures.
+/// The current numbers of jobs and dead letters.
 ///
 /// # Errors
 /// If the database fails.

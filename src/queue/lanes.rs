@@ -1,4 +1,4 @@
-//! Pausing lanes of the queue.
+//! Pauses and resumes lanes of the queue.
 
 use diesel_async::AsyncPgConnection;
 use slog::warn;
@@ -26,6 +26,6 @@ pub async fn set(resources: &Resources, change: &LaneChange) -> Result<Option<Pa
     let work = async |connection: &mut AsyncPgConnection| lanes::change(connection, change).await;
     let pause = transaction::run(database, logger, "set_lane", work).await?;
     warn!(logger, "lane paused or resumed by an operator"; "lane" => &change.lane, "paused" => change.paused,
-        "account" => &change.account, "request_id" => &change.request_id);
+        "request_id" => &change.request_id);
     Ok(pause)
 }

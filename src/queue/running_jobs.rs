@@ -21,8 +21,8 @@ pub struct StopWork;
 /// A slot of the pool.
 pub type Slot = OwnedSemaphorePermit;
 
-/// Numbers the starts of a job's actor. A watcher and a new supervisor may both report the same death; the number
-/// ensures that it is handled only once.
+/// Numbers the starts of a job's actor. A watcher and a new supervisor may both report the end of the same actor;
+/// the number ensures that it is handled only once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StartNumber(u64);
 
@@ -57,10 +57,10 @@ impl RunningJobs {
         Self { jobs: Arc::default(), slots: Arc::new(Semaphore::new(pool_size)), pool_size }
     }
 
-    /// Takes up to `most` free slots.
-    pub fn take_slots(&self, most: usize) -> Vec<Slot> {
+    /// Takes up to `max` free slots.
+    pub fn take_slots(&self, max: usize) -> Vec<Slot> {
         let take = |_| Arc::clone(&self.slots).try_acquire_owned().ok();
-        (0..most).map_while(take).collect()
+        (0..max).map_while(take).collect()
     }
 
     /// Adds a job. If it is already in the list with an older lease, the older work is stopped.
@@ -73,15 +73,16 @@ impl RunningJobs {
             _slot: slot,
             job: job.clone(),
         };
-        let former = self.lock().insert(job.lease.job_id, entry);
+        let previous = self.lock().insert(job.lease.job_id, entry);
         // The older lease expired and this instance claimed the job again. The older actor can no longer change
         // anything.
-        if let Some(actor) = former.and_then(|entry| entry.actor) {
+        if let Some(actor) = previous.and_then(|entry| entry.actor) {
             let _ = actor.try_send(StopWork);
         }
     }
 
-    /// Counts a restart of a job's actor; `None` if the job is no longer in the list with this lease.
+    /// Counts a start of a job's actor and returns its number; `None` if the job is no longer in the list with this
+    /// lease.
     pub fn record_start(&self, claimed: &ClaimedJob) -> Option<StartNumber> {
         self.with_entry(claimed, RunningJob::next_start)
     }
@@ -91,13 +92,13 @@ impl RunningJobs {
         self.with_entry(claimed, |entry| entry.actor = Some(actor));
     }
 
-    /// Records that the work on a job has finished, so that the end of its actor does not count as a death.
+    /// Records that the work on a job has finished, so that the end of its actor does not count as a failure.
     pub fn finish(&self, claimed: &ClaimedJob) {
         self.with_entry(claimed, |entry| entry.finished = true);
     }
 
     /// Records the end of an actor. Returns the restart budget if the job needs another actor; `None` if its work has
-    /// finished or this death has already been handled.
+    /// finished or this end has already been handled.
     pub fn record_end(&self, claimed: &ClaimedJob, start_number: StartNumber) -> Option<RestartBudget> {
         let finished = self.with_entry(claimed, |entry| entry.finished)?;
         if finished {
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_death_reported_twice_is_handled_once() {
+    fn an_end_reported_twice_is_handled_once() {
         let (running, _) = with_job(1);
         let first = running.record_start(&job(1)).unwrap();
         let seen_by_a_new_supervisor = running.orphans().remove(0);
@@ -222,7 +223,7 @@ mod tests {
         assert_ne!(waits_for_its_restart, first);
         assert!(
             running.record_end(&job(1), waits_for_its_restart).is_some(),
-            "its supervisor died in the meantime"
+            "the supervisor failed in the meantime"
         );
         assert_eq!(running.len(), 1);
     }

@@ -26,7 +26,7 @@ pub async fn list(
 ///
 /// # Errors
 /// If the database fails.
-pub async fn of_tasks(
+pub async fn latest_by_task(
     resources: &Resources,
     tasks: &[&'static str],
 ) -> Result<Vec<(TaskRecord, Option<Run>)>> {
@@ -47,6 +47,6 @@ pub async fn request(resources: &Resources, task: &'static str, account: &str) -
     let request =
         async |connection: &mut _| scheduled_runs::request(connection, id, task, now, account).await;
     let run = resources.database.run(request).await?;
-    info!(resources.logger, "run requested"; "task" => task, "account" => account);
+    info!(resources.logger, "run requested"; "task" => task);
     Ok(run)
 }

@@ -1,8 +1,8 @@
 //! Tasks: the code that jobs name.
 //!
 //! To add a new kind of background work, implement [`Task`] for a type and add one line to the registry
-//! (`app::engine`). Scheduler, supervisor, leases, retries, dead letters, metrics and the operator endpoints work for
-//! every task.
+//! (`app::engine`). The scheduler, supervisor, leases, retries, dead letters, metrics and the operator endpoints work
+//! for every task.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub enum Outcome {
     /// An external system will respond with this reference within this duration. The job waits without using an
     /// attempt.
     WaitingExternal {
-        /// The reference.
+        /// The reference that the response will contain.
         reference: String,
         /// After this duration the job is claimed again.
         timeout: Duration,
@@ -67,7 +67,8 @@ pub trait Task: Send + Sync + 'static {
     /// Any error that prevented the work.
     fn run(&self, attempt: &Attempt) -> impl Future<Output = Result<Outcome>>;
 
-    /// Writes the dead letter of `job` together with the task's own changes; `false` if the lease was lost.
+    /// Writes the dead letter of `job` together with the task's own changes. Returns `false` if the lease was
+    /// lost.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -194,7 +195,7 @@ impl Tasks {
         for task in self.0.iter() {
             for quota in task.quotas(running).await {
                 match lanes.iter_mut().find(|known| known.lane == quota.lane) {
-                    Some(known) => known.most = known.most.min(quota.most),
+                    Some(known) => known.max_jobs = known.max_jobs.min(quota.max_jobs),
                     None => lanes.push(quota),
                 }
             }

@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ScriptInvocation,
-    TlsCertificates,
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, Script,
+    ScriptInvocation, TlsCertificates,
 };
 use bb8_redis::bb8::{ManageConnection, Pool, RunError};
 use slog::{Logger, info, warn};
@@ -27,14 +27,44 @@ use self::breaker::Breaker;
 use crate::clock::Clock;
 use crate::config::RedisSettings;
 use crate::error::{Error, Result};
+use crate::telemetry::labels::label_values;
 use crate::telemetry::metrics::{Metrics, seconds};
 use crate::telemetry::trace::{self, KeyValue, SpanKind};
 
 /// The component's name in logs and errors.
 pub const NAME: &str = "redis";
 
-/// Longest time to connect, including the handshake. It exceeds the command timeout: the connection may be ready for a
-/// later command.
+label_values! {
+    /// The label `operation` of the metrics of Redis.
+    pub enum Operation {
+        Ping = "ping",
+        CacheGet = "cache_get",
+        CacheSet = "cache_set",
+        LimitCharge = "limit_charge",
+        LimitCheck = "limit_check",
+        StreamAppend = "stream_append",
+        StreamDrop = "stream_drop",
+        StreamNewest = "stream_newest",
+        StreamRead = "stream_read",
+        Version = "version",
+    }
+}
+
+label_values! {
+    /// The label `result` of `redis_calls_total`.
+    pub enum CallResult {
+        Ok = "ok",
+        Error = "error",
+        /// A value of an unexpected type.
+        Foreign = "foreign",
+        Timeout = "timeout",
+        /// Not sent: the breaker is open.
+        Refused = "refused",
+    }
+}
+
+/// Longest time to connect, including the handshake. It exceeds the command timeout, because a connection that is too
+/// late for one command may be ready for a later one.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The state of Redis as seen by this instance.
@@ -54,8 +84,8 @@ pub struct Redis {
 
 struct Inner {
     client: Client,
-    pool: Pool<Links>,
-    refused: Arc<Refused>,
+    pool: Pool<ConnectionManager>,
+    connect_failures: Arc<ConnectFailures>,
     breaker: Mutex<Breaker>,
     timeout: Duration,
     watch_interval: Duration,
@@ -80,8 +110,9 @@ enum Failure {
 
 impl Failure {
     fn of(error: &RedisError) -> Self {
-        let is_foreign = error.kind() == ErrorKind::UnexpectedReturnType || error.code() == Some("WRONGTYPE");
-        if is_foreign {
+        let is_unexpected_type =
+            error.kind() == ErrorKind::UnexpectedReturnType || error.code() == Some("WRONGTYPE");
+        if is_unexpected_type {
             Self::UnexpectedType(error.to_string())
         } else {
             Self::Unavailable(error.to_string())
@@ -110,18 +141,21 @@ impl Redis {
             return Ok(None);
         }
         let client = client(settings)?;
-        let refused = Arc::new(Refused::default());
+        let connect_failures = Arc::new(ConnectFailures::default());
         let pool = Pool::builder()
             .max_size(settings.pool_size)
             .test_on_check_out(false)
             .retry_connection(false)
             .connection_timeout(CONNECT_TIMEOUT)
-            .build_unchecked(Links { client: client.clone(), refused: Arc::clone(&refused) });
+            .build_unchecked(ConnectionManager {
+                client: client.clone(),
+                connect_failures: Arc::clone(&connect_failures),
+            });
         let open_for = Duration::from_millis(settings.breaker_open_ms);
         let inner = Inner {
             client,
             pool,
-            refused,
+            connect_failures,
             breaker: Mutex::new(Breaker::new(settings.breaker_failures, open_for)),
             timeout: settings.command_timeout(),
             watch_interval: open_for,
@@ -151,7 +185,7 @@ impl Redis {
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the command fails or times out, or if the breaker is open.
-    pub async fn call<T: FromRedisValue>(&self, operation: &'static str, command: &Cmd) -> Result<T> {
+    pub async fn call<T: FromRedisValue>(&self, operation: Operation, command: &Cmd) -> Result<T> {
         self.send(operation, Message::Command(command)).await
     }
 
@@ -161,10 +195,19 @@ impl Redis {
     /// As [`Redis::call`].
     pub async fn run<T: FromRedisValue>(
         &self,
-        operation: &'static str,
+        operation: Operation,
         script: &ScriptInvocation<'_>,
     ) -> Result<T> {
         self.send(operation, Message::Script(script)).await
+    }
+
+    /// The version of the server; `None` before Redis 7, whose scripts cannot read it.
+    ///
+    /// # Errors
+    /// As [`Redis::call`].
+    pub async fn version(&self) -> Result<Option<String>> {
+        let script = Script::new("return redis.REDIS_VERSION or false");
+        self.run(Operation::Version, &script.prepare_invoke()).await
     }
 
     /// Opens a connection outside the pool, for blocking commands. It has no timeout and no breaker; the caller is
@@ -175,79 +218,86 @@ impl Redis {
 
     /// Pings Redis periodically, which keeps the state current on idle instances and closes the breaker when Redis
     /// recovers. Never returns.
-    pub async fn keep_watch(self) {
+    pub async fn ping_periodically(self) {
         loop {
             // The breaker records the result.
-            let _ = self.call::<String>("ping", &::redis::cmd("PING")).await;
+            let _ = self.call::<String>(Operation::Ping, &::redis::cmd("PING")).await;
             tokio::time::sleep(self.inner.watch_interval).await;
         }
     }
 
-    async fn send<T: FromRedisValue>(&self, operation: &'static str, message: Message<'_>) -> Result<T> {
+    async fn send<T: FromRedisValue>(&self, operation: Operation, message: Message<'_>) -> Result<T> {
         let inner = &*self.inner;
-        let count = |result| inner.metrics.redis_calls_total.with_label_values(&[operation, result]).inc();
+        let count = |result: CallResult| {
+            let labels = [operation.as_str(), result.as_str()];
+            inner.metrics.redis_calls_total.with_label_values(&labels).inc();
+        };
         let started = inner.clock.monotonic();
         if !self.breaker().admit(started) {
-            count("refused");
+            count(CallResult::Refused);
             return Err(Error::unavailable(NAME, "the circuit breaker is open"));
         }
-        let attributes =
-            || vec![KeyValue::new("db.system.name", "redis"), KeyValue::new("db.operation.name", operation)];
-        let sending = self.exchange_in_time(message);
-        let (result, answer) =
-            trace::in_span(format!("redis {operation}"), SpanKind::Client, attributes, sending).await;
+        let attributes = || {
+            vec![
+                KeyValue::new("db.system.name", "redis"),
+                KeyValue::new("db.operation.name", operation.as_str()),
+            ]
+        };
+        let sending = self.exchange_with_timeout(message);
+        let name = format!("redis {}", operation.as_str());
+        let (result, answer) = trace::in_span(name, SpanKind::Client, attributes, sending).await;
         count(result);
         let now = inner.clock.monotonic();
         let took = seconds(now.saturating_sub(started));
-        inner.metrics.redis_call_duration_seconds.with_label_values(&[operation]).observe(took);
-        let away = match &answer {
+        inner.metrics.redis_call_duration_seconds.with_label_values(&[operation.as_str()]).observe(took);
+        let unavailable = match &answer {
             Err(Failure::Unavailable(cause)) => Some(cause),
             Ok(_) | Err(Failure::UnexpectedType(_)) => None,
         };
-        self.note(away, now);
+        self.record(unavailable, now);
         answer.map_err(|failure| Error::unavailable(NAME, failure.cause()))
     }
 
-    /// The result as the label of `redis_calls_total`, and the answer.
-    async fn exchange_in_time<T: FromRedisValue>(
+    /// The result as the label of `redis_calls_total`, and the reply.
+    async fn exchange_with_timeout<T: FromRedisValue>(
         &self,
         message: Message<'_>,
-    ) -> (&'static str, Result<T, Failure>) {
+    ) -> (CallResult, Result<T, Failure>) {
         let (result, answer) = match tokio::time::timeout(self.inner.timeout, self.exchange(message)).await {
-            Ok(Ok(answer)) => ("ok", Ok(answer)),
-            Ok(Err(failure @ Failure::UnexpectedType(_))) => ("foreign", Err(failure)),
-            Ok(Err(failure @ Failure::Unavailable(_))) => ("error", Err(failure)),
-            Err(_) => ("timeout", Err(Failure::Unavailable("the command timed out".to_owned()))),
+            Ok(Ok(answer)) => (CallResult::Ok, Ok(answer)),
+            Ok(Err(failure @ Failure::UnexpectedType(_))) => (CallResult::Foreign, Err(failure)),
+            Ok(Err(failure @ Failure::Unavailable(_))) => (CallResult::Error, Err(failure)),
+            Err(_) => (CallResult::Timeout, Err(Failure::Unavailable("the command timed out".to_owned()))),
         };
         if answer.is_err() {
-            trace::fail(result);
+            trace::fail(result.as_str());
         }
         (result, answer)
     }
 
     async fn exchange<T: FromRedisValue>(&self, message: Message<'_>) -> Result<T, Failure> {
-        let refused = self.inner.refused.told.notified();
-        let mut link = tokio::select! {
+        let failed = self.inner.connect_failures.notify.notified();
+        let mut pooled = tokio::select! {
             biased;
             got = self.inner.pool.get() => got.map_err(|error| match error {
                 RunError::User(cause) => Failure::Unavailable(cause.to_string()),
                 RunError::TimedOut => Failure::Unavailable("no connection was available in time".to_owned()),
             })?,
-            () = refused => return Err(Failure::Unavailable(self.inner.refused.cause())),
+            () = failed => return Err(Failure::Unavailable(self.inner.connect_failures.cause())),
         };
-        // If the caller drops this future, the connection may still receive the old answer and must not be reused.
-        link.broken = true;
-        let connection = &mut link.connection;
+        // If the caller drops this future, the connection may still receive the old reply and must not be reused.
+        pooled.broken = true;
+        let connection = &mut pooled.connection;
         let answered: RedisResult<T> = match message {
             Message::Command(command) => command.query_async(connection).await,
             Message::Script(script) => script.invoke_async(connection).await,
         };
         let lost = |error: &RedisError| error.is_io_error() || error.is_unrecoverable_error();
-        link.broken = answered.as_ref().is_err_and(lost);
+        pooled.broken = answered.as_ref().is_err_and(lost);
         answered.map_err(|error| Failure::of(&error))
     }
 
-    fn note(&self, failure: Option<&String>, now: Duration) {
+    fn record(&self, failure: Option<&String>, now: Duration) {
         let inner = &*self.inner;
         let mut breaker = self.breaker();
         let was_open = breaker.is_open();
@@ -304,17 +354,17 @@ async fn connect(client: &Client) -> RedisResult<MultiplexedConnection> {
     client.get_multiplexed_async_connection_with_config(&config).await
 }
 
-/// Wakes waiting commands when a connection fails: the pool would let them wait until the timeout.
+/// Wakes waiting commands when a connection attempt fails, because the pool would let them wait until the timeout.
 #[derive(Default)]
-struct Refused {
-    told: Notify,
+struct ConnectFailures {
+    notify: Notify,
     cause: Mutex<String>,
 }
 
-impl Refused {
-    fn tell(&self, cause: &RedisError) {
+impl ConnectFailures {
+    fn report(&self, cause: &RedisError) {
         *self.cause.lock().unwrap_or_else(PoisonError::into_inner) = cause.to_string();
-        self.told.notify_waiters();
+        self.notify.notify_waiters();
     }
 
     fn cause(&self) -> String {
@@ -322,31 +372,32 @@ impl Refused {
     }
 }
 
-struct Links {
+struct ConnectionManager {
     client: Client,
-    refused: Arc<Refused>,
+    connect_failures: Arc<ConnectFailures>,
 }
 
 /// A pooled connection, and whether it must be closed.
-struct Link {
+struct PooledConnection {
     connection: MultiplexedConnection,
     broken: bool,
 }
 
-impl ManageConnection for Links {
-    type Connection = Link;
+impl ManageConnection for ConnectionManager {
+    type Connection = PooledConnection;
     type Error = RedisError;
 
-    async fn connect(&self) -> RedisResult<Link> {
-        let connection = connect(&self.client).await.inspect_err(|error| self.refused.tell(error))?;
-        Ok(Link { connection, broken: false })
+    async fn connect(&self) -> RedisResult<PooledConnection> {
+        let connection =
+            connect(&self.client).await.inspect_err(|error| self.connect_failures.report(error))?;
+        Ok(PooledConnection { connection, broken: false })
     }
 
-    async fn is_valid(&self, _: &mut Link) -> RedisResult<()> {
+    async fn is_valid(&self, _: &mut PooledConnection) -> RedisResult<()> {
         Ok(())
     }
 
-    fn has_broken(&self, link: &mut Link) -> bool {
-        link.broken
+    fn has_broken(&self, pooled: &mut PooledConnection) -> bool {
+        pooled.broken
     }
 }

@@ -1,4 +1,5 @@
-//! The bulkhead (docs/specification.md 4): bounds a country's calls in flight and in the queue, and refuses others.
+//! The bulkhead (docs/specification.md 4): limits a country's calls in flight and in the queue, and refuses
+//! further calls.
 //!
 //! Permits are passed on in the order of arrival: a released permit goes to the longest waiting caller before a new one
 //! can take it. A [`BulkheadPermit`] is released when it is dropped, so a call that panics or is cancelled cannot keep
@@ -103,9 +104,9 @@ mod tests {
     use super::*;
     use futures_util::FutureExt as _;
 
-    fn place(bulkhead: &Bulkhead) -> BulkheadPermit {
+    fn permit(bulkhead: &Bulkhead) -> BulkheadPermit {
         match bulkhead.enter() {
-            Entry::Free(place) => place,
+            Entry::Free(permit) => permit,
             Entry::Queued(_) | Entry::Full => panic!("no permit"),
         }
     }
@@ -120,7 +121,7 @@ mod tests {
     #[test]
     fn a_released_permit_goes_to_the_longest_waiting_caller() {
         let bulkhead = Bulkhead::new(1, 2);
-        let held = place(&bulkhead);
+        let held = permit(&bulkhead);
         let (first, second) = (waiting(&bulkhead), waiting(&bulkhead));
         assert!(matches!(bulkhead.enter(), Entry::Full));
         drop(held);
@@ -137,13 +138,13 @@ mod tests {
     #[test]
     fn a_dropped_caller_gives_up_its_permit_or_place_in_the_queue() {
         let bulkhead = Bulkhead::new(1, 1);
-        let held = place(&bulkhead);
+        let held = permit(&bulkhead);
         drop(waiting(&bulkhead));
         assert_eq!(bulkhead.queued(), 0);
-        let gone_after_its_turn_came = waiting(&bulkhead);
+        let dropped_with_its_permit = waiting(&bulkhead);
         drop(held);
         assert_eq!(bulkhead.in_flight(), 1);
-        drop(gone_after_its_turn_came);
+        drop(dropped_with_its_permit);
         assert_eq!(bulkhead.in_flight(), 0);
     }
 }

@@ -1,9 +1,9 @@
 //! Retries of writes that Aval's own database temporarily rejects.
 //!
-//! A failing bureau uses up a job's attempts. A database that is full, restarting or unreachable must not, or an outage
-//! of minutes would send all applications in progress to review. Therefore a write that may succeed later is retried,
-//! while the lease is renewed. The retries end with the lease: a worker whose job was given to another one is stopped
-//! when its renewal fails, and its late writes are rejected by the fencing token.
+//! A failing bureau uses up a job's attempts. A database that is full, restarting or unreachable must not use them up,
+//! or an outage of a few minutes would send all applications in progress to review. Therefore a write that may succeed
+//! later is retried, while the lease is renewed. The retries end with the lease: a worker whose job was given to
+//! another one is stopped when its renewal fails, and its late writes are rejected by the fencing token.
 
 use std::time::Duration;
 

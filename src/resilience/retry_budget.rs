@@ -14,7 +14,7 @@ const WINDOW_MS: u64 = 60_000;
 /// The retry budget of one country.
 pub struct RetryBudget {
     percent: u32,
-    floor: u32,
+    minimum: u32,
     /// First attempts and retries.
     counts: SlidingWindow<2>,
 }
@@ -24,7 +24,7 @@ impl RetryBudget {
     pub fn new(settings: &CallSettings) -> Self {
         Self {
             percent: settings.retry_budget_percent,
-            floor: settings.retry_budget_min_per_minute,
+            minimum: settings.retry_budget_min_per_minute,
             counts: SlidingWindow::new(WINDOW_MS),
         }
     }
@@ -38,7 +38,7 @@ impl RetryBudget {
     pub fn take(&mut self, now: Duration) -> bool {
         let [calls, retries] = self.counts.totals(now);
         let share = u64::from(calls) * u64::from(self.percent) / 100;
-        let left = u64::from(retries) < share.max(u64::from(self.floor));
+        let left = u64::from(retries) < share.max(u64::from(self.minimum));
         if left {
             self.counts.add(now, [0, 1]);
         }
@@ -50,8 +50,8 @@ impl RetryBudget {
 mod tests {
     use super::*;
 
-    fn budget(percent: u32, floor: u32) -> RetryBudget {
-        RetryBudget { percent, floor, counts: SlidingWindow::new(WINDOW_MS) }
+    fn budget(percent: u32, minimum: u32) -> RetryBudget {
+        RetryBudget { percent, minimum, counts: SlidingWindow::new(WINDOW_MS) }
     }
 
     fn taken(budget: &mut RetryBudget, now: Duration) -> usize {

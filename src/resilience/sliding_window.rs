@@ -1,14 +1,14 @@
 //! Counts over a sliding time window, in bounded memory.
 //!
-//! The window is divided into at most [`SLOTS`] slots, and counts expire with their slot. Memory is independent of
-//! traffic, and every step takes amortised constant time. The price is the granularity of one slot: an event counts for
-//! at least the window less one slot, and at most for the whole window (rounded up to whole slots).
+//! The window is divided into at most [`MAX_SLOTS`] slots, and counts expire with their slot. Memory is independent of
+//! traffic, and every operation takes amortized constant time. The drawback is the granularity of one slot: an event
+//! counts for at least the window less one slot, and at most for the whole window (rounded up to whole slots).
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 /// The maximum number of slots in a window.
-const SLOTS: u64 = 60;
+const MAX_SLOTS: u64 = 60;
 
 /// `N` counters over a sliding window.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(super) struct SlidingWindow<const N: usize> {
 impl<const N: usize> SlidingWindow<N> {
     /// Counters over the last `window_ms` milliseconds.
     pub(super) fn new(window_ms: u64) -> Self {
-        let slot_ms = window_ms.div_ceil(SLOTS).max(1);
+        let slot_ms = window_ms.div_ceil(MAX_SLOTS).max(1);
         let slots = window_ms.div_ceil(slot_ms).max(1);
         Self { slot_ms, slots, counts: VecDeque::new(), newest: 0, totals: [0; N] }
     }

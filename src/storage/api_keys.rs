@@ -14,7 +14,7 @@ use crate::domain::label::Label;
 use crate::error::{Error, Result};
 
 /// The resolution of `last_used_at`.
-const LAST_USED_GRAIN: TimeDelta = TimeDelta::minutes(10);
+const LAST_USED_RESOLUTION: TimeDelta = TimeDelta::minutes(10);
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = api_keys, check_for_backend(diesel::pg::Pg))]
@@ -58,17 +58,17 @@ pub struct ApiKey {
 
 impl ApiKey {
     /// The prefix of every key. It lets secret scanners recognise a leaked key.
-    pub const WORD: &'static str = "aval";
+    pub const PREFIX: &'static str = "aval";
 
-    /// Whether a string is meant to be an API key. Access tokens never have an underscore among their first five
-    /// characters.
+    /// Whether a string starts with the prefix of API keys. Access tokens never have an underscore among their first
+    /// five characters.
     pub fn is_key(text: &str) -> bool {
-        text.strip_prefix(Self::WORD).is_some_and(|rest| rest.starts_with('_'))
+        text.strip_prefix(Self::PREFIX).is_some_and(|rest| rest.starts_with('_'))
     }
 
     /// The part before the secret, which identifies the key.
     pub fn prefix(&self) -> String {
-        format!("{}_{}_", Self::WORD, self.id.simple())
+        format!("{}_{}_", Self::PREFIX, self.id.simple())
     }
 
     /// Whether the key is neither revoked nor expired.
@@ -78,7 +78,7 @@ impl ApiKey {
 
     /// Whether `last_used_at` is at most ten minutes old. Writing it on every request would cost more than the request.
     pub fn was_used_recently(&self, now: DateTime<Utc>) -> bool {
-        self.last_used_at.is_some_and(|last| now - last < LAST_USED_GRAIN)
+        self.last_used_at.is_some_and(|last| now - last < LAST_USED_RESOLUTION)
     }
 }
 
@@ -130,7 +130,7 @@ pub struct NewApiKey<'a> {
     pub created_by: &'a str,
     /// The user who creates the key. The key is revoked when that account is disabled.
     pub made_by_user: Option<Uuid>,
-    /// The key that creates this key. This key expires no later than it and is revoked with it.
+    /// The key that creates this key. The new key expires no later than its creator and is revoked with it.
     pub made_by_key: Option<Uuid>,
     pub expires_at: Option<DateTime<Utc>>,
     pub limits: KeyLimits,

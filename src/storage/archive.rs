@@ -4,7 +4,7 @@
 //! the archive tables. A move detaches and attaches them in one short transaction and copies no rows. That needs a
 //! brief lock on the whole parent table, and every other statement queues behind a pending lock. Therefore the lock
 //! attempt times out after a tenth of a second and [`archive`] retries. The slow part, validating that each row belongs
-//! to its month, runs before without blocking.
+//! to its month, runs beforehand without blocking.
 //!
 //! A lookup by identifier queries the live tables first. If it finds nothing, it queries both in one statement, so a
 //! month that moves at that moment is not missed.
@@ -22,7 +22,7 @@ use crate::error::{Error, PublicMessage, Result};
 
 /// Attempts of a move, each with a lock timeout of a tenth of a second.
 const MAX_TRIES: u32 = 20;
-/// The pause between attempts, so that others are blocked for at most a tenth of the time.
+/// The pause between attempts. It limits the blocking of other statements to a tenth of the time.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The tables that hold a month.
@@ -140,7 +140,11 @@ pub async fn restore(connection: &mut AsyncPgConnection, month: Month) -> Result
 ///
 /// # Errors
 /// If the tablespace does not exist or the lock could not be acquired.
-pub async fn place(connection: &mut AsyncPgConnection, month: Month, tablespace: &str) -> Result<bool> {
+pub async fn move_to_tablespace(
+    connection: &mut AsyncPgConnection,
+    month: Month,
+    tablespace: &str,
+) -> Result<bool> {
     Ok(diesel::sql_query("SELECT place_archived_month($1, $2::name) AS moved")
         .bind::<Date, _>(month.first_day())
         .bind::<Text, _>(tablespace)
@@ -188,7 +192,7 @@ async fn retry_on_lock_timeout(
 }
 
 #[derive(QueryableByName)]
-struct SealedElsewhere {
+struct SealedByOtherKeys {
     #[diesel(sql_type = Text)]
     month: String,
     #[diesel(sql_type = BigInt)]
@@ -201,7 +205,7 @@ pub async fn sealed_by_other_keys(
     connection: &mut AsyncPgConnection,
     keys: &KeyRing,
 ) -> Result<Vec<(String, u64)>> {
-    let found: Vec<SealedElsewhere> = diesel::sql_query(
+    let found: Vec<SealedByOtherKeys> = diesel::sql_query(
         "SELECT to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM') AS month, count(*) AS rows \
          FROM applications_archive \
          WHERE substring(full_name FOR 5) <> $1 OR substring(identity_document FOR 5) <> $1 \
@@ -230,27 +234,27 @@ struct Line {
     line: String,
 }
 
-/// Passes each row of a month's table to `take` as one line of JSON, in the order of its key. Columns have PostgreSQL's
-/// own text format, and personal data stays sealed. Must be called in a transaction with a consistent snapshot
-/// ([`begin_reading`]).
+/// Passes each row of a month's table to `on_line` as one line of JSON, in the order of its key. Columns have
+/// PostgreSQL's own text format, and personal data stays sealed. Must be called in a transaction with a consistent
+/// snapshot ([`begin_reading`]).
 ///
 /// # Errors
-/// The error that `take` returns.
+/// The error that `on_line` returns.
 pub async fn read_lines(
     connection: &mut AsyncPgConnection,
     (table, order, application): (&str, &str, &str),
     tier: Tier,
     month: Month,
-    mut take: impl FnMut(&str) -> Result<()>,
+    mut on_line: impl FnMut(&str) -> Result<()>,
 ) -> Result<()> {
     use futures_util::TryStreamExt as _;
 
-    let tree = match tier {
+    let source = match tier {
         Tier::Hot => table.to_owned(),
         Tier::Archived => format!("{table}_archive"),
     };
     let query = format!(
-        "SELECT row_to_json(r)::text AS line FROM {tree} r WHERE {application} >= uuid_v7_floor($1) \
+        "SELECT row_to_json(r)::text AS line FROM {source} r WHERE {application} >= uuid_v7_floor($1) \
          AND {application} < uuid_v7_floor($2) ORDER BY {order}"
     );
     let mut lines = diesel::sql_query(query)
@@ -259,7 +263,7 @@ pub async fn read_lines(
         .load_stream::<Line>(connection)
         .await?;
     while let Some(row) = lines.try_next().await? {
-        take(&row.line)?;
+        on_line(&row.line)?;
     }
     Ok(())
 }

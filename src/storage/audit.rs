@@ -35,7 +35,7 @@ pub struct AuditEntry {
     pub new_status: Label<Status>,
     pub changed_by: String,
     pub change_reason: Option<String>,
-    /// Whether the applicant may read the reason.
+    /// Whether the owner may read the reason.
     pub reason_is_public: bool,
     /// Shown to staff only.
     pub internal_note: Option<String>,
@@ -96,8 +96,8 @@ impl Metadata {
     }
 }
 
-/// The members in an envelope, keyed by the rest of their JSON pointers. An envelope that cannot be opened counts as
-/// one masked value.
+/// The members in an envelope, keyed by their JSON pointers without the first slash. An envelope that cannot be opened
+/// counts as one masked value.
 fn opened(keys: &KeyRing, application: Uuid, column: &str, envelope: Option<String>) -> Map<String, Value> {
     let Some(envelope) = envelope else { return Map::new() };
     let field = SealedField::of_application(column);
@@ -166,7 +166,7 @@ impl AuditRow {
     }
 }
 
-/// All changes of an application, oldest first, archived or not. Members for which `is_personal` is true are masked
+/// All changes to an application, oldest first, archived or not. Members for which `is_personal` is true are masked
 /// even where plain SQL stored them in clear text.
 pub async fn list(
     connection: &mut AsyncPgConnection,

@@ -31,6 +31,7 @@ pub struct InForce {
 struct ReadInForce;
 
 impl FixedStatement for ReadInForce {
+    const NAME: &'static str = "read_in_force";
     const SQL: &'static str = "\
         SELECT country::text AS country, mode, \
             ceil(extract(epoch FROM expires_at - clock_timestamp()) * 1000)::bigint AS left_ms \

@@ -1,5 +1,5 @@
-//! Opens all connections to PostgreSQL. The pool, the listener, leader locks and migrations use it, so TLS applies to
-//! all of them.
+//! Opens all connections to PostgreSQL. The pool, the listener, leader locks and migrations use this module, so TLS
+//! applies to all of them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ impl Connector {
         Ok(Self { config: url.config, tls, is_plain: Arc::default() })
     }
 
-    /// Restricts the connector to servers that accept writes, whatever the URL says.
+    /// Restricts the connector to servers that accept writes, regardless of the URL.
     #[must_use]
     pub fn for_writing(mut self) -> Self {
         self.config.target_session_attrs(TargetSessionAttrs::ReadWrite);
@@ -108,15 +108,27 @@ impl Connector {
         Session::begin(client, connection, facts).await
     }
 
+    /// The `server_version` that a server reports at the start of a connection to `database`; `None` if it refuses.
+    pub(super) async fn server_version(&self, database: &str) -> Option<String> {
+        const PARAMETER: &str = "server_version";
+        let mut config = self.config.clone();
+        config.dbname(database).target_session_attrs(TargetSessionAttrs::Any);
+        let version = match self.tls.clone() {
+            Some(tls) => config.connect(tls).await.ok()?.1.parameter(PARAMETER)?.to_owned(),
+            None => config.connect(NoTls).await.ok()?.1.parameter(PARAMETER)?.to_owned(),
+        };
+        Some(version)
+    }
+
     /// Opens a session over the first Unix socket that accepts one.
     async fn open_local(&self, facts: Arc<SessionFacts>) -> std::result::Result<Session, ConnectionError> {
         let mut config = self.config.clone();
         config.ssl_mode(SslMode::Disable);
         let ports = config.get_ports();
         let mut refused = ConnectionError::BadConnection("the URL contains no Unix socket".to_owned());
-        for (place, host) in config.get_hosts().iter().enumerate() {
+        for (index, host) in config.get_hosts().iter().enumerate() {
             let Host::Unix(folder) = host else { continue };
-            let port = ports.get(place).or(ports.first()).copied().unwrap_or(DEFAULT_PORT);
+            let port = ports.get(index).or(ports.first()).copied().unwrap_or(DEFAULT_PORT);
             let socket = folder.join(format!(".s.PGSQL.{port}"));
             match open_socket(&config, &socket, Arc::clone(&facts)).await {
                 Ok(session) => return Ok(session),
@@ -143,7 +155,7 @@ async fn open_socket(
         tokio::time::timeout(timeout, connecting).await.map_err(|late| failed(&late))??;
     let mut session = Session::begin(client, connection, facts).await?;
     if config.get_target_session_attrs() == TargetSessionAttrs::ReadWrite
-        && !takes_writes(&mut session).await?
+        && !accepts_writes(&mut session).await?
     {
         return Err(failed(&"the database is read-only"));
     }
@@ -151,7 +163,7 @@ async fn open_socket(
 }
 
 /// Whether transactions in this session can write: false on a standby or with `default_transaction_read_only`.
-async fn takes_writes(session: &mut Session) -> std::result::Result<bool, ConnectionError> {
+async fn accepts_writes(session: &mut Session) -> std::result::Result<bool, ConnectionError> {
     use diesel_async::RunQueryDsl as _;
 
     let is_read_only = diesel::dsl::sql::<Bool>("current_setting('transaction_read_only')::bool");
@@ -171,7 +183,7 @@ fn set_peer_timeouts(config: &mut tokio_postgres::Config) {
     if config.get_tcp_user_timeout().is_none() {
         config.tcp_user_timeout(UNACKNOWLEDGED_TIMEOUT);
     }
-    // Two hours is the library's default, which is never intended.
+    // Two hours is the library's default, so a URL with this value counts as one without.
     if config.get_keepalives_idle() >= Duration::from_secs(2 * 60 * 60) {
         config.keepalives_idle(KEEPALIVE_INTERVAL);
         config.keepalives_interval(KEEPALIVE_INTERVAL);
@@ -189,7 +201,7 @@ pub async fn connect(url: &str) -> Result<AsyncPgConnection> {
     Ok(session.map_err(failed)?.into_connection())
 }
 
-/// The error with its chain of causes, because the useful one varies.
+/// The error with its chain of causes, because the informative cause may be at any level.
 fn describe(error: &tokio_postgres::Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);

@@ -33,7 +33,8 @@ pub struct DecisionRecord {
     pub decision: Decision,
     /// Whether the decision is based on the bureau's own figures.
     pub provider_available: bool,
-    /// If the decision is to be repeated with the bureau's figures: the shortest delay in milliseconds.
+    /// The minimum delay in milliseconds before the re-decision with the bureau's figures; `None` if there will be
+    /// none.
     pub retry_after_ms: Option<i64>,
     pub attribution: Attribution,
     pub traceparent: Option<String>,
@@ -102,9 +103,10 @@ fn json(value: &impl serde::Serialize) -> Result<Value> {
 }
 
 impl FixedStatement for StoreDecisions {
-    /// `retry_after_ms` is null for a decision that is not to be repeated automatically. An application that an
-    /// operator had decided again (its row has `next_at` = infinity) and whose bureau is unavailable is scheduled like
-    /// any other from now on.
+    const NAME: &'static str = "store_decisions";
+    /// `retry_after_ms` is null for a decision that is not to be repeated automatically. If an
+    /// operator requested this re-decision (the row has `next_at` = infinity) and the bureau is unavailable, the next
+    /// one is scheduled automatically.
     ///
     /// `CASE` hides the status from the planner, and the condition on the array of identifiers only guides the planner,
     /// as in [`begin`](crate::storage::applications::begin).
@@ -156,9 +158,9 @@ struct StoredRow {
     applied: bool,
 }
 
-/// Stores decisions: the decision row, the application's new state, and the end of the job, with audit row and event by
-/// trigger. Must run in a transaction. Applications are locked first, in the order of their ids; every writer locks
-/// applications before their jobs, in that order. The results are in the order of `records`.
+/// Stores decisions: the decision row, the application's new state, and the end of the job. Triggers write the audit
+/// row and the event. Must run in a transaction. Applications are locked first, in the order of their ids; every writer
+/// locks applications before their jobs, in that order. The results are in the order of `records`.
 pub async fn store(connection: &mut AsyncPgConnection, records: &[DecisionRecord]) -> Result<Vec<Stored>> {
     let ids: Vec<Uuid> = records.iter().map(|record| record.application_id.as_uuid()).collect();
     let _locked: Vec<Uuid> = applications::table
@@ -228,8 +230,8 @@ impl TryFrom<DecisionRow> for StoredDecision {
             decision: Decision {
                 status,
                 risk_score: row.risk_score,
-                reasons: serde_json::from_value(row.reasons.0).map_err(of_another_version)?,
-                rules: serde_json::from_value(row.rules.0).map_err(of_another_version)?,
+                reasons: serde_json::from_value(row.reasons.0).map_err(unreadable_decision)?,
+                rules: serde_json::from_value(row.rules.0).map_err(unreadable_decision)?,
                 rules_version: row.rules_version,
             },
             decided_at: row.decided_at,
@@ -238,7 +240,7 @@ impl TryFrom<DecisionRow> for StoredDecision {
 }
 
 /// Only Aval writes decisions, so an unreadable one was written by a newer version.
-fn of_another_version(error: serde_json::Error) -> Error {
+fn unreadable_decision(error: serde_json::Error) -> Error {
     Error::unknown_label("decision", error)
 }
 

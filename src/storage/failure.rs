@@ -14,7 +14,7 @@ pub(super) enum Failure {
     /// The session's cached schema may be outdated. This is only possible in a session that has worked before.
     Schema,
     /// The same statement may succeed later.
-    Passing,
+    Transient,
     /// The same statement would fail again.
     Permanent,
 }
@@ -47,7 +47,7 @@ const SCHEMA: [&str; 6] = [
 ];
 
 /// Classes and codes of transient errors.
-const PASSING: [&str; 7] = [
+const TRANSIENT: [&str; 7] = [
     "40",    // transaction rollback: serialisation failures and deadlocks
     "53",    // insufficient resources: disk full, out of memory, too many connections
     "55006", // object_in_use
@@ -69,8 +69,8 @@ impl Failure {
             Self::Session
         } else if is_in(&SCHEMA) {
             Self::Schema
-        } else if is_in(&PASSING) {
-            Self::Passing
+        } else if is_in(&TRANSIENT) {
+            Self::Transient
         } else {
             Self::Permanent
         }
@@ -126,11 +126,11 @@ mod tests {
             ("57P03", "ProcessStartupPacket", Failure::Session),
             ("42883", "op_error", Failure::Schema),
             ("XX000", "", Failure::Schema),
-            ("40001", "", Failure::Passing),
-            ("40P01", "", Failure::Passing),
-            ("53100", "mdextend", Failure::Passing),
-            ("57014", "ProcessInterrupts", Failure::Passing),
-            ("55006", "", Failure::Passing),
+            ("40001", "", Failure::Transient),
+            ("40P01", "", Failure::Transient),
+            ("53100", "mdextend", Failure::Transient),
+            ("57014", "ProcessInterrupts", Failure::Transient),
+            ("55006", "", Failure::Transient),
             ("23505", "_bt_check_unique", Failure::Permanent),
             ("22P02", "", Failure::Permanent),
             ("42501", "aclcheck_error", Failure::Permanent),

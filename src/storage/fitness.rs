@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use super::failure::Failure;
 
-/// How often errors that may be caused by a schema change can renew all sessions. A bug that keeps producing such an
-/// error must not make the pool unusable.
-const RENEWAL_PAUSE: Duration = Duration::from_secs(60);
+/// The minimum time between renewals of all sessions because of a suspected schema change. A bug that keeps causing
+/// such errors must not make the pool unusable.
+const MIN_RENEWAL_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The state shared by the sessions of one pool.
 #[derive(Debug, Default)]
@@ -44,7 +44,7 @@ impl Fitness {
         self.renew(generation);
         let pool = Arc::downgrade(self);
         tokio::spawn(async move {
-            tokio::time::sleep(RENEWAL_PAUSE).await;
+            tokio::time::sleep(MIN_RENEWAL_INTERVAL).await;
             if let Some(pool) = pool.upgrade() {
                 pool.renewed_lately.store(false, Ordering::SeqCst);
             }
@@ -83,7 +83,7 @@ impl SessionFacts {
                 }
                 has_worked
             }
-            Failure::Passing | Failure::Permanent => false,
+            Failure::Transient | Failure::Permanent => false,
         };
         if discarded {
             self.mark_unfit();
@@ -138,7 +138,7 @@ mod tests {
         assert!(first.record_error("0A000", "RevalidateCachedQuery"));
         assert!(first.is_unfit() && second.is_unfit());
         let third = pool.of_new_session();
-        // The second session got the same error at the same time, which says nothing about newer sessions.
+        // The second session got the same error at the same time, which must not affect newer sessions.
         assert!(second.record_error("0A000", "RevalidateCachedQuery"));
         assert!(!third.is_unfit());
         let fourth = pool.of_new_session();

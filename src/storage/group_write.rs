@@ -34,8 +34,8 @@ pub trait GroupWrite: Send + Sync + Sized + 'static {
     /// The result for the caller.
     type Outcome: Send + 'static;
 
-    /// The types of a group are written in this order, lowest first. The order is the same everywhere, because the
-    /// types lock rows: applications before their jobs.
+    /// The types of a group are written in this order, lowest first. It prevents deadlocks: every group
+    /// locks applications before their jobs.
     const ORDER: u8;
 
     /// What a commit changes.
@@ -52,7 +52,7 @@ pub trait GroupWrite: Send + Sync + Sized + 'static {
         writes: &[Self],
     ) -> impl Future<Output = Result<Vec<Result<Self::Outcome>>, Abort>>;
 
-    /// Writes a single write after its group failed, in a separate transaction that is repeated after transient
+    /// Makes a single write after its group failed, in a separate transaction that is repeated after transient
     /// failures.
     ///
     /// # Errors

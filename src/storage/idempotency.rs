@@ -44,19 +44,19 @@ impl KeyedWrite {
     ///
     /// # Errors
     /// [`Error::KeyReused`] if the request differs.
-    pub fn answer_of(&self, known: KnownReply) -> Result<SealedReply> {
+    pub fn reply_for(&self, known: KnownReply) -> Result<SealedReply> {
         if known.fingerprint == self.fingerprint { Ok(known.reply) } else { Err(Error::KeyReused) }
     }
 }
 
 /// Builds the sealed response for a result.
-pub type SealAnswer<'a, T> = Box<dyn Fn(&T) -> Result<SealedReply> + 'a>;
+pub type SealReply<'a, T> = Box<dyn Fn(&T) -> Result<SealedReply> + 'a>;
 
 /// A keyed write with result type `T`, and how to build its response, which is stored with the write.
 pub struct Keyed<'a, T> {
     pub write: KeyedWrite,
     /// Builds the sealed response for a result.
-    pub answer: SealAnswer<'a, T>,
+    pub seal_reply: SealReply<'a, T>,
 }
 
 /// The result of a write that is made at most once.
@@ -102,6 +102,7 @@ struct BeginKeyedWrite {
 }
 
 impl FixedStatement for BeginKeyedWrite {
+    const NAME: &'static str = "begin_keyed_write";
     const SQL: &'static str = "\
         SELECT verdict, stored_fingerprint, stored_status, stored_reply \
         FROM begin_keyed_write(?::bytea, ?::timestamptz)";
@@ -161,7 +162,7 @@ pub async fn once<T>(
         match begin(connection, &keyed.write).await? {
             Begun::New => {
                 let made = work(connection).await?;
-                store(connection, &keyed.write, &(keyed.answer)(&made)?).await?;
+                store(connection, &keyed.write, &(keyed.seal_reply)(&made)?).await?;
                 Ok(Attempt::Made(made))
             }
             Begun::Known(known) => Ok(Attempt::Known(known)),
@@ -170,7 +171,7 @@ pub async fn once<T>(
     });
     match attempt.await? {
         Attempt::Made(made) => Ok(Once::Made(made)),
-        Attempt::Known(known) => keyed.write.answer_of(known).map(Once::Replayed),
+        Attempt::Known(known) => keyed.write.reply_for(known).map(Once::Replayed),
         Attempt::InFlight => Err(in_flight()),
     }
 }

@@ -1,7 +1,7 @@
 //! Reading `jsonb`.
 //!
-//! PostgreSQL stores numbers of any size and precision. Aval stores none that it cannot read, but plain SQL can. Such a
-//! number must not make its row unreadable.
+//! PostgreSQL stores numbers of any size and precision. Aval never stores a number that it cannot read, but plain SQL
+//! can. Such a number must not make its row unreadable.
 
 use diesel::deserialize::{self, FromSql, FromSqlRow};
 use diesel::pg::{Pg, PgValue};
@@ -27,7 +27,7 @@ impl FromSql<Jsonb, Pg> for StoredJson {
     }
 }
 
-/// A `jsonb` value as PostgreSQL's text.
+/// A `jsonb` value in PostgreSQL's text form.
 #[derive(Debug, FromSqlRow)]
 pub(super) struct StoredText(pub(super) Box<RawValue>);
 

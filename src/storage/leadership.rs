@@ -1,7 +1,7 @@
 //! Leader election among the instances by a session-level advisory lock.
 //!
 //! Instances that are not the leader retry periodically and keep the connection of a failed attempt for the next one.
-//! TCP timeouts make PostgreSQL detect within seconds that the leader's machine has vanished without closing its
+//! TCP timeouts make PostgreSQL detect within seconds that the leader's machine has disappeared without closing its
 //! connection.
 //!
 //! The lock lasts as long as its connection: when the leader dies, PostgreSQL releases it and another instance takes
@@ -25,8 +25,8 @@ diesel::define_sql_function! {
     fn pg_try_advisory_lock(key: BigInt) -> Bool;
 }
 
-/// Makes PostgreSQL detect a vanished client within about ten seconds. The settings have no effect on a Unix socket,
-/// where PostgreSQL notices immediately.
+/// Makes PostgreSQL detect a client that has disappeared within about ten seconds. The settings have no effect on a
+/// Unix socket, where PostgreSQL notices immediately.
 const PEER_TIMEOUTS: &str = "\
     SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3; \
     SET tcp_user_timeout = 10000";
@@ -37,7 +37,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// Timeout of the check that the lock is still held.
 const HOLD_CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A held leader lock.
+/// The lock of the current leader.
 pub struct Leadership {
     connection: Session,
 }
@@ -73,7 +73,7 @@ impl Leadership {
     /// respond counts as lost.
     pub async fn holds(&mut self) -> bool {
         let one = diesel::dsl::sql::<diesel::sql_types::Integer>("1");
-        let answer = diesel::select(one).get_result::<i32>(&mut self.connection);
-        tokio::time::timeout(HOLD_CHECK_TIMEOUT, answer).await.is_ok_and(|answer| answer.is_ok())
+        let response = diesel::select(one).get_result::<i32>(&mut self.connection);
+        tokio::time::timeout(HOLD_CHECK_TIMEOUT, response).await.is_ok_and(|response| response.is_ok())
     }
 }

@@ -3,7 +3,7 @@
 //! A notification is a hint. It is lost while no connection listens. Therefore every consumer also polls, and each new
 //! connection first reports every topic once, because notifications may have been missed.
 //!
-//! A connection whose peer has vanished, or whose server side a proxy has closed, looks like an idle one. Therefore
+//! A connection whose peer has disappeared, or whose server side a proxy has closed, looks like an idle one. Therefore
 //! each listener notifies itself every second; if the notification does not return, the connection is lost. This
 //! heartbeat also produces a transaction every second on an idle database, which makes a replica's lag measurable.
 

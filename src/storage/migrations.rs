@@ -1,9 +1,10 @@
 //! The embedded migrations.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap};
 
+use chrono::{DateTime, Utc};
 use diesel::connection::SimpleConnection as _;
-use diesel::migration::MigrationSource;
+use diesel::migration::{MigrationName, MigrationSource};
 use diesel::pg::Pg;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _};
@@ -42,7 +43,7 @@ pub async fn run_pending(url: &str) -> Result<Vec<String>> {
 /// Fails early if the user cannot run the pending migrations, instead of in the middle of a statement.
 async fn check_may_migrate(connection: &mut AsyncPgConnection) -> Result<()> {
     #[derive(diesel::QueryableByName)]
-    struct Standing {
+    struct MigrationRights {
         #[diesel(sql_type = diesel::sql_types::Text)]
         name: String,
         #[diesel(sql_type = diesel::sql_types::Bool)]
@@ -53,7 +54,7 @@ async fn check_may_migrate(connection: &mut AsyncPgConnection) -> Result<()> {
          (SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('public.__diesel_schema_migrations')), \
          true) AS may_migrate",
     );
-    let Standing { name, may_migrate } = query.get_result(connection).await?;
+    let MigrationRights { name, may_migrate } = query.get_result(connection).await?;
     if may_migrate {
         return Ok(());
     }
@@ -63,18 +64,134 @@ async fn check_may_migrate(connection: &mut AsyncPgConnection) -> Result<()> {
     )))
 }
 
+/// The schema of a database, compared with the migrations of this version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaStatus {
+    /// The version of the PostgreSQL server.
+    pub server_version: String,
+    /// Applied migrations. There can be more than this version knows.
+    pub applied: usize,
+    /// Migrations of this version that are not applied.
+    pub pending: usize,
+    /// The newest applied migration.
+    pub newest: Option<String>,
+}
+
+/// Compares the applied migrations with those of this version.
+///
+/// # Errors
+/// [`Error::Internal`] if the embedded migrations cannot be read, or a database error.
+pub async fn status(connection: &mut AsyncPgConnection) -> Result<SchemaStatus> {
+    #[derive(diesel::QueryableByName)]
+    struct Server {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        version: String,
+    }
+    let query = diesel::sql_query("SELECT current_setting('server_version') AS version");
+    let Server { version: server_version } = query.get_result(connection).await?;
+    let applied = applied(connection).await?;
+    let known = MigrationSource::<Pg>::migrations(&MIGRATIONS).map_err(Error::internal)?;
+    let is_pending = |name: &dyn MigrationName| !applied.contains(&name.version().to_string());
+    let pending = known.iter().filter(|migration| is_pending(migration.name())).count();
+    Ok(SchemaStatus { server_version, applied: applied.len(), pending, newest: applied.last().cloned() })
+}
+
 /// Whether all migrations have run; false if that cannot be determined.
 async fn is_up_to_date(connection: &mut AsyncPgConnection) -> bool {
+    let Ok(known) = MigrationSource::<Pg>::migrations(&MIGRATIONS) else { return false };
+    let Ok(applied) = applied(connection).await else { return false };
+    known.iter().all(|migration| applied.contains(&migration.name().version().to_string()))
+}
+
+/// The versions of the applied migrations.
+async fn applied(connection: &mut AsyncPgConnection) -> Result<BTreeSet<String>> {
     #[derive(diesel::QueryableByName)]
     struct Applied {
         #[diesel(sql_type = diesel::sql_types::Text)]
         version: String,
     }
-    let Ok(known) = MigrationSource::<Pg>::migrations(&MIGRATIONS) else { return false };
     let query = diesel::sql_query("SELECT version::text AS version FROM __diesel_schema_migrations");
-    let Ok(applied) = query.load::<Applied>(connection).await else { return false };
-    let applied: HashSet<String> = applied.into_iter().map(|row| row.version).collect();
-    known.iter().all(|migration| applied.contains(&migration.name().version().to_string()))
+    let applied = query.load::<Applied>(connection).await?;
+    Ok(applied.into_iter().map(|row| row.version).collect())
+}
+
+/// A migration and whether it has run.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct MigrationState {
+    /// The name of its folder; for one that this version does not know, its version number.
+    pub name: String,
+    /// When it ran; `None`: it is pending.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
+    pub applied_at: Option<DateTime<Utc>>,
+    /// Whether this version of Aval contains it.
+    pub known: bool,
+}
+
+/// Every migration, in the order of their names.
+///
+/// # Errors
+/// [`Error::Unavailable`] if the database is unreachable.
+pub async fn states(url: &str) -> Result<Vec<MigrationState>> {
+    #[derive(diesel::QueryableByName)]
+    struct Applied {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        version: String,
+        #[diesel(sql_type = diesel::sql_types::Timestamptz)]
+        run_on: DateTime<Utc>,
+    }
+    let mut connection = connect::connect(url).await?;
+    let exists = diesel::dsl::sql::<diesel::sql_types::Bool>(
+        "to_regclass('public.__diesel_schema_migrations') IS NOT NULL",
+    );
+    let mut applied: HashMap<String, DateTime<Utc>> = HashMap::new();
+    if diesel::select(exists).get_result::<bool>(&mut connection).await? {
+        let query = diesel::sql_query(
+            "SELECT version::text AS version, run_on AT TIME ZONE 'UTC' AS run_on FROM __diesel_schema_migrations",
+        );
+        let rows = query.load::<Applied>(&mut connection).await?;
+        applied.extend(rows.into_iter().map(|row| (row.version, row.run_on)));
+    }
+    let known = MigrationSource::<Pg>::migrations(&MIGRATIONS).map_err(Error::internal)?;
+    let mut states: Vec<MigrationState> = known
+        .iter()
+        .map(|migration| MigrationState {
+            name: migration.name().to_string(),
+            applied_at: applied.remove(&migration.name().version().to_string()),
+            known: true,
+        })
+        .collect();
+    let unknown = |(name, run_on)| MigrationState { name, applied_at: Some(run_on), known: false };
+    states.extend(applied.into_iter().map(unknown));
+    states.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(states)
+}
+
+/// Whether this version of Aval contains the migration with this name.
+pub fn is_known(name: &str) -> bool {
+    let known = MigrationSource::<Pg>::migrations(&MIGRATIONS).unwrap_or_default();
+    known.iter().any(|migration| migration.name().to_string() == name)
+}
+
+/// Reverts the last `count` migrations, newest first, and returns their names. Stops at the first that cannot be
+/// reverted; the ones before it stay reverted.
+///
+/// # Errors
+/// [`Error::Configuration`] if the user may not change the schema; [`Error::Internal`] if a migration cannot be
+/// reverted.
+pub async fn revert(url: &str, count: u16) -> Result<Vec<String>> {
+    let mut connection = connect::connect(url).await?;
+    pooler::expect_sessions(&Connector::new(url)?).await?;
+    check_may_migrate(&mut connection).await?;
+    drop(connection);
+    with_harness(url, move |connection| {
+        let mut reverted = Vec::new();
+        for _ in 0..count {
+            let version = connection.revert_last_migration(MIGRATIONS).map_err(Error::internal)?;
+            reverted.push(version.to_string());
+        }
+        Ok(reverted)
+    })
+    .await
 }
 
 /// Reverts all migrations, newest first. For tests of reversibility.

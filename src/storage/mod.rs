@@ -1,7 +1,7 @@
 //! PostgreSQL, the source of truth. Caches and messages hold only copies and hints.
 //!
-//! There is one file per table or concern. Write functions take a slice, because the write batcher groups writes and a
-//! group must cost one statement; a single row is a slice of one. Hot statements have a fixed text and stay prepared
+//! There is one file per table or concern. Write functions take a slice, so the write batcher can write a group with
+//! one statement; a single row is a slice of length one. Hot statements have a fixed text and stay prepared
 //! (`statement`). The others use Diesel's query builder. State, event and job change in one transaction, mostly by
 //! trigger, so a caller cannot omit one of them.
 #![deny(clippy::as_conversions, clippy::float_arithmetic)]
@@ -26,7 +26,10 @@ pub mod leadership;
 pub mod listener;
 pub mod login_addresses;
 pub mod migrations;
+pub mod observer;
+mod operation;
 pub mod outbox;
+pub mod overview;
 pub mod partitions;
 pub mod planner;
 pub mod pool;
@@ -85,7 +88,7 @@ impl From<DieselError> for Error {
         let transient = session_lost
             || match (&error, origin) {
                 (_, Some(origin)) => match Failure::of(origin.code, origin.routine) {
-                    Failure::Session | Failure::Passing => true,
+                    Failure::Session | Failure::Transient => true,
                     Failure::Schema | Failure::Permanent => false,
                 },
                 // Without a SQLSTATE, the connection failed, not the server.

@@ -1,7 +1,7 @@
 //! The outbox: events between the transaction that wrote them and their publication.
 //!
-//! Triggers write most events, [`circuit_events`](super::circuit_events) the others. The leading relay assigns offsets
-//! in the global sequence ([`publish`]), in the order of insertion among the visible rows. For events of one
+//! Triggers write most events; [`circuit_events`](super::circuit_events) writes the others. The leading relay assigns
+//! offsets in the global sequence ([`publish`]), in the order of insertion among the visible rows. For events of one
 //! application that is the order of its changes, because they are serialised by the application's row lock. The row
 //! that holds the position is locked while a batch gets its offsets, so even two relays that both consider themselves
 //! the leader cannot assign an offset twice or leave a gap.
@@ -38,8 +38,9 @@ struct PublishOutbox {
 }
 
 impl FixedStatement for PublishOutbox {
-    /// The events depend on the position, so its row is locked before theirs with any plan. Concurrent publications
-    /// therefore lock in the same order.
+    const NAME: &'static str = "publish_outbox";
+    /// The events depend on the position, so every plan locks the row of the position before those of the events.
+    /// Concurrent publications therefore lock in the same order.
     const SQL: &'static str = "\
         WITH last AS (SELECT last_offset FROM outbox_position WHERE singleton FOR UPDATE), \
         batch AS (SELECT seq, row_number() OVER (ORDER BY seq) AS place FROM ( \
@@ -60,13 +61,13 @@ impl FixedStatement for PublishOutbox {
     }
 }
 
-/// Assigns offsets to up to `limit` waiting events and notifies about the new end, in one statement.
+/// Assigns offsets to up to `limit` waiting events and sends a notification with the new last offset, in one statement.
 pub async fn publish(connection: &mut AsyncPgConnection, limit: u32) -> Result<Publication> {
     let limit = i32::try_from(limit).unwrap_or(i32::MAX);
     Ok(Prepared(PublishOutbox { limit }).get_result(connection).await?)
 }
 
-/// The end of the sequence.
+/// The epoch and the last offset of the sequence.
 pub async fn position(connection: &mut AsyncPgConnection) -> Result<Position> {
     let (epoch, offset) = outbox_position::table
         .select((outbox_position::epoch, outbox_position::last_offset))
@@ -131,7 +132,7 @@ pub struct StoredEvent {
     /// The request that caused the event.
     pub request_id: Option<RequestId>,
     pub traceparent: Option<String>,
-    /// The data. Consumers decode it, so a shape that one consumer does not know does not block other events.
+    /// The data. Consumers decode it, so a shape that is unknown to one consumer does not block other events.
     pub data: Box<RawValue>,
 }
 

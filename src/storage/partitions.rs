@@ -59,7 +59,7 @@ impl fmt::Display for Month {
 }
 
 diesel::define_sql_function! {
-    /// Creates missing partitions from a month on and returns how many it created.
+    /// Creates the missing partitions of `months` months and returns how many it created.
     fn ensure_month_partitions(first_month: Date, months: Integer) -> Integer;
 }
 
@@ -87,10 +87,10 @@ pub async fn months_ahead(connection: &mut AsyncPgConnection, now: DateTime<Utc>
     )
     .load(connection)
     .await?;
-    let there = |month: Month| names.iter().any(|row| row.name == month.suffix());
+    let exists = |month: Month| names.iter().any(|row| row.name == month.suffix());
     let mut month = Month::of(now).next();
     let mut ahead = 0;
-    while there(month) {
+    while exists(month) {
         ahead += 1;
         month = month.next();
     }

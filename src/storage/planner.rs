@@ -1,7 +1,7 @@
-//! Planner settings that keep statements on their indexes, whatever PostgreSQL's statistics say about the tables.
+//! Planner settings that keep statements on their indexes, regardless of PostgreSQL's statistics about the tables.
 //!
 //! The statements that serve requests find few rows, each by an index. PostgreSQL plans them differently when it
-//! considers a table small: before the first `ANALYZE`, with statistics from a quiet night, or when a prepared
+//! considers a table small: before the first `ANALYZE`, with statistics from a time of low load, or when a prepared
 //! statement was planned while the table was small (that plan is kept until the next analyse or vacuum). Such a plan
 //! reads or hashes the whole table for every statement of a burst. Therefore the alternatives are disabled.
 //!

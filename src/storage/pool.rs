@@ -21,6 +21,7 @@ use crate::config::DatabaseSettings;
 use crate::error::{Error, Result};
 use crate::storage::connect::Connector;
 use crate::storage::describe_connection;
+use crate::storage::observer::StatementObserver;
 use crate::storage::planner;
 use crate::storage::pooler::{self, Route};
 use crate::storage::replica::{self, Replica, ReplicaState};
@@ -36,15 +37,15 @@ pub type Connection<'a> = Shared<PooledConnection<'a, Sessions>>;
 
 /// The statements that begin every session.
 const SESSION_SETUP: &str = "SET application_name = 'aval'; SET TIME ZONE 'UTC';";
-/// How many sessions the same work is tried in. The first failure removes all older sessions from the pool, so the
-/// second session is new. More are needed while a server is starting or being promoted.
+/// The maximum number of sessions in which the same work is tried. The first failure removes all older sessions from
+/// the pool, so the second session is new. More are needed while a server is starting or being promoted.
 const MAX_SESSIONS: u32 = 4;
 
 /// The database and the keys for its personal data. Cheap to clone.
 #[derive(Clone)]
 pub struct Database {
     pool: Pool<Sessions>,
-    /// Why sessions cannot be opened, since the last success.
+    /// Why the last attempt to open a session failed; `None` after a success.
     refusal: Refusal,
     pub(super) replica: Option<Arc<Replica>>,
     shares: Arc<Shares>,
@@ -54,6 +55,7 @@ pub struct Database {
     /// Idle connections outside the pool.
     spares: Arc<Mutex<Vec<Session>>>,
     keys: Arc<KeyRing>,
+    observer: Option<StatementObserver>,
 }
 
 /// Maximum number of idle connections outside the pool: one for each leader role.
@@ -77,11 +79,17 @@ pub struct PoolState {
 }
 
 impl Database {
-    /// Opens the pool. The first connection is opened immediately, so a wrong URL is detected at startup.
+    /// Opens the pool. The first connection is opened immediately, so a wrong URL is detected at startup. `observer`
+    /// observes all statements.
     ///
     /// # Errors
     /// [`Error::Configuration`] if the URL is invalid, [`Error::Unavailable`] if the database is unreachable.
-    pub async fn connect(url: &str, settings: &DatabaseSettings, keys: Arc<KeyRing>) -> Result<Self> {
+    pub async fn connect(
+        url: &str,
+        settings: &DatabaseSettings,
+        keys: Arc<KeyRing>,
+        observer: Option<StatementObserver>,
+    ) -> Result<Self> {
         let direct_url = if settings.direct_url.is_empty() { url } else { &settings.direct_url };
         let connector = Connector::new(direct_url)?.for_writing();
         let pooled = Connector::new(url)?.for_writing();
@@ -105,13 +113,13 @@ impl Database {
         };
         let sized =
             || Pool::builder().max_size(settings.pool_size).connection_timeout(settings.acquire_timeout());
-        let sessions = Sessions::new(pooled, &setup);
+        let sessions = Sessions::new(pooled, &setup, observer.clone());
         let refusal = Arc::clone(&sessions.refusal);
         let pool = sized().min_idle(1).build(sessions).await.map_err(|error| unavailable(&error))?;
         let replica = match settings.read_url.as_str() {
             "" => None,
             url => {
-                let sessions = Sessions::new(Connector::new(url)?, &pool_setup);
+                let sessions = Sessions::new(Connector::new(url)?, &pool_setup, observer.clone());
                 Some(Arc::new(Replica::new(sized().build_unchecked(sessions))))
             }
         };
@@ -124,6 +132,7 @@ impl Database {
             session_setup: direct_setup,
             spares: Arc::default(),
             keys,
+            observer,
         })
     }
 
@@ -132,7 +141,7 @@ impl Database {
         &self.keys
     }
 
-    /// The same key ring, to keep.
+    /// A shared reference to the key ring.
     pub fn shared_keys(&self) -> Arc<KeyRing> {
         Arc::clone(&self.keys)
     }
@@ -212,11 +221,19 @@ impl Database {
         self.replica.is_some()
     }
 
-    /// Measures the lag of the replica and reports it in metrics and log. Never ends.
+    /// Measures the lag of the replica and reports it in the metrics and the log. Never returns.
     pub async fn watch_replica(self, metrics: Arc<Metrics>, logger: Logger) {
         match &self.replica {
             Some(replica) => replica::watch(replica, &metrics, &logger).await,
             None => std::future::pending().await,
+        }
+    }
+
+    /// Whether the replica responds, if one is configured.
+    pub async fn replica_responds(&self) -> Option<bool> {
+        match &self.replica {
+            Some(replica) => Some(replica.responds().await),
+            None => None,
         }
     }
 
@@ -232,6 +249,9 @@ impl Database {
     pub async fn dedicated(&self) -> Result<Session> {
         let mut connection = self.connector.connect().await.map_err(|error| unavailable(&error))?;
         connection.batch_execute(&self.session_setup).await?;
+        if let Some(observer) = &self.observer {
+            observer.attach(&mut connection);
+        }
         Ok(connection)
     }
 
@@ -280,10 +300,11 @@ fn unavailable(error: &ConnectionError) -> Error {
     Error::unavailable("database", describe_connection(error))
 }
 
-/// Stays prepared, so it fails where prepared statements fail.
+/// A prepared statement, so the check also fails if a pooler does not support prepared statements.
 struct Ping;
 
 impl FixedStatement for Ping {
+    const NAME: &'static str = "read_time";
     const SQL: &'static str =
         "SELECT clock_timestamp() AS now, current_setting('transaction_read_only')::bool AS is_read_only";
 

@@ -31,6 +31,7 @@ struct RequeueDue {
 }
 
 impl FixedStatement for RequeueDue {
+    const NAME: &'static str = "requeue_due";
     /// Each attempt doubles the delay. Applications that were decided or deleted meanwhile are skipped. The queue's
     /// unique index skips those with an active job.
     ///
@@ -75,6 +76,7 @@ pub async fn requeue_due(connection: &mut AsyncPgConnection, requeue: Requeue) -
 struct CountriesDue;
 
 impl FixedStatement for CountriesDue {
+    const NAME: &'static str = "countries_due";
     /// One index lookup per country, however many applications are scheduled.
     const SQL: &'static str = "\
         SELECT c.country FROM unnest(enum_range(NULL::country)) AS c (country) \

@@ -12,7 +12,7 @@ use crate::error::Result;
 #[diesel(table_name = refresh_tokens, check_for_backend(diesel::pg::Pg))]
 pub struct RefreshToken {
     pub id: Uuid,
-    /// The session.
+    /// The session, which all tokens of one sign-in share.
     pub family: Uuid,
     pub user_id: Uuid,
     pub expires_at: DateTime<Utc>,
@@ -21,7 +21,7 @@ pub struct RefreshToken {
     /// When its family was revoked.
     pub revoked_at: Option<DateTime<Utc>>,
     pub session_started_at: DateTime<Utc>,
-    /// How often it was exchanged.
+    /// The number of times that it was exchanged.
     pub uses: i32,
 }
 
@@ -32,7 +32,7 @@ pub struct NewRefreshToken<'a> {
     pub id: Uuid,
     /// SHA-256 of the token.
     pub token_hash: &'a [u8],
-    /// The session.
+    /// The session, which all tokens of one sign-in share.
     pub family: Uuid,
     pub user_id: Uuid,
     pub issued_at: DateTime<Utc>,

@@ -21,7 +21,7 @@ use super::statement::{Binder, FixedStatement, Prepared};
 use crate::error::{Error, Result};
 use crate::telemetry::metrics::{Metrics, seconds};
 
-/// The name of the monitoring task.
+/// The name of the asynchronous task that monitors the replica.
 pub const WATCH: &str = "replica_watch";
 
 /// Timeout for a connection to the replica.
@@ -99,6 +99,11 @@ impl Replica {
         }
     }
 
+    /// Whether the replica responds, even while it is not used.
+    pub(super) async fn responds(&self) -> bool {
+        self.try_to_read(&lag).await.is_ok()
+    }
+
     async fn try_to_read<R>(&self, work: &impl AsyncFn(&mut AsyncPgConnection) -> Result<R>) -> Result<R> {
         let lent = timeout(CONNECTION_TIMEOUT, self.pool.get()).await;
         let late = |_| Error::unavailable("replica", "timed out waiting for a connection");
@@ -138,14 +143,14 @@ impl Replica {
     }
 }
 
-/// Measures the lag of a replica every second, and reports it in metrics and log. Never ends.
+/// Measures the lag of a replica every second, and reports it in the metrics and the log. Never returns.
 pub(super) async fn watch(replica: &Replica, metrics: &Metrics, logger: &Logger) {
     let mut was_read = true;
     loop {
         replica.measure().await;
         let state = replica.state();
-        metrics.db_replica_up.set(i64::from(state.is_read));
-        metrics.db_replica_lag_seconds.set(state.lag.map_or(f64::NAN, seconds));
+        metrics.db_replica_up.set(Some(f64::from(u8::from(state.is_read))));
+        metrics.db_replica_lag_seconds.set(state.lag.map(seconds));
         metrics.db_replica_fallbacks_total.inc_by(replica.fallbacks.swap(0, Ordering::Relaxed));
         match (was_read, state.is_read) {
             (true, false) => {
@@ -164,6 +169,7 @@ pub(super) async fn watch(replica: &Replica, metrics: &Metrics, logger: &Logger)
 struct Lag;
 
 impl FixedStatement for Lag {
+    const NAME: &'static str = "measure_replica_lag";
     const SQL: &'static str = "SELECT CASE WHEN NOT pg_is_in_recovery() THEN 0 \
         ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END::float8 AS seconds";
 
@@ -187,6 +193,7 @@ async fn lag(connection: &mut AsyncPgConnection) -> Result<Option<Duration>> {
 struct ReplayedUntil;
 
 impl FixedStatement for ReplayedUntil {
+    const NAME: &'static str = "replayed_until";
     const SQL: &'static str = "SELECT CASE WHEN pg_is_in_recovery() \
         THEN coalesce(pg_last_xact_replay_timestamp(), to_timestamp(0)) END AS replayed_until";
 
@@ -216,7 +223,7 @@ mod tests {
     #[actix_rt::test]
     async fn a_lagging_replica_is_not_read() {
         let connector = Connector::new("postgresql://aval@localhost/none").unwrap();
-        let sessions = Sessions::new(connector, &Arc::from(""));
+        let sessions = Sessions::new(connector, &Arc::from(""), None);
         let replica = Replica::new(Pool::builder().build_unchecked(sessions));
         for (lag_ms, is_read) in
             [(UNKNOWN, true), (0, true), (10_000, true), (10_001, false), (i64::MAX, false)]

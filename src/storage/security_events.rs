@@ -1,6 +1,6 @@
-//! Security events: changes of accounts and API keys, sign-ins and failed sign-ins. The table is append-only.
+//! Security events: changes to accounts and API keys, sign-ins and failed sign-ins. The table is append-only.
 //!
-//! Triggers record changes of accounts and keys in the transaction of the change, including changes made with plain
+//! Triggers record changes to accounts and keys in the transaction of the change, including changes made with plain
 //! SQL. Other events ([`SecurityEvent`]) are recorded by [`record`]. Both use the SQL function `record_security_event`,
 //! which reads actor, address and request from the transaction's setting `aval.origin` ([`set_origin`]).
 
@@ -27,6 +27,8 @@ pub enum SecurityEvent {
     RefreshTokenReused,
     /// An operator created an access token with the command `aval token`.
     AccessTokenIssued,
+    /// An operator changed the log level of an instance.
+    LogLevelChanged,
 }
 
 impl SecurityEvent {
@@ -38,6 +40,7 @@ impl SecurityEvent {
             Self::LoggedOut => "logged_out",
             Self::RefreshTokenReused => "refresh_token_reused",
             Self::AccessTokenIssued => "access_token_issued",
+            Self::LogLevelChanged => "log_level_changed",
         }
     }
 }

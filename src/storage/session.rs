@@ -44,13 +44,13 @@ impl Session {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         T: TlsStream + Unpin + Send + 'static,
     {
-        let (told, notifications) = unbounded_channel();
-        let driver = AbortOnDrop(Some(tokio::spawn(drive(connection, told)).abort_handle()));
+        let (sender, notifications) = unbounded_channel();
+        let driver = AbortOnDrop(Some(tokio::spawn(drive(connection, sender)).abort_handle()));
         let connection = AsyncPgConnection::try_from(client).await?;
         Ok(Self { connection, facts, notifications, driver })
     }
 
-    /// The connection alone.
+    /// Returns the connection without the session's facts and notifications.
     pub fn into_connection(mut self) -> AsyncPgConnection {
         // The driver ends with the connection.
         self.driver.0 = None;

@@ -1,4 +1,4 @@
-//! How a pool opens its sessions and discards those that can no longer be used.
+//! Opens the sessions of a pool and discards those that can no longer be used.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,6 +10,7 @@ use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
 use super::connect::Connector;
 use super::describe_connection;
 use super::fitness::Fitness;
+use super::observer::StatementObserver;
 use super::session::Session;
 
 /// The reason why no session could be opened; `None` after a success.
@@ -20,19 +21,24 @@ pub struct Sessions {
     connector: Connector,
     setup: Arc<str>,
     fitness: Arc<Fitness>,
+    observer: Option<StatementObserver>,
     pub(super) refusal: Refusal,
 }
 
 impl Sessions {
-    /// Sessions that begin with `setup`.
-    pub(super) fn new(connector: Connector, setup: &Arc<str>) -> Self {
-        Self { connector, setup: Arc::clone(setup), fitness: Arc::default(), refusal: Arc::default() }
+    /// Sessions that begin with `setup`, and whose statements `observer` observes.
+    pub(super) fn new(connector: Connector, setup: &Arc<str>, observer: Option<StatementObserver>) -> Self {
+        let (fitness, refusal) = (Arc::default(), Arc::default());
+        Self { connector, setup: Arc::clone(setup), fitness, observer, refusal }
     }
 
     async fn open(&self) -> std::result::Result<Session, ConnectionError> {
         let mut session = self.connector.open(self.fitness.of_new_session()).await?;
         session.notifications.close();
         session.batch_execute(&self.setup).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
+        if let Some(observer) = &self.observer {
+            observer.attach(&mut session);
+        }
         Ok(session)
     }
 }

@@ -1,9 +1,9 @@
 //! Limits how much of the pool one account, and searches, may use.
 //!
-//! A request runs [on behalf of](Shares::on_behalf_of) its account. Each connection that it takes needs a permit of the
-//! account's share, and one for a search needs two more: of the account's share of searches, and of all searches
-//! together. Therefore neither an account nor all searches together can exhaust the pool. Work without an account
-//! (actors, leaders, probes, sign-ins) needs no permits.
+//! A request runs [on behalf of](Shares::on_behalf_of) its account. Each connection that it takes needs a permit from
+//! the account's share. A connection for a search needs two more: one from the account's share of searches, and one
+//! from the share of all searches. Therefore neither an account nor all searches together can exhaust the pool. Work
+//! without an account (actors, leaders, probes, sign-ins) needs no permits.
 //!
 //! A request that holds one connection must not take another: with a share of one it would deadlock.
 
@@ -20,11 +20,11 @@ use crate::error::{Error, Result};
 
 /// When to retry after a share stayed used up.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// The number of known accounts at which those without requests are dropped.
+/// The number of known accounts at which accounts without requests are dropped.
 const SWEEP_AT: usize = 1024;
 
 tokio::task_local! {
-    /// The account that the running task takes connections for.
+    /// The account that the current asynchronous task takes connections for.
     static BORROWER: Arc<AccountShare>;
 }
 
@@ -113,8 +113,8 @@ impl Shares {
         Ok(Permits { _permits: permits, _account: account })
     }
 
-    async fn acquire(&self, of: &Arc<Semaphore>, what: &'static str) -> Result<OwnedSemaphorePermit> {
-        match timeout(self.acquire_timeout, Arc::clone(of).acquire_owned()).await {
+    async fn acquire(&self, semaphore: &Arc<Semaphore>, what: &'static str) -> Result<OwnedSemaphorePermit> {
+        match timeout(self.acquire_timeout, Arc::clone(semaphore).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(closed)) => Err(Error::internal(closed)),
             Err(_elapsed) => Err(Error::Overloaded { what, retry_after: RETRY_AFTER }),

@@ -1,4 +1,4 @@
-//! Audit views: which staff account read which applications, when and on which request. The table is append-only; each
+//! Audit views: which staff account read which applications, when and in which request. The table is append-only; each
 //! row has its own retention.
 
 use chrono::{DateTime, Utc};
@@ -106,6 +106,7 @@ impl From<&StaffView> for ViewRow {
 }
 
 impl FixedStatement for InsertViews {
+    const NAME: &'static str = "insert_views";
     /// A batch whose result was lost is written again. Its identifiers are random, so a conflict can only be with
     /// itself.
     const SQL: &'static str = "\

@@ -12,8 +12,12 @@ use diesel::result::QueryResult;
 use diesel::serialize::ToSql;
 use diesel::sql_types::{Array, HasSqlType, SingleValue, Untyped};
 
+use super::operation;
+
 /// A statement whose text never changes.
 pub(super) trait FixedStatement {
+    /// The name in metrics, and in the text that PostgreSQL receives: it starts with the name as a comment.
+    const NAME: &'static str;
     /// The text, with a `?` for each bound value.
     const SQL: &'static str;
 
@@ -142,7 +146,10 @@ pub(super) use rows;
 pub(super) struct Prepared<S>(pub(super) S);
 
 impl<S: FixedStatement> QueryFragment<Pg> for Prepared<S> {
-    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(operation::COMMENT_START);
+        out.push_sql(S::NAME);
+        out.push_sql(operation::COMMENT_END);
         let mut binder = Binder { pieces: S::SQL.split('?'), out };
         self.0.bind(&mut binder)?;
         binder.out.push_sql(binder.pieces.next().unwrap_or_default());

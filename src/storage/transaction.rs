@@ -57,7 +57,7 @@ pub async fn run<R>(
     run_counted(database, logger, name, async |connection, _| work(connection).await).await
 }
 
-/// Like [`run`], and passes the number of the attempt to `work`, starting at 1.
+/// Like [`run`], but also passes the number of the attempt to `work`, starting at 1.
 ///
 /// # Errors
 /// As [`run`].
@@ -114,14 +114,14 @@ pub async fn begin(connection: &mut AsyncPgConnection) -> diesel::QueryResult<()
     }
 }
 
-/// Begins a transaction with `begin`, a constant of [`planner`], and a statement timeout of `longest`. [`end`] must
+/// Begins a transaction with `begin`, a constant of [`planner`], and a statement timeout of `timeout`. [`end`] must
 /// follow.
 pub async fn begin_limited(
     connection: &mut AsyncPgConnection,
     begin: &str,
-    longest: Duration,
+    timeout: Duration,
 ) -> diesel::QueryResult<()> {
-    let begin = format!("{begin}; SET LOCAL statement_timeout = {}", longest.as_millis());
+    let begin = format!("{begin}; SET LOCAL statement_timeout = {}", timeout.as_millis());
     Manager::begin_transaction_sql(connection, &begin).await
 }
 

@@ -259,8 +259,8 @@ impl FailedJobStatus {
         Self::ALL.iter().find(|(status, _)| *status == self).map_or("", |(_, name)| name)
     }
 
-    /// The permitted transitions. An ignored letter can be reopened by reviewing it. A requeued job that fails again
-    /// creates a new letter.
+    /// The permitted transitions. An ignored dead letter can be reopened by reviewing it. A requeued job that fails
+    /// again creates a new dead letter.
     pub const fn next(self) -> &'static [Self] {
         match self {
             Self::Pending => &[Self::Reviewed, Self::Reprocessed, Self::Ignored],

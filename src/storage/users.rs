@@ -1,7 +1,7 @@
 //! Users.
 //!
 //! Triggers invalidate access tokens (`token_version`) and sessions and notify all instances of every change, including
-//! changes by plain SQL (see the migrations).
+//! changes made with plain SQL (see the migrations).
 
 use chrono::{DateTime, Utc};
 use diesel::dsl::sql;
@@ -89,7 +89,7 @@ pub struct NewUser<'a> {
     pub created_by: &'a str,
 }
 
-/// The changes of an account. `None` leaves a value unchanged.
+/// The changes to an account. `None` leaves a value unchanged.
 #[derive(Debug, Clone, Default)]
 pub struct UserChange {
     pub role: Option<Role>,
@@ -221,8 +221,8 @@ pub async fn list_page(
     Ok(query.load(connection).await?)
 }
 
-/// Locks all enabled admins against changes until the transaction ends, and returns their number without `id`. The lock
-/// serialises two transactions that would each remove one of the last two admins.
+/// Locks all enabled admins against changes until the transaction ends, and returns how many there are besides `id`.
+/// The lock serialises two transactions that would each remove one of the last two admins.
 pub async fn lock_other_admins(connection: &mut AsyncPgConnection, id: Uuid) -> Result<usize> {
     let query = users::table
         .select(users::id)

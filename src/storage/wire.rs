@@ -207,7 +207,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for Plain<S> {
 }
 
 /// Watches clear-text connections. tokio-postgres only allows a connection to be wrapped as a TLS stream. With
-/// `sslnegotiation=direct` it sends nothing to the server before.
+/// `sslnegotiation=direct` it sends nothing to the server before that.
 #[derive(Clone)]
 pub(super) struct WatchPlain(pub(super) Arc<SessionFacts>);
 

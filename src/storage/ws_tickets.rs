@@ -19,7 +19,7 @@ pub struct WsTicket {
     pub token_version: Option<i64>,
     /// The API key, unless the ticket is for a user.
     pub api_key_id: Option<Uuid>,
-    /// When the WebSocket is closed.
+    /// When a WebSocket that was opened with the ticket is closed.
     pub session_until: Option<DateTime<Utc>>,
     /// When the ticket expires.
     pub expires_at: DateTime<Utc>,

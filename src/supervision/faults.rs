@@ -1,8 +1,8 @@
 //! Fault injection: panics on demand, at named points in the actors.
 //!
 //! Supervision is only reliable if it is exercised. If `faults.injection` is on, an operator or a test arms a
-//! [`FaultPoint`], and the next actors that pass it panic during a message, as with a bug. If it is off, nothing can be
-//! armed. Failures of bureaus are simulated by the bureau simulator instead.
+//! [`FaultPoint`], and the next actors that pass it panic while they handle a message, as a bug would make them. If it
+//! is off, nothing can be armed. Failures of bureaus are simulated by the bureau simulator instead.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -43,7 +43,7 @@ impl FaultPoint {
 #[derive(Debug, Default)]
 pub struct Faults {
     enabled: bool,
-    /// The remaining panics of each point, for one scope or for all.
+    /// The remaining panics of each point, for one scope or (`None`) for all.
     armed: Mutex<HashMap<(FaultPoint, Option<&'static str>), u32>>,
 }
 
@@ -56,7 +56,7 @@ impl Faults {
         self.enabled
     }
 
-    /// Makes the next `count` passes of `point` panic, those for `scope` or all.
+    /// Makes the next `count` passes of `point` panic: those for `scope`, or all if it is `None`.
     ///
     /// # Errors
     /// [`Error::Forbidden`] if fault injection is off.
@@ -68,7 +68,7 @@ impl Faults {
         Ok(())
     }
 
-    /// Panics if `point` is armed for `scope` or for all.
+    /// Panics if `point` is armed for `scope` or for all scopes.
     ///
     /// # Panics
     /// On purpose.

@@ -4,11 +4,17 @@
 //! supervised actor holds a [`LivenessGuard`]. However the actor ends (a panic in a message, stopping itself, or the
 //! end of its thread), the guard is dropped, and the other end ([`LivenessGuard::pair`]) resolves immediately, without
 //! polling. Clients of a permanent actor hold a [`Handle`], which always refers to the newest actor.
+//!
+//! actix does not report the length of a mailbox. Therefore the handle counts the messages that it has sent and whose
+//! handling has not ended ([`Handle::measure`]). For a message that is sent without waiting, an asynchronous
+//! task waits until it is handled.
 
-use std::sync::{Arc, RwLock};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, RwLock};
 
 use actix::dev::ToEnvelope;
 use actix::prelude::*;
+use prometheus::IntGauge;
 use tokio::sync::{Notify, oneshot};
 
 use crate::error::{Error, Result};
@@ -24,7 +30,7 @@ pub struct LivenessGuard {
 pub struct Termination(oneshot::Receiver<()>);
 
 impl LivenessGuard {
-    /// A guard and its other end.
+    /// A guard, and the [`Termination`] that resolves when the guard is dropped.
     pub fn pair() -> (Self, Termination) {
         let (tx, rx) = oneshot::channel();
         (Self { _end: tx }, Termination(rx))
@@ -48,6 +54,42 @@ pub struct Handle<A: Actor> {
 struct Target<A: Actor> {
     current: RwLock<Option<Addr<A>>>,
     changed: Notify,
+    mailbox: OnceLock<Mailbox>,
+}
+
+/// The messages that an actor has not handled yet.
+struct Mailbox {
+    /// All of them. Shared by all actors of the same name.
+    unhandled: IntGauge,
+    /// Those that were sent without waiting.
+    sent_without_waiting: AtomicUsize,
+    /// The maximum number of messages that were sent without waiting.
+    capacity: usize,
+}
+
+/// Counts a message from its sending until its handling has ended.
+struct Unhandled<A: Actor> {
+    target: Arc<Target<A>>,
+    without_waiting: bool,
+}
+
+impl<A: Actor> Unhandled<A> {
+    fn count(target: &Arc<Target<A>>, without_waiting: bool) -> Self {
+        if let Some(mailbox) = target.mailbox.get() {
+            mailbox.unhandled.inc();
+            mailbox.sent_without_waiting.fetch_add(usize::from(without_waiting), Ordering::Relaxed);
+        }
+        Self { target: Arc::clone(target), without_waiting }
+    }
+}
+
+impl<A: Actor> Drop for Unhandled<A> {
+    fn drop(&mut self) {
+        if let Some(mailbox) = self.target.mailbox.get() {
+            mailbox.unhandled.dec();
+            mailbox.sent_without_waiting.fetch_sub(usize::from(self.without_waiting), Ordering::Relaxed);
+        }
+    }
 }
 
 impl<A: Actor> Clone for Handle<A> {
@@ -59,7 +101,18 @@ impl<A: Actor> Clone for Handle<A> {
 impl<A: Actor> Handle<A> {
     /// A handle without an actor.
     pub fn vacant(name: &'static str) -> Self {
-        Self { name, target: Arc::new(Target { current: RwLock::default(), changed: Notify::new() }) }
+        let target = Target { current: RwLock::default(), changed: Notify::new(), mailbox: OnceLock::new() };
+        Self { name, target: Arc::new(target) }
+    }
+
+    /// Counts unhandled messages in `unhandled`. Of those that are sent without waiting, at most `capacity` may be
+    /// unhandled. Called before the first message; further calls have no effect.
+    pub(super) fn measure(&self, unhandled: IntGauge, capacity: usize) {
+        let _ = self.target.mailbox.set(Mailbox {
+            unhandled,
+            sent_without_waiting: AtomicUsize::new(0),
+            capacity,
+        });
     }
 
     /// The actor's name in logs and metrics.
@@ -105,6 +158,7 @@ impl<A: Actor> Handle<A> {
         A::Context: ToEnvelope<A, M>,
     {
         let addr = self.addr().ok_or_else(|| Error::unavailable(self.name, "not running"))?;
+        let _unhandled = Unhandled::count(&self.target, false);
         addr.send(message).await.map_err(|error| Error::unavailable(self.name, error))
     }
 
@@ -120,12 +174,21 @@ impl<A: Actor> Handle<A> {
         A::Context: ToEnvelope<A, M>,
     {
         let addr = self.addr().ok_or_else(|| Error::unavailable(self.name, "not running"))?;
-        addr.try_send(message).map_err(|error| match error {
-            SendError::Full(_) => {
-                Error::Overloaded { what: self.name, retry_after: std::time::Duration::from_secs(1) }
-            }
-            SendError::Closed(_) => Error::unavailable(self.name, "mailbox closed"),
-        })
+        if !addr.connected() {
+            return Err(Error::unavailable(self.name, "mailbox closed"));
+        }
+        if self.is_full() {
+            let retry_after = std::time::Duration::from_secs(1);
+            return Err(Error::Overloaded { what: self.name, retry_after });
+        }
+        let unhandled = Unhandled::count(&self.target, true);
+        // The message is in the mailbox now, unless other senders filled it meanwhile; then the task waits for space.
+        let sent = addr.send(message);
+        tokio::spawn(async move {
+            let _ = sent.await;
+            drop(unhandled);
+        });
+        Ok(())
     }
 
     /// Sends a hint, ignoring failures. The receiver does not depend on hints: it polls, and a new actor checks first.
@@ -136,9 +199,13 @@ impl<A: Actor> Handle<A> {
         A: Handler<M>,
         A::Context: ToEnvelope<A, M>,
     {
-        if let Some(addr) = self.addr() {
-            let _ = addr.try_send(message);
-        }
+        let _ = self.tell(message);
+    }
+
+    fn is_full(&self) -> bool {
+        let is_full =
+            |mailbox: &Mailbox| mailbox.sent_without_waiting.load(Ordering::Relaxed) >= mailbox.capacity;
+        self.target.mailbox.get().is_some_and(is_full)
     }
 }
 
@@ -172,15 +239,15 @@ mod tests {
     async fn a_panic_in_a_message_drops_the_guard_and_closes_the_mailbox() {
         let handle = Handle::<Fragile>::vacant("fragile");
         assert!(matches!(handle.ask(Touch { hard: false }).await, Err(Error::Unavailable { .. })));
-        let (line, death) = LivenessGuard::pair();
-        handle.point_at(Fragile { _liveness: line }.start());
+        let (guard, termination) = LivenessGuard::pair();
+        handle.point_at(Fragile { _liveness: guard }.start());
         handle.ask(Touch { hard: false }).await.unwrap();
         assert!(handle.ask(Touch { hard: true }).await.is_err());
-        death.wait().await;
+        termination.wait().await;
         assert!(!handle.is_alive());
 
-        let (line, _death) = LivenessGuard::pair();
-        handle.clone().point_at(Fragile { _liveness: line }.start());
+        let (guard, _termination) = LivenessGuard::pair();
+        handle.clone().point_at(Fragile { _liveness: guard }.start());
         handle.ask(Touch { hard: false }).await.expect("every clone reaches the restarted actor");
     }
 }

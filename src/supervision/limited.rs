@@ -1,4 +1,4 @@
-//! Running work that may panic or exceed a time limit: both become errors.
+//! Runs work that may panic or exceed a time limit. Both become errors.
 
 use std::any::Any;
 use std::future::Future;
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[actix_rt::test]
-    async fn a_panic_becomes_an_error_without_the_text_that_was_formatted_at_run_time() {
+    async fn a_panic_becomes_an_error_without_a_message_that_was_formatted_at_run_time() {
         let document = "12345678Z";
         let formatted = run_limited("work", LONG, async { panic!("cannot read {document}") }).await;
         let literal = run_limited("work", LONG, async { panic!("a literal") }).await;

@@ -1,10 +1,10 @@
 //! The root: keeps the permanent actors running.
 //!
-//! Each permanent actor has a keeper, a task that waits for its end. When the actor dies, the keeper starts a new one
-//! after a pause that doubles, points the actor's [`Handle`] to it, and counts the restart. If the actor dies more
-//! often than the budget allows, restarting does not help. The keeper then escalates: the process shuts down gracefully
-//! and is restarted by its environment. Tasks that are not actors but must run forever are kept in the same way
-//! ([`Root::keep_task`]).
+//! Each permanent actor has a keeper, an asynchronous task that waits for its end. When the actor dies, the keeper
+//! starts a new one after a pause that doubles, points the actor's [`Handle`] to it, and counts the restart. If the
+//! actor dies more often than the budget allows, restarting does not help. The keeper then escalates: the process shuts
+//! down gracefully and is restarted by its environment. Asynchronous tasks that are not actors but must run forever are
+//! kept running in the same way ([`Root::keep_task`]).
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -19,7 +19,7 @@ use crate::config::RestartSettings;
 use crate::resources::Resources;
 use crate::supervision::handle::{Handle, LivenessGuard};
 
-/// The threads that actors run on, assigned in turn.
+/// The threads that actors run on, assigned round-robin.
 pub struct Arbiters {
     arbiters: Vec<Arbiter>,
     next: std::sync::atomic::AtomicUsize,
@@ -49,23 +49,24 @@ impl Arbiters {
 #[derive(Debug, Clone)]
 pub struct RestartBudget {
     settings: RestartSettings,
-    deaths: VecDeque<Duration>,
+    restarts: VecDeque<Duration>,
 }
 
 impl RestartBudget {
     /// An unused budget.
     pub fn new(settings: &RestartSettings) -> Self {
-        Self { settings: settings.clone(), deaths: VecDeque::new() }
+        Self { settings: settings.clone(), restarts: VecDeque::new() }
     }
 
-    /// Takes one restart for a death at `now`. Returns the pause before it, or `None` if the budget is exhausted.
+    /// Takes one restart for an actor that ended at `now`. Returns the pause before it, or `None` if the budget is
+    /// exhausted.
     pub fn take(&mut self, now: Duration) -> Option<Duration> {
         let window = self.settings.within();
-        while self.deaths.front().is_some_and(|death| now.saturating_sub(*death) > window) {
-            self.deaths.pop_front();
+        while self.restarts.front().is_some_and(|restart| now.saturating_sub(*restart) > window) {
+            self.restarts.pop_front();
         }
-        self.deaths.push_back(now);
-        let count = u32::try_from(self.deaths.len()).unwrap_or(u32::MAX);
+        self.restarts.push_back(now);
+        let count = u32::try_from(self.restarts.len()).unwrap_or(u32::MAX);
         (count <= self.settings.max_restarts).then(|| self.settings.backoff(count))
     }
 }
@@ -91,23 +92,29 @@ impl Root {
         }
     }
 
-    /// Keeps an actor running behind `handle`. `build` creates each instance on its thread; the actor must hold the
-    /// guard.
-    pub fn keep<A>(&self, handle: &Handle<A>, build: impl Fn(LivenessGuard) -> A + Clone + Send + 'static)
-    where
+    /// Keeps an actor with a mailbox of this capacity running behind `handle`. `build` creates each actor on its
+    /// thread; the actor must hold the guard.
+    pub fn keep<A>(
+        &self,
+        handle: &Handle<A>,
+        capacity: usize,
+        build: impl Fn(LivenessGuard) -> A + Clone + Send + 'static,
+    ) where
         A: Actor<Context = Context<A>>,
     {
+        let depth = &self.resources.metrics.actor_mailbox_depth;
+        handle.measure(depth.with_label_values(&[handle.name()]), capacity);
         let handle = handle.clone();
         let arbiter = self.arbiters.next();
         self.spawn_keeper(handle.name(), move || {
-            let (line, death) = LivenessGuard::pair();
+            let (guard, termination) = LivenessGuard::pair();
             let (handle, build) = (handle.clone(), build.clone());
-            arbiter.spawn_fn(move || handle.point_at(build(line).start()));
-            death.wait()
+            arbiter.spawn_fn(move || handle.point_at(build(guard).start()));
+            termination.wait()
         });
     }
 
-    /// Keeps a task running that should never end. It is restarted when it ends or panics.
+    /// Keeps an asynchronous task running that should never end. It is restarted when it ends or panics.
     pub fn keep_task<F>(&self, name: &'static str, start: impl Fn() -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -125,7 +132,7 @@ impl Root {
         });
     }
 
-    fn spawn_keeper<F>(&self, name: &'static str, mut record_start: impl FnMut() -> F + Send + 'static)
+    fn spawn_keeper<F>(&self, name: &'static str, mut run_until_end: impl FnMut() -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send,
     {
@@ -133,13 +140,15 @@ impl Root {
         let (resources, stopping, fatal) =
             (self.resources.clone(), self.stopping.clone(), self.fatal.clone());
         let logger: Logger = resources.logger.new(slog::o!("actor" => name));
+        // Exported as 0 from the start.
+        let restarts = resources.metrics.actor_restarts_total.with_label_values(&[name]);
         self.keepers.spawn(async move {
             loop {
-                record_start().await;
+                run_until_end().await;
                 if stopping.is_cancelled() {
                     return;
                 }
-                resources.metrics.actor_restarts_total.with_label_values(&[name]).inc();
+                restarts.inc();
                 let Some(pause) = budget.take(resources.clock.monotonic()) else {
                     crit!(logger, "restart budget of a permanent actor exhausted; stopping the process");
                     fatal.cancel();
@@ -181,6 +190,6 @@ mod tests {
         assert_eq!(budget.take(at(0)), Some(at(10)));
         assert_eq!(budget.take(at(1)), Some(at(15)), "the pause must double up to its maximum");
         assert_eq!(budget.take(at(2)), None);
-        assert_eq!(budget.take(at(1500)), Some(at(10)), "deaths must expire after the window");
+        assert_eq!(budget.take(at(1500)), Some(at(10)), "restarts must expire after the period");
     }
 }

@@ -1,4 +1,4 @@
-//! Coalescing of hints into rounds of work, one at a time.
+//! Coalesces hints into rounds of work, of which only one runs at a time.
 
 /// Whether a round is running, and whether another was requested meanwhile.
 #[derive(Debug, Default)]

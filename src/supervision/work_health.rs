@@ -1,8 +1,8 @@
 //! The health of the loops that all work depends on: claiming jobs and publishing events.
 //!
 //! A database can respond and accept writes while these statements fail, for example after a schema change that
-//! this version does not support. In that case readiness fails, which a load balancer and an operator can notice. A single
-//! failure does not count, because the loops are retried within a second.
+//! this version does not support. In that case the readiness check fails, which load balancers and operators can
+//! detect. A single failure does not count, because the loops are retried within a second.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub struct WorkHealth {
 
 impl WorkHealth {
     /// Whether no loop has been failing for ten seconds. `now` is monotonic time.
-    pub fn is_done(&self, now: Duration) -> bool {
+    pub fn is_healthy(&self, now: Duration) -> bool {
         !self.claiming.is_failing(now) && !self.publishing.is_failing(now)
     }
 }
@@ -69,13 +69,13 @@ mod tests {
     fn a_loop_that_fails_for_ten_seconds_is_failing_until_it_succeeds() {
         let health = WorkHealth::default();
         let at = Duration::from_secs;
-        assert!(health.is_done(at(0)) && health.is_done(at(1000)));
+        assert!(health.is_healthy(at(0)) && health.is_healthy(at(1000)));
         health.claiming.record(false, at(1000));
         health.claiming.record(false, at(1009));
-        assert!(health.is_done(at(1009)) && !health.is_done(at(1010)));
+        assert!(health.is_healthy(at(1009)) && !health.is_healthy(at(1010)));
         health.claiming.record(true, at(1011));
-        assert!(health.is_done(at(1011)));
+        assert!(health.is_healthy(at(1011)));
         health.publishing.record(false, at(1011));
-        assert!(!health.is_done(at(1021)));
+        assert!(!health.is_healthy(at(1021)));
     }
 }

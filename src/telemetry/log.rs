@@ -3,18 +3,19 @@
 //! Loggers are passed explicitly. Each component adds its fields (`logger`, `request_id`, `application_id`, `country`),
 //! so log lines show their source without global state. A separate thread writes the lines; if it falls behind, lines
 //! are dropped and counted instead of slowing requests. Personal data cannot be logged: its types have no `Display`
-//! (see `domain::personal_data`). Lines that are written within a trace get its `trace_id` and `span_id`.
+//! (see `domain::personal_data`). Lines that are written within a trace get its `trace_id` and `span_id`, and lines
+//! that are written for an account its identifier, `account`.
 
 use std::io::{IsTerminal as _, Write};
 
-use opentelemetry::trace::{SpanId, TraceId};
 use slog::{Drain, FnValue, Level, Logger, PushFnValue, Record, o};
 use slog_async::{Async, AsyncBuilder, AsyncGuard};
 
 use crate::clock::Clock;
 use crate::config::{LogFormat, LogLevel, LogSettings};
 use crate::error::Error;
-use crate::telemetry::trace;
+use crate::telemetry::terminal::allows_colour;
+use crate::telemetry::trace::Identifiers;
 
 /// The root logger, which writes to standard error, and its guard. Dropping the guard flushes the log; hold it until
 /// the process ends.
@@ -25,13 +26,20 @@ pub fn root(settings: &LogSettings, clock: &Clock) -> (Logger, AsyncGuard) {
         LogFormat::Terminal => true,
     };
     let (queue, guard) = if terminal {
-        let decorator = slog_term::TermDecorator::new().stderr().build();
+        let decorator = slog_term::TermDecorator::new().stderr();
+        let decorator = if allows_colour() { decorator.build() } else { decorator.force_plain().build() };
         asynchronous(slog_term::FullFormat::new(decorator).use_utc_timestamp().build().fuse())
             .build_with_guard()
     } else {
         asynchronous(json(std::io::stderr(), clock)).build_with_guard()
     };
     (filtered(queue, settings.level), guard)
+}
+
+/// The root logger for a process whose levels can change ([`LogLevels`](super::log_levels::LogLevels)): it writes lines of
+/// every level.
+pub fn unfiltered_root(settings: &LogSettings, clock: &Clock) -> (Logger, AsyncGuard) {
+    root(&LogSettings { level: LogLevel::Trace, ..settings.clone() }, clock)
 }
 
 /// A logger that writes one JSON object per line to `writer` and flushes when its last clone is dropped.
@@ -68,8 +76,8 @@ fn filtered(queue: Async, level: LogLevel) -> Logger {
     Logger::root(slog::LevelFilter::new(InTrace(queue.fuse()), slog_level(level)).fuse(), o!())
 }
 
-/// Adds the identifiers of the current trace and span to a line. It must be outside the asynchronous drain, because only
-/// the thread that logs has the current trace.
+/// Adds the identifiers of the current trace, span and account to a line. It must be outside the asynchronous drain, because only
+/// the thread that logs has them.
 struct InTrace<D>(D);
 
 impl<D: Drain<Ok = (), Err = slog::Never>> Drain for InTrace<D> {
@@ -77,8 +85,10 @@ impl<D: Drain<Ok = (), Err = slog::Never>> Drain for InTrace<D> {
     type Err = slog::Never;
 
     fn log(&self, record: &Record<'_>, values: &slog::OwnedKVList) -> Result<(), slog::Never> {
-        let identifiers = trace::with_current(|span| (span.trace_id(), span.span_id()));
-        let Some((trace_id, span_id)) = identifiers else { return self.0.log(record, values) };
+        let identifiers = Identifiers::current();
+        if identifiers.trace.is_none() && identifiers.account.is_none() {
+            return self.0.log(record, values);
+        }
         let location = slog::RecordLocation {
             file: record.file(),
             line: record.line(),
@@ -87,12 +97,12 @@ impl<D: Drain<Ok = (), Err = slog::Never>> Drain for InTrace<D> {
             module: record.module(),
         };
         let fixed = slog::RecordStatic { location: &location, tag: record.tag(), level: record.level() };
-        let pairs = (SpanIdentifiers { trace_id, span_id }, record.kv());
+        let pairs = (identifiers, record.kv());
         self.0.log(&Record::new(&fixed, record.msg(), slog::BorrowedKV(&pairs)), values)
     }
 }
 
-const fn slog_level(level: LogLevel) -> Level {
+pub(super) const fn slog_level(level: LogLevel) -> Level {
     match level {
         LogLevel::Trace => Level::Trace,
         LogLevel::Debug => Level::Debug,
@@ -103,15 +113,16 @@ const fn slog_level(level: LogLevel) -> Level {
     }
 }
 
-struct SpanIdentifiers {
-    trace_id: TraceId,
-    span_id: SpanId,
-}
-
-impl slog::KV for SpanIdentifiers {
+impl slog::KV for Identifiers {
     fn serialize(&self, _: &Record<'_>, serializer: &mut dyn slog::Serializer) -> slog::Result {
-        serializer.emit_arguments("trace_id", &format_args!("{}", self.trace_id))?;
-        serializer.emit_arguments("span_id", &format_args!("{}", self.span_id))
+        if let Some((trace, span)) = self.trace {
+            serializer.emit_arguments("trace_id", &format_args!("{trace}"))?;
+            serializer.emit_arguments("span_id", &format_args!("{span}"))?;
+        }
+        match self.account {
+            Some(account) => serializer.emit_arguments("account", &format_args!("{account}")),
+            None => Ok(()),
+        }
     }
 }
 

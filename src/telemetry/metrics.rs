@@ -1,23 +1,71 @@
-//! All metrics, with their names, labels and help texts (docs/specification.md 12).
+//! All metrics, with their names, labels and help texts (docs/specification.md 12, docs/metrics.md).
 //!
 //! Label values are bounded: countries, statuses, route patterns, names of actors and tasks. Identifiers, paths and
-//! input from clients are never labels.
+//! input from clients are never labels. `of` names the sources of the label values, in the order of the labels
+//! ([`KnownLabels`]); these series are exported as 0 from the start. A metric without it has values that are not known
+//! in advance. [`kinds`] has the gauges that are not always exported: those of a leader, and those of quantities that may
+//! be unknown.
+
+mod kinds;
 
 use std::time::Duration;
 
 use prometheus::{
-    Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
-    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder as _, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
+use self::kinds::{Declared, Metric};
+pub use self::kinds::{HousekeeperGauges, MeasuredGauge, RelayGauges};
+use super::labels::{KnownLabels, Values};
 use crate::error::{Error, Result};
 
 /// Seconds, from cached answers to bureau timeouts.
-const LATENCY_BUCKETS: [f64; 14] =
-    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+const LATENCY: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// Seconds, from an indexed read to the statement timeout. Fewer, because there are many operations.
+const QUERY: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+/// Seconds that work waits: from an idle instance to an outage of hours.
+const WAIT: &[f64] = &[0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0, 43200.0];
+
+/// Risk scores, from 0 to 100.
+const SCORE: &[f64] = &[10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 100.0];
+
+/// The roles of which one instance is the leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leader {
+    Relay,
+    Housekeeper,
+}
+
+impl Leader {
+    /// The name in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Relay => "relay",
+            Self::Housekeeper => "housekeeper",
+        }
+    }
+}
+
+/// A metric as declared, for documentation and tests.
+#[derive(Debug, Clone, Copy)]
+pub struct Declaration {
+    pub name: &'static str,
+    /// `counter`, `gauge` or `histogram`.
+    pub metric_type: &'static str,
+    pub labels: &'static [&'static str],
+    pub help: &'static str,
+    /// Whether series are exported from the start for all label values.
+    pub has_known_labels: bool,
+    /// The leader that alone exports the metric.
+    pub leader: Option<Leader>,
+}
 
 macro_rules! metrics {
-    ($($(#[doc = $help:literal])+ $field:ident: $kind:ident $([$($label:literal),*])?;)+) => {
+    ($($(#[doc = $help:literal])+ $field:ident: $kind:ident $([$($label:literal),*])?
+        $(of [$($source:ident),*])? $(in $buckets:ident)?;)+) => {
         /// The metrics of one process.
         #[derive(Debug)]
         pub struct Metrics {
@@ -26,17 +74,40 @@ macro_rules! metrics {
         }
 
         impl Metrics {
-            /// Registers all metrics. Fails only if two have the same name.
-            pub fn new() -> Result<Self> {
+            /// Every metric, in the order of this file.
+            pub const DECLARATIONS: &'static [Declaration] = &[
+                $(Declaration {
+                    name: stringify!($field),
+                    metric_type: <$kind as Metric>::TYPE,
+                    labels: &[$($($label),*)?],
+                    help: concat!($($help),+).trim_ascii(),
+                    has_known_labels: !<[&str]>::is_empty(&[$($(stringify!($source)),*)?]),
+                    leader: <$kind as Metric>::LEADER,
+                },)+
+            ];
+
+            /// Registers all metrics, with 0 for the known label values. Fails only if two have the same name.
+            pub fn new(known: &KnownLabels) -> Result<Self> {
                 let registry = Registry::new();
                 register_process(&registry)?;
                 $(
-                    let opts = Opts::new(stringify!($field), concat!($($help),+).trim());
-                    let labels: &[&str] = &[$($($label),*)?];
-                    let $field = <$kind as Metric>::build(opts, labels).map_err(Error::internal)?;
+                    let sources: &[&Values] = &[$($(&known.$source),*)?];
+                    let declared = Declared {
+                        opts: Opts::new(stringify!($field), concat!($($help),+).trim()),
+                        labels: &[$($($label),*)?],
+                        buckets: [$($buckets,)? LATENCY][0],
+                        known: if sources.is_empty() { Vec::new() } else { Values::combine(sources) },
+                    };
+                    let $field = <$kind as Metric>::build(declared).map_err(Error::internal)?;
                     registry.register(Box::new($field.clone())).map_err(Error::internal)?;
                 )+
                 Ok(Self { registry, $($field,)+ })
+            }
+
+            /// Records whether this instance is the leader. The metrics of this leader are exported only while it is.
+            pub fn lead(&self, leader: Leader, leads: bool) {
+                self.leadership_held.with_label_values(&[leader.as_str()]).set(i64::from(leads));
+                $(Metric::lead(&self.$field, leader, leads);)+
             }
         }
     };
@@ -55,102 +126,109 @@ metrics! {
     /// Connections refused or closed, by reason: address_limit (too many from one address), connection_limit (too many
     /// in total), no_request (no request in time), tls_handshake (TLS handshake too slow), flood (kept sending rejected
     /// requests).
-    http_connections_refused_total: IntCounterVec ["reason"];
+    http_connections_refused_total: IntCounterVec ["reason"] of [refusals];
     /// Log lines of unauthenticated requests that were omitted because there were too many.
     http_log_lines_omitted_total: IntCounter;
     /// Requests over a rate limit, by route pattern.
-    rate_limited_total: IntCounterVec ["route"];
+    rate_limited_total: IntCounterVec ["route"] of [routes];
     /// Logins with a wrong name or password.
     login_failures_total: IntCounter;
     /// Logins rejected because the address or the account name must pause after failures.
     login_pauses_total: IntCounter;
 
     /// Applications accepted.
-    applications_created_total: IntCounterVec ["country"];
+    applications_created_total: IntCounterVec ["country"] of [countries];
     /// Time from creation to decision, in seconds.
     applications_processing_duration_seconds: Histogram;
-    /// Applications in lists, as counted by the leading relay.
-    applications_by_status: IntGaugeVec ["country", "status"];
-    /// Share of decided applications that were approved, from 0 to 1, as counted by the leading relay.
-    approval_rate: GaugeVec ["country"];
-    /// Amount approved in the current month (UTC), in the country's currency, as counted by the leading relay.
-    monthly_amount_approved: GaugeVec ["country"];
-    /// Decided applications by risk band, as counted by the leading relay.
-    risk_score_distribution: IntGaugeVec ["country", "band"];
+    /// Applications in lists.
+    applications_by_status: RelayGauges ["country", "status"];
+    /// Share of decided applications that were approved, from 0 to 1.
+    approval_rate: RelayGauges ["country"];
+    /// Amount approved in the current month (UTC), in the country's currency.
+    monthly_amount_approved: RelayGauges ["country"];
+    /// Risk scores of decisions, from 0 to 100.
+    risk_score_distribution: HistogramVec ["country"] of [countries] in SCORE;
     /// Applications rejected by validation, by reason code.
     applications_validation_errors_total: IntCounterVec ["country", "error_type"];
 
     /// Attempts at jobs, by outcome.
-    worker_tasks_total: IntCounterVec ["task_name", "status"];
+    worker_tasks_total: IntCounterVec ["task_name", "status"] of [tasks, job_statuses];
     /// Duration of an attempt, in seconds.
-    worker_task_duration_seconds: HistogramVec ["task_name"];
+    worker_task_duration_seconds: HistogramVec ["task_name"] of [tasks];
     /// Jobs running on this instance.
     worker_active_tasks: IntGaugeVec ["worker_id"];
-    /// Waiting and running jobs, as counted by the leading instance; an estimate above 10,000.
-    worker_queue_depth: IntGauge;
-    /// Dead letters by status, as counted by the leading instance, up to 10,000 of each.
-    dlq_jobs: IntGaugeVec ["status"];
+    /// Waiting and running jobs; an estimate above 10,000.
+    worker_queue_depth: HousekeeperGauges;
+    /// Time that the job that has been due longest has waited, in seconds; 0 if no job waits. Jobs of lanes that an operator
+    /// paused do not count.
+    worker_queue_age_seconds: HousekeeperGauges;
+    /// Dead letters by status, up to 10,000 of each.
+    dlq_jobs: HousekeeperGauges ["status"];
     /// Time from due to claimed, in seconds.
-    worker_job_wait_seconds: Histogram;
+    worker_job_wait_seconds: Histogram in WAIT;
 
     /// Calls to bureaus, by outcome; circuit_open means rejected by the circuit breaker.
-    provider_calls_total: IntCounterVec ["country", "provider", "status"];
+    provider_calls_total: IntCounterVec ["country", "provider", "status"] of [bureaus, call_statuses];
     /// Duration of a call to a bureau, in seconds.
-    provider_call_duration_seconds: HistogramVec ["country", "provider"];
+    provider_call_duration_seconds: HistogramVec ["country", "provider"] of [bureaus];
     /// State of the circuit breaker: 0 closed, 1 open, 2 half-open.
     provider_circuit_breaker_state: IntGaugeVec ["country", "provider"];
     /// Override of the circuit breaker: 0 auto, 1 forced open, 2 forced closed.
     provider_circuit_breaker_mode: IntGaugeVec ["country", "provider"];
     /// State changes of the circuit breaker.
-    provider_circuit_breaker_transitions_total: IntCounterVec ["country", "provider", "to"];
+    provider_circuit_breaker_transitions_total: IntCounterVec ["country", "provider", "to"] of [bureaus, circuit_states];
 
     /// Webhooks received or retried, by bureau and result.
-    webhook_events_total: IntCounterVec ["provider", "result"];
+    webhook_events_total: IntCounterVec ["provider", "result"] of [webhook_senders, webhook_results];
 
     /// Stored labels and events unknown to this version, written by a newer one, by table.
-    unknown_labels_total: IntCounterVec ["table"];
+    unknown_labels_total: IntCounterVec ["table"] of [tables];
 
     /// Finished spans. Those that trace_spans_exported_total does not count are waiting or were dropped.
     trace_spans_finished_total: IntCounter;
     /// Spans given to the exporter, by result: exported or failed.
-    trace_spans_exported_total: IntCounterVec ["result"];
+    trace_spans_exported_total: IntCounterVec ["result"] of [span_results];
 
     /// Pooled connections in use.
     db_connections_active: IntGauge;
     /// Idle pooled connections.
     db_connections_idle: IntGauge;
-    /// 1 while lists and statistics are read from the replica.
-    db_replica_up: IntGauge;
-    /// Replication lag in seconds; NaN if unknown.
-    db_replica_lag_seconds: Gauge;
+    /// The most pooled connections, database.pool_size.
+    db_connections_max: IntGauge;
+    /// Duration of database statements by operation, in seconds.
+    db_query_duration_seconds: HistogramVec ["operation"] in QUERY;
+    /// 1 while lists and statistics are read from the replica; absent without a replica.
+    db_replica_up: MeasuredGauge;
+    /// Replication lag in seconds; absent if it is unknown or there is no replica.
+    db_replica_lag_seconds: MeasuredGauge;
     /// Replica reads that were served by the primary database instead.
     db_replica_fallbacks_total: IntCounter;
     /// 1 while this instance receives notifications over the channel, postgres (LISTEN) or redis; 0 while it polls
     /// instead.
     push_channel_up: IntGaugeVec ["channel"];
     /// Losses of a notification channel: its connection ended or its heartbeat was missed.
-    push_channel_losses_total: IntCounterVec ["channel"];
+    push_channel_losses_total: IntCounterVec ["channel"] of [push_channels];
 
     /// Answers served from the cache, by kind.
-    cache_hits_total: IntCounterVec ["cache_key_pattern"];
+    cache_hits_total: IntCounterVec ["cache_key_pattern"] of [cache_patterns];
     /// Answers read from the database, by kind.
-    cache_misses_total: IntCounterVec ["cache_key_pattern"];
+    cache_misses_total: IntCounterVec ["cache_key_pattern"] of [cache_patterns];
     /// Duration of get (including the load on a miss), load, redis_get and redis_set, in seconds.
-    cache_operation_duration_seconds: HistogramVec ["operation"];
+    cache_operation_duration_seconds: HistogramVec ["operation"] of [cache_operations];
 
     /// Redis commands, by result: ok, error, foreign (unexpected type), timeout, or refused by the open breaker.
-    redis_calls_total: IntCounterVec ["operation", "result"];
+    redis_calls_total: IntCounterVec ["operation", "result"] of [redis_operations, redis_results];
     /// Duration of a Redis command, in seconds.
-    redis_call_duration_seconds: HistogramVec ["operation"];
+    redis_call_duration_seconds: HistogramVec ["operation"] of [redis_operations];
     /// State of the Redis breaker: 0 closed, 1 open.
     redis_breaker_state: IntGauge;
     /// Events read by this instance, by source: redis or database.
-    bus_events_read_total: IntCounterVec ["source"];
+    bus_events_read_total: IntCounterVec ["source"] of [bus_sources];
 
     /// Open WebSocket connections.
     websocket_connections_active: IntGauge;
     /// Messages sent to WebSocket clients.
-    websocket_messages_sent_total: IntCounterVec ["message_type"];
+    websocket_messages_sent_total: IntCounterVec ["message_type"] of [message_types];
     /// Updates not sent to a slow client because a newer one replaced them or its connection was closed.
     websocket_messages_dropped_total: IntCounter;
 
@@ -159,19 +237,24 @@ metrics! {
     /// Audit views that are only in the log because the queue was full.
     staff_views_lost_total: IntCounter;
 
-    /// Runs of recurring tasks, by outcome, as counted by the leading instance.
-    scheduled_runs_total: IntCounterVec ["task", "outcome"];
-    /// Time of a recurring task's last success, in seconds since 1970; set only by the leading instance.
-    scheduled_task_last_success_timestamp_seconds: IntGaugeVec ["task"];
-    /// Number of future months for which every table has a partition; set by the leading instance.
-    partitions_ahead_months: IntGauge;
+    /// Runs of recurring tasks that this instance started or found abandoned, by outcome.
+    scheduled_runs_total: IntCounterVec ["task", "outcome"] of [recurring_tasks, run_outcomes];
+    /// Time of a recurring task's last success, in seconds since 1970.
+    scheduled_task_last_success_timestamp_seconds: HousekeeperGauges ["task"];
+    /// Number of future months for which every table has a partition.
+    partitions_ahead_months: HousekeeperGauges;
+    /// 1 while this instance is the leader of a role, relay or housekeeper; absent on instances that cannot be.
+    leadership_held: IntGaugeVec ["role"];
 
-    /// Messages or writes queued for an actor.
+    /// Messages or writes that wait for a permanent actor of this instance or are being handled by it.
     actor_mailbox_depth: IntGaugeVec ["actor"];
     /// Restarts of failed actors.
-    actor_restarts_total: IntCounterVec ["actor"];
-    /// Age of the oldest unpublished event, in seconds, as measured by the leading relay.
-    outbox_lag_seconds: Histogram;
+    actor_restarts_total: IntCounterVec ["actor"] of [actors];
+    /// Age of the oldest unpublished event, in seconds; 0 if none waits, absent while the database does not respond. Every
+    /// instance with the role relay measures it, so it also grows when no relay publishes.
+    outbox_lag_seconds: MeasuredGauge;
+    /// Time that the oldest event of each published batch had waited, in seconds.
+    outbox_publish_wait_seconds: Histogram in WAIT;
 }
 
 /// Registers the process metrics (`process_*`): CPU time, memory, open files, threads, start time.
@@ -200,66 +283,13 @@ pub(crate) fn seconds(duration: Duration) -> f64 {
     duration.as_secs_f64()
 }
 
-/// A type of metric that can be built from its options.
-trait Metric: Sized {
-    fn build(opts: Opts, labels: &[&str]) -> prometheus::Result<Self>;
-}
-
-impl Metric for IntCounter {
-    fn build(opts: Opts, _: &[&str]) -> prometheus::Result<Self> {
-        Self::with_opts(opts)
-    }
-}
-
-impl Metric for IntCounterVec {
-    fn build(opts: Opts, labels: &[&str]) -> prometheus::Result<Self> {
-        Self::new(opts, labels)
-    }
-}
-
-impl Metric for IntGauge {
-    fn build(opts: Opts, _: &[&str]) -> prometheus::Result<Self> {
-        Self::with_opts(opts)
-    }
-}
-
-impl Metric for IntGaugeVec {
-    fn build(opts: Opts, labels: &[&str]) -> prometheus::Result<Self> {
-        Self::new(opts, labels)
-    }
-}
-
-impl Metric for Gauge {
-    fn build(opts: Opts, _: &[&str]) -> prometheus::Result<Self> {
-        Self::with_opts(opts)
-    }
-}
-
-impl Metric for GaugeVec {
-    fn build(opts: Opts, labels: &[&str]) -> prometheus::Result<Self> {
-        Self::new(opts, labels)
-    }
-}
-
-impl Metric for Histogram {
-    fn build(opts: Opts, _: &[&str]) -> prometheus::Result<Self> {
-        Self::with_opts(HistogramOpts::from(opts).buckets(LATENCY_BUCKETS.to_vec()))
-    }
-}
-
-impl Metric for HistogramVec {
-    fn build(opts: Opts, labels: &[&str]) -> prometheus::Result<Self> {
-        Self::new(HistogramOpts::from(opts).buckets(LATENCY_BUCKETS.to_vec()), labels)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_name_is_registered_once_and_rendered_with_its_help() {
-        let metrics = Metrics::new().unwrap();
+        let metrics = Metrics::new(&KnownLabels::default()).unwrap();
         metrics.applications_created_total.with_label_values(&["ES"]).inc();
         let text = metrics.render().unwrap();
         assert!(text.contains("# HELP applications_created_total Applications accepted."));

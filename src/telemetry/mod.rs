@@ -1,13 +1,18 @@
-//! Logs, metrics and traces.
+//! Logs, metrics and traces, and colours of terminal output.
 
+pub mod labels;
 pub mod log;
+pub mod log_levels;
 pub mod metrics;
+pub mod terminal;
 pub mod trace;
 
 use std::sync::Arc;
 
 use slog::Logger;
 
+use self::labels::KnownLabels;
+use self::log_levels::LogLevels;
 use self::metrics::Metrics;
 use self::trace::Tracer;
 use crate::clock::Clock;
@@ -19,20 +24,25 @@ use crate::error::Result;
 pub struct Telemetry {
     pub metrics: Arc<Metrics>,
     pub tracer: Tracer,
+    /// Filtered by `levels`.
     pub logger: Logger,
+    pub levels: LogLevels,
     /// This instance's name in leases, logs and traces.
     pub instance: Arc<str>,
 }
 
 impl Telemetry {
-    /// Metrics that are all zero, and the configured tracer, which exports on the current arbiter.
+    /// Metrics that are zero for all known label values, the configured log levels, and the configured tracer, which
+    /// exports on the current arbiter. `logger` must write lines of every level.
     ///
     /// # Errors
     /// [`crate::error::Error::Configuration`] if the trace exporter cannot be built.
-    pub fn new(settings: &Settings, clock: &Clock, logger: Logger) -> Result<Self> {
-        let metrics = Arc::new(Metrics::new()?);
+    pub fn new(settings: &Settings, clock: &Clock, logger: Logger, known: &KnownLabels) -> Result<Self> {
+        let metrics = Arc::new(Metrics::new(known)?);
+        let levels = LogLevels::new(settings.log.level, clock);
+        let logger = levels.filter(logger);
         let instance: Arc<str> = format!("{}-{}", std::process::id(), clock.new_uuid().simple()).into();
         let tracer = Tracer::new(&settings.telemetry, &instance, clock, &metrics, &logger)?;
-        Ok(Self { metrics, tracer, logger, instance })
+        Ok(Self { metrics, tracer, logger, levels, instance })
     }
 }

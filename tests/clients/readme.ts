@@ -1,4 +1,4 @@
-// The calls of the README with the types that openapi-typescript makes of the API's document: no cast, no `any`.
+// Calls the API with the types that openapi-typescript generates from the OpenAPI document, without casts or `any`.
 
 import createClient from 'openapi-fetch';
 import type { components, paths } from './schema.js';
@@ -11,8 +11,8 @@ function environment(name: string): string {
     return value;
 }
 
-function check(holds: boolean, what: string): asserts holds {
-    if (!holds) throw new Error(what);
+function check(condition: boolean, what: string): asserts condition {
+    if (!condition) throw new Error(what);
 }
 
 const baseUrl = environment('AVAL_URL');
@@ -24,7 +24,7 @@ check(tokens !== undefined && tokens.token_type === 'Bearer', 'log-in');
 const client = createClient<paths>({ baseUrl, headers: { Authorization: `Bearer ${tokens.access_token}` } });
 
 const { data: me } = await client.GET('/api/v1/auth/me');
-check(me?.role === 'admin' && me.valid_until !== null, 'who it is');
+check(me?.role === 'admin' && me.valid_until !== null, 'own account');
 
 const { data: countries } = await client.GET('/api/v1/countries');
 const spain = countries?.countries.find((country) => country.code === 'ES');
@@ -61,9 +61,9 @@ const made = await client.POST('/api/v1/applications', {
 check(made.response.status === 201 && made.data !== undefined, 'creation');
 const id: string = made.data.id;
 const employer: unknown = made.data.country_specific_data['employer'];
-check(employer === 'García' && made.data.risk_score === null && made.data.banking_data === null, 'what was created');
+check(employer === 'García' && made.data.risk_score === null && made.data.banking_data === null, 'created application');
 
-async function decided(): Promise<Application> {
+async function waitUntilDecided(): Promise<Application> {
     for (let attempt = 0; attempt < 300; attempt += 1) {
         const { data } = await client.GET('/api/v1/applications/{id}', { params: { path: { id } } });
         check(data !== undefined, 'application');
@@ -72,9 +72,9 @@ async function decided(): Promise<Application> {
     }
     throw new Error('not decided');
 }
-const application = await decided();
+const application = await waitUntilDecided();
 check(application.status === 'APPROVED' && application.risk_band === 'low', 'decision');
-check(application.banking_data?.account_status === 'active', 'what the bureau said');
+check(application.banking_data?.account_status === 'active', 'bureau report');
 
 const { data: decision } = await client.GET('/api/v1/applications/{id}/decision', { params: { path: { id } } });
 check(decision !== undefined && !decision.reasons.includes('DTI_TOO_HIGH'), 'reasons');
@@ -109,7 +109,7 @@ const refused = await client.POST('/api/v1/applications', {
     body: { country: 'ES', full_name: '', identity_document: '12345678A', requested_amount: 0, monthly_income: 1 },
 });
 check(refused.error?.code === 'validation_failed', 'a refusal');
-const codes = (refused.error.errors ?? []).map((problem) => `${problem.pointer} ${problem.code}`);
+const codes = (refused.error.errors ?? []).map((error) => `${error.pointer} ${error.code}`);
 check(codes.includes('/identity_document bad_check_digit') && codes.includes('/requested_amount not_positive'), `${codes}`);
 
 const { data: key } = await client.POST('/api/v1/api-keys', {
@@ -122,8 +122,8 @@ const { data: key } = await client.POST('/api/v1/api-keys', {
 });
 check(key?.key !== undefined && key.expires_at === null && key.limits.requests_per_minute === 6000, 'key');
 const machine = createClient<paths>({ baseUrl, headers: { Authorization: `Bearer ${key.key}` } });
-const { data: machines } = await machine.GET('/api/v1/auth/me');
-check(machines?.credential === 'api_key' && machines.scopes?.includes('metrics:read') === true, 'a key as a bearer token');
+const { data: keyAccount } = await machine.GET('/api/v1/auth/me');
+check(keyAccount?.credential === 'api_key' && keyAccount.scopes?.includes('metrics:read') === true, 'a key as a bearer token');
 
 const { data: ticket } = await client.POST('/api/v1/ws/tickets');
 check(ticket !== undefined && ticket.ticket.length > 0, 'ticket');
@@ -144,4 +144,4 @@ const { data: restored } = await client.POST('/api/v1/applications/{id}/restore'
 check(restored?.id === id, 'restoration');
 const { response: ended } = await client.POST('/api/v1/auth/logout');
 check(ended.status === 204, 'log-out');
-console.log('TypeScript: every call of the README');
+console.log('TypeScript: every call succeeded');

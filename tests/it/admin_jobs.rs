@@ -79,13 +79,13 @@ async fn the_figures_include_lanes_pauses_dead_letters_and_running_jobs() {
     assert_eq!(lanes, ["ES pending 2 false", "MX pending 1 true"]);
     assert!(stats["lanes"][0]["oldest_age_ms"].as_i64().unwrap() >= 0);
     assert_eq!((&stats["depth"], &stats["running_here"]), (&json!(3), &json!(0)));
-    let letters: Vec<String> = stats["dead_letters"]
+    let dead_letter_counts: Vec<String> = stats["dead_letters"]
         .as_array()
         .unwrap()
         .iter()
         .map(|letters| format!("{} {}", letters["status"].as_str().unwrap(), letters["jobs"]))
         .collect();
-    assert_eq!(letters, ["pending 1", "reviewed 0", "reprocessed 0", "ignored 0"]);
+    assert_eq!(dead_letter_counts, ["pending 1", "reviewed 0", "reprocessed 0", "ignored 0"]);
     eventually("the leader's gauges", async || {
         let measured = app.metric("worker_queue_depth").await == 3.0
             && app.metric("dlq_jobs{status=\"pending\"}").await == 1.0;
@@ -109,7 +109,7 @@ async fn a_long_queue_is_not_counted_to_its_end() {
     assert_eq!(
         depth(&mut sql).await.unwrap(),
         25_000,
-        "beyond the limit, the estimate of the database's statistics"
+        "beyond the limit, the depth must be the estimate of the database's statistics"
     );
     let figures = lane_figures(&mut sql).await.unwrap();
     let counted: Vec<_> = figures.iter().map(|lane| (lane.lane.as_str(), lane.jobs)).collect();
@@ -118,7 +118,7 @@ async fn a_long_queue_is_not_counted_to_its_end() {
     let old = "DELETE FROM pending_jobs \
                WHERE created_at < (SELECT max(created_at) FROM pending_jobs) - interval '99.5 seconds'";
     execute(&mut sql, old).await.unwrap();
-    assert_eq!(depth(&mut sql).await.unwrap(), 50, "below the limit, the exact number");
+    assert_eq!(depth(&mut sql).await.unwrap(), 50, "below the limit, the depth must be exact");
     assert!(dead_letters(&mut sql).await.unwrap().iter().all(|letters| letters.jobs == 0));
 }
 
@@ -135,7 +135,7 @@ async fn every_permanent_actor_is_listed_with_its_queue() {
     {
         let actor = actors.iter().find(|actor| actor["actor"] == name).unwrap_or_else(|| panic!("{name}"));
         assert_eq!((&actor["alive"], &actor["restarts"]), (&json!(true), &json!(0)), "{name}");
-        assert_eq!(actor["waiting"].is_null(), name != "write_batcher", "{name}");
+        assert!(actor["waiting"].as_i64().unwrap() >= 0, "{name}");
         assert!(actor["capacity"].as_u64().unwrap() > 0, "{name}");
     }
 }

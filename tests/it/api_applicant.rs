@@ -1,4 +1,4 @@
-//! What applicants see of their applications, and how old values are stored.
+//! What owners see of their applications, and how old values are stored.
 
 use aval::domain::application::Country;
 use serde_json::{Value, json};
@@ -18,13 +18,13 @@ fn entry<'a>(trail: &'a Value, action: &str) -> &'a Value {
 }
 
 #[actix_rt::test]
-async fn an_applicant_sees_no_other_applicants_and_only_public_notes_of_staff() {
+async fn an_owner_sees_no_other_applicants_and_only_public_notes_of_staff() {
     let window = ("AVAL__APPLICATIONS__DUPLICATE_WINDOW_HOURS", "24");
     let app = TestApp::start(&[window]).await;
     let (user, other, analyst) =
         (app.acting_as(USER).await, app.acting_as(OTHER).await, app.acting_as(ANALYST).await);
-    let stranger = other.submit(&body(Country::Es, "48214907F")).await;
-    app.reaches(&stranger, "APPROVED").await;
+    let other_application = other.submit(&body(Country::Es, "48214907F")).await;
+    app.reaches(&other_application, "APPROVED").await;
     let id = user.submit(&body(Country::Es, "48214907F")).await;
     app.reaches(&id, "UNDER_REVIEW").await;
 
@@ -37,8 +37,8 @@ async fn an_applicant_sees_no_other_applicants_and_only_public_notes_of_staff() 
     let verdict = json!({"status": "APPROVED", "reason": "Welcome", "internal_note": "known to the branch"});
     analyst.patch(&path(&id), &verdict).await.expect(200);
     let audit = format!("{}/audit", path(&id));
-    let whole = analyst.get(&audit).await.expect(200);
-    let last = entry(&whole, "status_changed");
+    let full_trail = analyst.get(&audit).await.expect(200);
+    let last = entry(&full_trail, "status_changed");
     assert_eq!(
         (&last["changed_by"], &last["reason"], &last["internal_note"]),
         (&ANALYST.into(), &"Welcome".into(), &"known to the branch".into())
@@ -117,11 +117,12 @@ async fn changed_values_are_audited_sealed_if_personal_and_owners_cannot_change_
 }
 
 #[actix_rt::test]
-async fn personal_members_stored_in_clear_text_by_plain_sql_are_masked() {
+async fn personal_members_stored_in_plain_text_by_plain_sql_are_masked() {
     let app = TestApp::start_idle().await;
     let id = app.submit(&spanish()).await;
-    let told = r#"{"email": "quiteria@example.net", "a": 1.7976931348623157e308}"#;
-    app.execute(&format!("UPDATE applications SET country_specific_data = '{told}' WHERE id = '{id}'")).await;
+    let inserted = r#"{"email": "quiteria@example.net", "a": 1.7976931348623157e308}"#;
+    app.execute(&format!("UPDATE applications SET country_specific_data = '{inserted}' WHERE id = '{id}'"))
+        .await;
     let data = app.get(&path(&id)).await.expect(200)["country_specific_data"].clone();
     assert_eq!(data["email"], "****.net", "{data}");
     assert!(data["a"].as_str().is_some_and(|digits| digits.starts_with("17976931348623157000")), "{data}");

@@ -64,8 +64,8 @@ async fn every_test_document_has_its_documented_result() {
         ("AVAL__CACHE__ENABLED", "false"),
     ])
     .await;
-    // A slow report would take longer than this test waits for a call. A bureau rate limit delays its whole country,
-    // which has a test of its own.
+    // A slow report would take longer than this test waits for a call. The rate limit of a bureau delays its whole
+    // country; another test covers it.
     let rows = test_documents().filter(|row| !matches!(row.scenario, Scenario::Slow | Scenario::RateLimited));
     let app = &app;
     let followed = rows.map(|row| async move {
@@ -125,7 +125,7 @@ async fn application_in(app: &TestApp, status: Status) -> String {
 }
 
 #[actix_rt::test]
-async fn people_can_make_the_permitted_transitions_and_no_others() {
+async fn staff_can_make_the_permitted_transitions_and_no_others() {
     let app = TestApp::start_idle().await;
     let mut allowed_pairs = 0;
     for from in Status::ALL {
@@ -136,8 +136,8 @@ async fn people_can_make_the_permitted_transitions_and_no_others() {
             for problem in change_both_ways(&app, [&untouched, &untouched], to).await {
                 let problem = problem.expect(409);
                 assert_eq!(problem["code"], "illegal_transition");
-                let told = (&problem["from"], &problem["to"], &problem["allowed"]);
-                assert_eq!(told, (&json!(from), &json!(to), &json!(allowed)));
+                let actual = (&problem["from"], &problem["to"], &problem["allowed"]);
+                assert_eq!(actual, (&json!(from), &json!(to), &json!(allowed)));
             }
         }
         let now = app.get(&path(&untouched)).await.expect(200);
@@ -160,8 +160,8 @@ async fn people_can_make_the_permitted_transitions_and_no_others() {
 
 /// Requests a status with `PUT` on the first application and with `PATCH` on the second.
 async fn change_both_ways(app: &TestApp, ids: [&str; 2], to: Status) -> [Answer; 2] {
-    let wanted = json!({"status": to, "reason": "because"});
-    [app.put(&format!("{}/status", path(ids[0])), &wanted).await, app.patch(&path(ids[1]), &wanted).await]
+    let change = json!({"status": to, "reason": "because"});
+    [app.put(&format!("{}/status", path(ids[0])), &change).await, app.patch(&path(ids[1]), &change).await]
 }
 
 #[actix_rt::test]
@@ -187,8 +187,8 @@ async fn a_deleted_application_is_not_found_and_a_restored_one_is_processed() {
     let app = TestApp::start_idle().await;
     let id = app.submit(&spanish()).await;
     assert_eq!(app.delete(&path(&id)).await.status, 204);
-    for gone in ["", "/status", "/audit", "/decision"] {
-        app.get(&format!("{}{gone}", path(&id))).await.expect(404);
+    for part in ["", "/status", "/audit", "/decision"] {
+        app.get(&format!("{}{part}", path(&id))).await.expect(404);
     }
     app.delete(&path(&id)).await.expect(404);
     app.patch(&path(&id), &json!({"status": "CANCELLED"})).await.expect(404);
@@ -226,12 +226,12 @@ async fn data_derived_from_the_document_is_stored_and_read_only() {
         (Country::It, "RSSMRA80A01H501U", "1980-01-01", "male"),
         (Country::Mx, "HERM850101MDFRRR08", "1985-01-01", "female"),
     ] {
-        let said = json!({"birth_date": "2001-02-03", "sex": "non_binary", "employer": "Acme", "monthly_rent": 450.5});
-        let id = app.submit(&with(body(country, document), "country_specific_data", said)).await;
+        let sent = json!({"birth_date": "2001-02-03", "sex": "non_binary", "employer": "Acme", "monthly_rent": 450.5});
+        let id = app.submit(&with(body(country, document), "country_specific_data", sent)).await;
         let data = app.get(&path(&id)).await.expect(200)["country_specific_data"].clone();
-        let told =
+        let expected =
             json!({"birth_date": birth_date, "sex": sex, "employer": "Acme", "monthly_rent": "450.50"});
-        assert_eq!(data, told);
+        assert_eq!(data, expected);
 
         let patch = |data: Value| json!({"country_specific_data": data});
         let change = patch(json!({"employer": "Beta", "years_employed": 3, "monthly_rent": null}));
@@ -296,7 +296,7 @@ async fn the_request_id_is_traceable_from_the_response_to_the_bureau() {
     let loggers: std::collections::BTreeSet<&str> =
         of_request.filter_map(|line| line["logger"].as_str()).collect();
     for logger in ["http", "job", "simulator"] {
-        assert!(loggers.contains(logger), "{logger} is missing in {loggers:?}");
+        assert!(loggers.contains(logger), "{logger} is missing from {loggers:?}");
     }
 }
 
@@ -369,7 +369,7 @@ async fn from_acceptance_to_push_no_step_waits_for_a_timer() {
             ["PENDING", "VALIDATING", "APPROVED"],
             "each change must be pushed once and in order"
         );
-        assert!(started.elapsed() < Duration::from_secs(10), "although every timer is set to a minute");
+        assert!(started.elapsed() < Duration::from_secs(10), "every timer is set to a minute");
     }
 }
 

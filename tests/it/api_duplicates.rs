@@ -33,7 +33,7 @@ fn assert_duplicate_of(answer: &Answer, id: &str) {
     assert!((23..=24).contains(&left.num_hours()) && open_until.len() == 27, "{open_until}");
 }
 
-/// An application of the account `tester`, created `ago`.
+/// Inserts an application of the account `tester` that was created `ago` before now.
 async fn by_another_account(app: &TestApp, ago: Duration, document: &str) -> NewApplication {
     let clock = Clock::manual(Clock::system().now() - ago);
     let row = application(&clock, Country::Es, document);
@@ -42,7 +42,7 @@ async fn by_another_account(app: &TestApp, ago: Duration, document: &str) -> New
 }
 
 #[actix_rt::test]
-async fn while_an_application_is_open_a_duplicate_is_rejected_and_names_it() {
+async fn a_duplicate_of_an_open_application_is_rejected_with_its_identifier() {
     let app = TestApp::start_idle_with(&[RULE]).await;
     let first = app.submit(&spanish()).await;
     for again in
@@ -88,12 +88,12 @@ async fn an_owner_cannot_release_a_document_by_deleting_an_undecided_or_approved
     owner.delete(&path(&pending)).await.expect(204);
     for last in ["CANCELLED", "REJECTED", "COMPLETED"] {
         let id = owner.submit(&spanish()).await;
-        let way: &[&str] = match last {
+        let steps: &[&str] = match last {
             "CANCELLED" => &["CANCELLED"],
             "REJECTED" => &["VALIDATING", "REJECTED"],
             _ => &["VALIDATING", "APPROVED", "COMPLETED"],
         };
-        for status in way {
+        for status in steps {
             app.execute(&format!("UPDATE applications SET status = '{status}' WHERE id = '{id}'")).await;
         }
         owner.delete(&path(&id)).await.expect(204);
@@ -120,7 +120,7 @@ async fn a_rejected_application_releases_its_document_and_an_approved_one_does_n
 }
 
 #[actix_rt::test]
-async fn fifty_concurrent_duplicates_on_two_instances_create_one_application_and_name_it() {
+async fn fifty_concurrent_duplicates_on_two_instances_create_one_application_and_identify_it() {
     let database = Rc::new(TestDatabase::create().await);
     let here = TestApp::start_on(Rc::clone(&database), &[RULE]).await;
     let there = TestApp::start_on(Rc::clone(&database), &[RULE]).await;
@@ -202,7 +202,7 @@ async fn applications_of_other_accounts_count_only_within_the_window() {
 }
 
 #[actix_rt::test]
-async fn without_a_window_there_is_no_rule() {
+async fn a_window_of_zero_hours_disables_the_rule() {
     let app = TestApp::start(&[]).await;
     by_another_account(&app, Duration::ZERO, "12345678Z").await;
     for _ in 0..2 {

@@ -62,14 +62,14 @@ async fn a_file_contains_the_list_in_order_with_masked_documents() {
         assert_eq!(exported.len() - 1, listed.len(), "{query}");
         for (record, application) in exported.iter().skip(1).zip(listed) {
             for (column, cell) in exported[0].iter().zip(record) {
-                let told = match &application[column] {
+                let expected = match &application[column] {
                     Value::String(text) => text.clone(),
                     Value::Null => String::new(),
                     other => other.to_string(),
                 };
                 let is_time = column.ends_with("_at");
-                let same = *cell == told || is_time && moment(cell) == moment(&told);
-                assert!(same, "{column}: {cell:?} is not {told:?}");
+                let same = *cell == expected || is_time && moment(cell) == moment(&expected);
+                assert!(same, "{column}: {cell:?} is not {expected:?}");
             }
         }
     }
@@ -121,7 +121,7 @@ async fn an_export_contains_what_the_caller_may_list_and_exports_by_staff_are_re
     assert_eq!(ids(&user.get(EXPORT).await.text()), [own]);
     assert_eq!(ids(&app.acting_as(ANALYST).await.get(&format!("{EXPORT}?country=ES")).await.text()).len(), 2);
     app.anonymous().get(EXPORT).await.expect(401);
-    let views = eventually("the note", async || {
+    let views = eventually("the audit view", async || {
         let path = "/api/v1/admin/staff-views?action=application_export";
         let page = app.get(path).await.expect(200);
         page["views"].as_array().filter(|views| !views.is_empty()).cloned()
@@ -154,7 +154,7 @@ async fn a_list_that_is_too_long_is_rejected_or_ends_with_a_truncation_line() {
     );
 }
 
-/// Enough applications to exceed the buffers of a connection.
+/// Inserts enough applications to exceed the buffers of a connection.
 async fn fill_beyond_every_buffer(app: &TestApp) {
     let keys = key_ring(&settings(&[]));
     let clock = Clock::system();
@@ -175,7 +175,7 @@ async fn fill_beyond_every_buffer(app: &TestApp) {
     diesel_async::RunQueryDsl::execute(insert, &mut sql).await.unwrap();
 }
 
-/// A download that has begun and is not read further.
+/// Starts a download and reads only the beginning of the response.
 async fn begin_download(app: &TestApp) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(8 * 1024).unwrap();
@@ -208,8 +208,8 @@ async fn a_download_interrupted_by_the_database_does_not_look_complete() {
     assert!(cut.len() > 1000 && !cut.ends_with(b"\r\n0\r\n\r\n"), "{} bytes end with {end:?}", cut.len());
     assert!(app.log.text().await.contains("export aborted"));
     app.execute("ALTER TABLE gone RENAME TO applications").await;
-    let whole = begin_download(&app).await;
-    let mut reading = whole;
+    let second_download = begin_download(&app).await;
+    let mut reading = second_download;
     let mut rest = Vec::new();
     while !rest.ends_with(b"\r\n0\r\n\r\n") {
         let read =

@@ -86,15 +86,15 @@ async fn many_concurrent_keys_and_documents_on_two_instances_do_not_block_each_o
     let ids = async |n: usize| {
         // Every key is sent three times, in a different order to each instance.
         let app = if n.is_multiple_of(2) { &here } else { &there };
-        let which = (n * 7) % 60;
-        let request = body(Country::Co, &(1_000_000_000 + which).to_string());
-        let key = which.to_string();
+        let number = (n * 7) % 60;
+        let request = body(Country::Co, &(1_000_000_000 + number).to_string());
+        let key = number.to_string();
         let answer = eventually("a final response", async || {
             let answer = post_with(app, APPLICATIONS, &key, &request).await;
             (answer.status.as_u16() != 409).then_some(answer)
         })
         .await;
-        (which, answer.expect(201)["id"].as_str().unwrap().to_owned())
+        (number, answer.expect(201)["id"].as_str().unwrap().to_owned())
     };
     let answers: HashSet<(usize, String)> = join_all((0..180).map(ids)).await.into_iter().collect();
     assert_eq!(answers.len(), 60);
@@ -149,7 +149,7 @@ async fn a_key_in_use_by_another_instance_is_a_409_with_retry_after() {
     let app = TestApp::start_idle().await;
     let first = post_with(&app, APPLICATIONS, "key", &spanish()).await;
     let mut elsewhere = app.database.connect().await;
-    // As another instance does: the lock is held until its transaction ends.
+    // Takes the lock as another instance does. It is held until its transaction ends.
     execute(&mut elsewhere, "BEGIN").await.unwrap();
     let take = "SELECT verdict FROM idempotency_keys k, begin_keyed_write(k.key_digest, now())";
     assert_eq!(text(&mut elsewhere, take).await.as_deref(), Some("known"));
@@ -203,7 +203,7 @@ async fn a_lost_response_is_replayed_when_the_request_is_repeated() {
     let mut lock = app.database.connect().await;
     execute(&mut lock, "BEGIN").await.unwrap();
     execute(&mut lock, "LOCK TABLE applications").await.unwrap();
-    let waits = "SELECT count(*)::text FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'WITH judged%'";
+    let waits = "SELECT count(*)::text FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '/* insert_applications%'";
     {
         let application = spanish();
         let request = post_with(&app, APPLICATIONS, "key", &application);

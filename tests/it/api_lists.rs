@@ -63,21 +63,21 @@ async fn a_cursor_reads_250_applications_once_and_in_order_while_new_ones_are_cr
     let app = TestApp::start_idle().await;
     fill(&app, 250).await;
     let listed = walk(&app, "page_size=100", async || {}).await;
-    let at_first: BTreeSet<String> = column(&listed, "id").into_iter().collect();
-    assert_eq!(at_first.len(), 250);
+    let initial: BTreeSet<String> = column(&listed, "id").into_iter().collect();
+    assert_eq!(initial.len(), 250);
     let one_more = async || {
         fill(&app, 1).await;
     };
 
     let newest_first = column(&walk(&app, "page_size=37", one_more).await, "id");
-    let expected: Vec<String> = at_first.iter().rev().cloned().collect();
+    let expected: Vec<String> = initial.iter().rev().cloned().collect();
     assert_eq!(newest_first, expected, "new applications must sort before the first page");
 
     let oldest_first = column(&walk(&app, "page_size=100&sort=created_at", one_more).await, "id");
     assert!(oldest_first.is_sorted(), "identifiers must sort like times");
     let seen: BTreeSet<String> = oldest_first.iter().cloned().collect();
     assert_eq!(seen.len(), oldest_first.len(), "no application may be listed twice");
-    assert!(oldest_first.starts_with(&at_first.iter().cloned().collect::<Vec<_>>()));
+    assert!(oldest_first.starts_with(&initial.iter().cloned().collect::<Vec<_>>()));
 }
 
 #[actix_rt::test]
@@ -226,8 +226,8 @@ async fn from_and_to_filter_by_milliseconds_and_by_whole_days() {
 #[actix_rt::test]
 async fn lists_are_filtered_by_risk_band() {
     let app = TestApp::start(&[]).await;
-    let wanted = [Scenario::Approve, Scenario::LowScore, Scenario::Defaults, Scenario::NoScore];
-    for row in test_documents().filter(|row| wanted.contains(&row.scenario)) {
+    let covered = [Scenario::Approve, Scenario::LowScore, Scenario::Defaults, Scenario::NoScore];
+    for row in test_documents().filter(|row| covered.contains(&row.scenario)) {
         let id = app.submit(&body(row.country, row.document)).await;
         app.decided(&id).await;
     }

@@ -42,17 +42,27 @@ async fn before_the_database_is_available_only_the_liveness_probe_succeeds() {
     let logger = slog::Logger::root(slog::Discard, slog::o!());
     let starting = actix_rt::spawn(App::start(settings(&overrides), Clock::system(), logger));
     let client = awc::Client::default();
-    let ask = async |path: &str| client.get(format!("http://127.0.0.1:{free_port}{path}")).send().await;
-    eventually("the server to listen", async || ask("/health/live").await.ok().filter(|a| a.status() == 200))
-        .await;
+    let fetch = async |path: &str| client.get(format!("http://127.0.0.1:{free_port}{path}")).send().await;
+    eventually("the server to listen", async || {
+        fetch("/health/live").await.ok().filter(|a| a.status() == 200)
+    })
+    .await;
     for path in ["/health", "/health/ready", "/health/detailed", "/api/v1/applications", "/metrics"] {
-        let mut answer = ask(path).await.unwrap();
+        let mut answer = fetch(path).await.unwrap();
         assert_eq!(answer.status(), 503, "{path}");
         assert!(answer.headers().contains_key("retry-after"));
         let problem: Value = answer.json().await.unwrap();
         assert_eq!(problem["code"], "unavailable");
     }
     starting.abort();
+}
+
+#[actix_rt::test]
+async fn metrics_can_be_turned_off() {
+    let app = TestApp::start(&[("ENABLE_PROMETHEUS", "false")]).await;
+    app.get("/metrics").await.expect(404);
+    let document = app.get("/openapi.json").await.expect(200);
+    assert!(document["paths"]["/metrics"].is_null() && document["paths"]["/health"].is_object());
 }
 
 #[actix_rt::test]
@@ -88,20 +98,23 @@ async fn metrics_have_the_documented_names_and_count_by_route_pattern() {
         "db_connections_idle",
         "websocket_connections_active",
         "actor_mailbox_depth",
-        "outbox_lag_seconds_count",
+        "outbox_lag_seconds",
     ] {
         assert!(text.lines().any(|line| line.starts_with(name)), "{name} is missing");
     }
-    let every = f64::from(u32::try_from(samples().len()).unwrap());
+    let sample_count = f64::from(u32::try_from(samples().len()).unwrap());
     for (series, value) in [
-        (r#"http_requests_total{endpoint="/api/v1/applications",method="POST",status_code="201"}"#, every),
+        (
+            r#"http_requests_total{endpoint="/api/v1/applications",method="POST",status_code="201"}"#,
+            sample_count,
+        ),
         (
             r#"http_requests_total{endpoint="/api/v1/applications/{id}",method="GET",status_code="200"}"#,
-            every,
+            sample_count,
         ),
         (r#"http_requests_total{endpoint="unmatched",method="GET",status_code="404"}"#, 1.0),
         (r#"applications_created_total{country="MX"}"#, 1.0),
-        (r#"worker_tasks_total{status="success",task_name="process_credit_application"}"#, every),
+        (r#"worker_tasks_total{status="success",task_name="process_credit_application"}"#, sample_count),
         (r#"applications_validation_errors_total{country="ES",error_type="required"}"#, 4.0),
         ("websocket_connections_active", 1.0),
     ] {
@@ -109,7 +122,7 @@ async fn metrics_have_the_documented_names_and_count_by_route_pattern() {
         eventually(series, async || (app.metric(series).await == value).then_some(())).await;
     }
     assert!(!text.contains("no/such/path"));
-    for (country, provider) in [("ES", "ASNEF-CIRBE"), ("IT", "CRIF")] {
+    for (country, provider) in [("ES", "asnef_cirbe"), ("IT", "crif")] {
         let labels = format!("country=\"{country}\",provider=\"{provider}\"");
         assert_eq!(
             app.metric(&format!("provider_calls_total{{{labels},status=\"success\"}}")).await,
@@ -185,9 +198,9 @@ async fn five_injected_failures_open_spains_breaker_and_fallback_decisions_are_r
     let fault = json!({"country": "ES", "failure_count": 5});
     let armed = app.post("/api/v1/test/inject-failure", &fault).await.expect(200);
     assert_eq!(armed, json!({"target": "provider", "country": "ES", "failure_count": 5}));
-    // Alone, so its calls are sequential: three in its first attempt, two in its second.
+    // No other application is processed, so its calls are sequential: three in its first attempt, two in its second.
     let failed = app.submit(&spanish()).await;
-    let state = r#"provider_circuit_breaker_state{country="ES",provider="ASNEF-CIRBE"}"#;
+    let state = r#"provider_circuit_breaker_state{country="ES",provider="asnef_cirbe"}"#;
     eventually("the breaker to open", async || (app.metric(state).await == 1.0).then_some(())).await;
     let calls = app.simulator().calls(Country::Es);
     assert_eq!(calls, 5);
@@ -199,13 +212,13 @@ async fn five_injected_failures_open_spains_breaker_and_fallback_decisions_are_r
     assert_eq!(decided["risk_score"], Value::Null);
     let figures = &decided["banking_data"];
     assert_eq!(figures["provider_name"], "ASNEF-CIRBE (FALLBACK - Circuit Open)");
-    let told = (
+    let actual = (
         &figures["fallback"],
         &figures["credit_score"],
         &figures["total_debt"],
         &figures["monthly_obligations"],
     );
-    assert_eq!(told, (&true.into(), &500.into(), &"50000.00".into(), &"2000.00".into()));
+    assert_eq!(actual, (&true.into(), &500.into(), &"50000.00".into(), &"2000.00".into()));
     assert_eq!(app.simulator().calls(Country::Es), calls, "an open breaker must make no calls");
     assert_eq!(app.get("/health/detailed").await.expect(200)["status"], "degraded");
     app.get("/health/ready").await.expect(200);
@@ -224,7 +237,7 @@ async fn five_injected_failures_open_spains_breaker_and_fallback_decisions_are_r
 async fn a_rate_limiting_bureau_is_called_again_after_its_pause_without_using_an_attempt() {
     let app = TestApp::start(&[]).await;
     let id = app.submit(&body(Country::Es, "90000016G")).await;
-    let limited = r#"provider_calls_total{country="ES",provider="ASNEF-CIRBE",status="rate_limited"}"#;
+    let limited = r#"provider_calls_total{country="ES",provider="asnef_cirbe",status="rate_limited"}"#;
     eventually("the bureau to limit the rate", async || (app.metric(limited).await >= 1.0).then_some(()))
         .await;
     let first = std::time::Instant::now();
@@ -237,7 +250,7 @@ async fn a_rate_limiting_bureau_is_called_again_after_its_pause_without_using_an
     assert_eq!(app.sql(jobs).await, "1 true");
     let status = app.get(&format!("/api/v1/applications/{id}/status")).await.expect(200);
     assert_eq!(status["status"], "VALIDATING");
-    let breaker = r#"provider_circuit_breaker_state{country="ES",provider="ASNEF-CIRBE"}"#;
+    let breaker = r#"provider_circuit_breaker_state{country="ES",provider="asnef_cirbe"}"#;
     assert_eq!(app.metric(breaker).await, 0.0, "a 429 must not count as a failure");
 }
 
@@ -298,10 +311,10 @@ async fn a_reconnecting_websocket_client_gets_missed_events() {
     let mut statuses = Vec::new();
     let mut recovered = None;
     while recovered.is_none() || statuses.len() < 3 {
-        let heard = back.json().await;
-        match heard["type"].as_str().unwrap() {
-            "subscribed" => recovered = Some(heard["recovered"].clone()),
-            _ => statuses.push(heard["data"]["status"].as_str().unwrap().to_owned()),
+        let received = back.json().await;
+        match received["type"].as_str().unwrap() {
+            "subscribed" => recovered = Some(received["recovered"].clone()),
+            _ => statuses.push(received["data"]["status"].as_str().unwrap().to_owned()),
         }
     }
     assert_eq!(

@@ -13,9 +13,9 @@ use crate::support::engine::SECRETS;
 const NAME: &str = "Xochiquetzalina Quetzalcoatlzin";
 /// The parts to search for. Searching for the whole name would miss partial leaks.
 const NAMES: [&str; 2] = ["Xochiquetzalina", "Quetzalcoatlzin"];
-/// Malformed report, server error, thin file, and an unscripted one. The samples' reports are clean.
+/// Documents with a malformed report, a server error, a thin file and a generated report. The samples are clean.
 const SPANISH: [&str; 4] = ["90000014W", "90000011E", "90000008L", "48214907F"];
-/// Encoded in the Italian and the Mexican sample, and given by the client of a Spanish applicant.
+/// Encoded in the Italian and the Mexican sample, and sent by the client for a Spanish applicant.
 const BIRTH_DATES: [&str; 3] = ["1980-01-01", "1985-01-01", "1971-03-29"];
 
 /// Contact data in applications.
@@ -32,7 +32,7 @@ fn forms(secret: &str) -> Vec<String> {
     let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
     let aligned = |offset: usize| {
         let encoded = BASE64.encode([vec![0; offset], secret.as_bytes().to_vec()].concat());
-        // Characters that contain bits of a neighbour are omitted.
+        // Characters that contain bits of adjacent bytes are omitted.
         encoded[(offset * 8).div_ceil(6)..(offset + secret.len()) * 8 / 6].to_owned()
     };
     vec![
@@ -71,15 +71,15 @@ async fn dump(app: &TestApp) -> String {
     String::from_utf8(dumped.stdout).unwrap()
 }
 
-/// Decided applications of every country with every kind of report. The last one panics its actor.
+/// Decided applications of every country with every kind of report. The actor of the last one panics.
 async fn applications_of_every_kind(app: &TestApp) -> Vec<String> {
     let mut ids = Vec::new();
-    let told = json!({"birth_date": BIRTH_DATES[2], "employer": "kept", "email": CONTACTS[0], "iban": CONTACTS[1], 
+    let personal_members = json!({"birth_date": BIRTH_DATES[2], "employer": "kept", "email": CONTACTS[0], "iban": CONTACTS[1], 
         "spouse_document": CONTACTS[2], "note": CONTACTS[3]});
     for (country, document) in samples().into_iter().chain(SPANISH.map(|document| (Country::Es, document))) {
         let mut application = with(body(country, document), "full_name", NAME);
         if country == Country::Es {
-            application["country_specific_data"] = told.clone();
+            application["country_specific_data"] = personal_members.clone();
         }
         ids.push(app.submit(&application).await);
     }
@@ -170,7 +170,7 @@ async fn stored_logged_and_pushed_data_identifies_no_one() {
     for id in ids.iter().filter(|id| **id != ids[1]) {
         let path = format!("/api/v1/applications/{id}");
         assert_private(
-            "an application as read",
+            "a response with an application",
             &app.get(&path).await.text(),
             &[&documents[..], &CONTACTS].concat(),
         );
@@ -240,7 +240,7 @@ async fn a_row_rejected_by_the_database_is_not_quoted_in_the_log() {
     let refused =
         app.post("/api/v1/applications", &with(body(Country::Es, "48214907F"), "full_name", NAME)).await;
     assert!(refused.status.is_server_error(), "{:?}", refused);
-    assert_private("the answer", &refused.text(), &["48214907F"]);
+    assert_private("the response", &refused.text(), &["48214907F"]);
     assert_private("the log", &app.log.text().await, &["48214907F", NAME]);
 }
 

@@ -89,7 +89,7 @@ async fn an_unreadable_body_is_400_and_is_not_quoted() {
 }
 
 #[actix_rt::test]
-async fn an_oversized_body_is_413_by_its_header_and_by_its_stream() {
+async fn an_oversized_body_is_413_whether_it_is_declared_or_streamed() {
     let app = TestApp::start(&[("AVAL__SERVER__BODY_LIMIT_BYTES", "2048")]).await;
     let large = with(spanish(), "full_name", "x".repeat(3000)).to_string();
     let problem = post_raw(&app, &[JSON], large.clone()).await.expect(413);
@@ -108,8 +108,8 @@ async fn an_oversized_body_is_413_by_its_header_and_by_its_stream() {
         streamed.starts_with("HTTP/1.1 413") && streamed.contains("application/problem+json"),
         "{streamed}"
     );
-    let lying = app.send_raw(format!("{head}Content-Length: 12x\r\n\r\n{{}}").as_bytes()).await;
-    assert!(lying.starts_with("HTTP/1.1 4"), "{lying}");
+    let malformed = app.send_raw(format!("{head}Content-Length: 12x\r\n\r\n{{}}").as_bytes()).await;
+    assert!(malformed.starts_with("HTTP/1.1 4"), "{malformed}");
 }
 
 #[actix_rt::test]
@@ -139,7 +139,7 @@ async fn the_size_and_number_of_values_of_a_body_are_limited_per_route() {
 }
 
 #[actix_rt::test]
-async fn every_amount_that_is_not_plain_is_rejected() {
+async fn every_amount_that_is_not_a_plain_decimal_is_rejected() {
     let app = TestApp::start_idle().await;
     let raw = [
         "1e3",
@@ -259,8 +259,8 @@ async fn an_invalid_document_is_rejected_with_reasons() {
     ] {
         let answer = app.post(APPLICATIONS, &body(country, document)).await;
         let errors = answer.field_errors();
-        let wanted = format!("/identity_document {reason}");
-        assert!(errors.contains(&wanted), "{country:?} {document}: {errors:?}");
+        let expected = format!("/identity_document {reason}");
+        assert!(errors.contains(&expected), "{country:?} {document}: {errors:?}");
         assert!(!answer.expect(422).to_string().contains(document), "the document must not be quoted");
     }
 }
@@ -274,13 +274,13 @@ async fn invalid_identifiers_and_queries_are_rejected_with_field_errors() {
             assert_eq!(problem["code"], "malformed_request");
         }
     }
-    let nobodys = [
+    let unused_ids = [
         "019a5d2e-7c1a-7b3e-9a54-0d7a3c1f5e21",
         "00000000-0000-0000-0000-000000000000",
         "ffffffff-ffff-ffff-ffff-ffffffffffff",
         "6fa459ea-ee8a-4ca4-894e-db77e160355e",
     ];
-    for id in nobodys {
+    for id in unused_ids {
         app.get(&format!("{APPLICATIONS}/{id}")).await.expect(404);
         app.delete(&format!("{APPLICATIONS}/{id}")).await.expect(404);
         app.put(&format!("{APPLICATIONS}/{id}/status"), &json!({"status": "CANCELLED"})).await.expect(404);
@@ -364,7 +364,7 @@ async fn invalid_http_is_rejected_and_the_server_keeps_running() {
     app.get("/health").await.expect(200);
 }
 
-/// Possible replacements for a member of a body.
+/// Possible replacements for the value of a member.
 fn odd_value() -> impl Strategy<Value = String> {
     prop_oneof![
         "-?[0-9]{1,30}(\\.[0-9]{0,5})?(e-?[0-9]{1,4})?",
@@ -396,11 +396,12 @@ fn odd_body() -> impl Strategy<Value = Vec<u8>> {
         "document",
         "banking_data",
     ];
-    let nearly =
-        (prop::sample::select(names.to_vec()), odd_value(), any::<bool>()).prop_map(|(name, odd, whole)| {
-            let base = if whole { spanish() } else { json!({}) };
+    let nearly = (prop::sample::select(names.to_vec()), odd_value(), any::<bool>()).prop_map(
+        |(name, odd, has_all_members)| {
+            let base = if has_all_members { spanish() } else { json!({}) };
             with(base, name, "@").to_string().replace("\"@\"", &odd).into_bytes()
-        });
+        },
+    );
     prop_oneof![4 => nearly, 1 => prop::collection::vec(any::<u8>(), 0..200)]
 }
 
@@ -532,7 +533,7 @@ async fn a_body_that_is_not_json_is_malformed_on_every_route() {
     let app = TestApp::start_idle().await;
     let document = serde_json::to_value(aval::http::openapi::document(true)).unwrap();
     let json = [("Content-Type", "application/json")];
-    let mut asked = 0;
+    let mut checked = 0;
     for (method, path) in routes().into_iter().filter(|(method, _)| *method != Method::GET) {
         let pattern = aval::http::routes::table(true).into_iter().map(|entry| entry.documented_path()).find(
             |pattern| {
@@ -544,13 +545,13 @@ async fn a_body_that_is_not_json_is_malformed_on_every_route() {
         if operation["requestBody"].is_null() || path.contains("/webhooks/") {
             continue;
         }
-        asked += 1;
+        checked += 1;
         for body in ["", "{", "[]", "{\"a\": 1,}", "nil"] {
             let problem = app.send(method.clone(), &path, &json, body).await.expect(400);
             assert_eq!(problem["code"], "malformed_request", "{method} {path} {body}");
         }
     }
-    assert!(asked > 15, "{asked}");
+    assert!(checked > 15, "{checked}");
 }
 
 fn fits(pattern: &str, path: &str) -> bool {

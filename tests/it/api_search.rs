@@ -48,12 +48,12 @@ async fn applications_are_found_by_their_data() {
     let other = app
         .submit(&with(spanish(), "country_specific_data", json!({"employer": "Other", "years_employed": 3})))
         .await;
-    for (wanted, expected) in [
+    for (criteria, expected) in [
         (json!({"employer": "Acme"}), vec![&id]),
         (json!({"years_employed": 3.0}), vec![&other, &id]),
         (json!({"employer": "Acme", "years_employed": 4}), vec![]),
     ] {
-        let search = json!({"country_specific_data": wanted});
+        let search = json!({"country_specific_data": criteria});
         assert_eq!(found(&app, &search).await.iter().collect::<Vec<_>>(), expected, "{search}");
     }
     app.decided(&id).await;
@@ -181,7 +181,7 @@ async fn one_account_leaves_connections_for_others_on_every_route() {
 
 #[actix_rt::test]
 async fn a_slow_search_is_cancelled() {
-    // Nothing else ends it within the timeout of the test.
+    // No other limit ends the search within the timeout of the test.
     let app = TestApp::start_idle_with(&[
         ("AVAL__LISTS__STATEMENT_TIMEOUT_MS", "50"),
         ("AVAL__DATABASE__STATEMENT_TIMEOUT_MS", "600000"),
@@ -190,8 +190,8 @@ async fn a_slow_search_is_cancelled() {
     .await;
     let mut sql = app.database.connect().await;
     lock_applications(&mut sql).await;
-    let wanted = json!({"country": "ES"});
-    let search = tokio::time::timeout(PATIENCE, app.post(SEARCH, &wanted)).await;
+    let criteria = json!({"country": "ES"});
+    let search = tokio::time::timeout(PATIENCE, app.post(SEARCH, &criteria)).await;
     let search = search.expect("the search to be cancelled");
     assert_eq!((search.status.as_u16(), search.header("retry-after").is_empty()), (503, false));
     assert_eq!(app.get("/api/v1/applications").await.status.as_u16(), 503);

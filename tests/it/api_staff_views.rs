@@ -35,14 +35,14 @@ async fn views_of_others_applications_are_recorded_and_those_of_ones_own_are_not
     app.decided(&own).await;
     app.get(&format!("/api/v1/applications/{own}")).await.expect(200);
     let id = application_of_another(&app).await;
-    let known = app.sql("SELECT count(*) FROM staff_views").await;
+    let count_before = app.sql("SELECT count(*) FROM staff_views").await;
     for (part, action) in [
         ("", "application"),
         ("/status", "application_status"),
         ("/audit", "application_audit"),
         ("/decision", "application_decision"),
     ] {
-        let request = format!("look-{action}");
+        let request = format!("view-{action}");
         let path = format!("/api/v1/applications/{id}{part}");
         app.send(Method::GET, &path, &[("X-Request-ID", &request)], "").await.expect(200);
         let found = eventually(action, async || {
@@ -57,7 +57,7 @@ async fn views_of_others_applications_are_recorded_and_those_of_ones_own_are_not
         assert_eq!((&found["filter"], &found["document_index"]), (&json!({}), &Value::Null));
     }
     app.get("/api/v1/applications/01890a5d-ac96-774b-bcce-b302099a8057").await.expect(404);
-    assert!(known.parse::<u32>().unwrap() > 0, "the test itself polled the status");
+    assert!(count_before.parse::<u32>().unwrap() > 0, "the test itself polled the status");
     assert_eq!(views(&app, &format!("?application_id={own}")).await, Vec::<Value>::new());
 }
 
@@ -70,7 +70,7 @@ async fn a_change_returns_the_application_and_each_response_is_recorded_as_a_vie
     let (status, restore) = (format!("{path}/status"), format!("{path}/restore"));
     let data = json!({"country_specific_data": {"employer": "Acme"}}).to_string();
     let cancelled = json!({"status": "CANCELLED"}).to_string();
-    let looks = async |request: &str| {
+    let assert_recorded = async |request: &str| {
         let count = format!(
             "SELECT count(*) FROM staff_views WHERE account = '{ADMIN}' AND action = 'application' \
              AND application_id = '{id}' AND request_id = '{request}'"
@@ -90,7 +90,7 @@ async fn a_change_returns_the_application_and_each_response_is_recorded_as_a_vie
         let answer = admin.send(method, target, &headers, body.to_owned()).await;
         assert!(answer.status.is_success(), "{request}: {}", answer.json);
         if request != "deleted" {
-            looks(request).await;
+            assert_recorded(request).await;
         }
     }
     let deleting = "SELECT count(*) FROM staff_views WHERE request_id = 'deleted'";
@@ -99,9 +99,9 @@ async fn a_change_returns_the_application_and_each_response_is_recorded_as_a_vie
     let own = admin.submit(&spanish()).await;
     admin.patch(&format!("/api/v1/applications/{own}"), &json!({"status": "CANCELLED"})).await.expect(200);
     admin.get(&path).await.expect(200);
-    eventually("a later look", async || {
-        let looks = views(&app, &format!("?application_id={id}")).await;
-        (looks.len() == 5).then_some(())
+    eventually("a later view", async || {
+        let recorded = views(&app, &format!("?application_id={id}")).await;
+        (recorded.len() == 5).then_some(())
     })
     .await;
     assert_eq!(views(&app, &format!("?application_id={own}")).await, Vec::<Value>::new());
@@ -137,7 +137,7 @@ async fn views_are_read_page_by_page_newest_first() {
     for n in 1..=5 {
         app.get(&format!("/api/v1/applications?page_size={n}")).await.expect(200);
         let count = n.to_string();
-        eventually("the look", async || {
+        eventually("the view", async || {
             (app.sql("SELECT count(*) FROM staff_views").await == count).then_some(())
         })
         .await;
@@ -229,7 +229,7 @@ async fn a_shutdown_writes_queued_views() {
 async fn views_are_append_only_until_their_retention_ends() {
     let app = TestApp::start(&AT_ONCE).await;
     app.get("/api/v1/applications").await.expect(200);
-    eventually("the look", async || (app.sql("SELECT count(*) FROM staff_views").await == "1").then_some(()))
+    eventually("the view", async || (app.sql("SELECT count(*) FROM staff_views").await == "1").then_some(()))
         .await;
     let mut sql = app.database.connect().await;
     for statement in
@@ -254,7 +254,7 @@ async fn an_admin_reads_the_views_of_analysts_and_users_cause_none() {
     user.get(&path).await.expect(200);
     user.get("/api/v1/applications").await.expect(200);
     analyst.get(&path).await.expect(200);
-    let seen = eventually("the analyst's look", async || views(&app, "").await.pop()).await;
+    let seen = eventually("the analyst's view", async || views(&app, "").await.pop()).await;
     assert_eq!((&seen["account"], &seen["action"]), (&ANALYST.into(), &"application".into()));
     assert_eq!(app.sql(&format!("SELECT count(*) FROM staff_views WHERE account = '{USER}'")).await, "0");
     assert_eq!(analyst.get(VIEWS).await.status.as_u16(), 403);

@@ -119,8 +119,8 @@ fn every_import_is_allowed() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// The items of `storage` that `http` may name: keys that sign cursors and seal answers, a keyed write, the state of the
-/// replica in the health report, and the handle that WebSocket sessions pass to a use case.
+/// The items of `storage` that `http` may name: keys that sign cursors and seal responses, a keyed write, the state of
+/// the replica in the health report, and the handle that WebSocket sessions pass to a use case.
 const STORAGE_IN_HTTP: [&str; 4] = ["seal::", "idempotency::{Keyed,", "replica::ReplicaState", "Database;"];
 
 /// Code that opens a connection or a transaction.
@@ -151,7 +151,7 @@ fn http_uses_no_connections_and_no_rows() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// The engine: what runs any task and carries any event.
+/// The engine: the code that runs tasks and delivers events of any kind.
 const ENGINE: [&str; 10] = [
     "src/events",
     "src/queue",
@@ -210,13 +210,13 @@ fn expand(tree: &str, prefix: &str, paths: &mut Vec<String>) {
     };
     let inner = rest.rsplit_once('}').unwrap().0;
     let (mut depth, mut start) = (0_usize, 0);
-    for (place, c) in inner.char_indices().chain([(inner.len(), ',')]) {
+    for (index, c) in inner.char_indices().chain([(inner.len(), ',')]) {
         match c {
             '{' => depth += 1,
             '}' => depth -= 1,
             ',' if depth == 0 => {
-                expand(&inner[start..place], &format!("{prefix}{head}"), paths);
-                start = place + 1;
+                expand(&inner[start..index], &format!("{prefix}{head}"), paths);
+                start = index + 1;
             }
             _ => {}
         }
@@ -240,9 +240,9 @@ fn named_paths(file: &Path) -> Vec<String> {
             continue;
         }
         for root in ["crate::", "super::"] {
-            for (place, _) in statement.match_indices(root) {
+            for (index, _) in statement.match_indices(root) {
                 let is_path = |c: &char| c.is_ascii_alphanumeric() || [':', '_'].contains(c);
-                paths.push(statement[place..].chars().take_while(is_path).collect());
+                paths.push(statement[index..].chars().take_while(is_path).collect());
             }
         }
     }
@@ -286,10 +286,10 @@ fn imports_of_files() -> BTreeMap<ModulePath, BTreeSet<ModulePath>> {
 }
 
 #[test]
-fn no_files_import_each_other_in_a_circle() {
+fn no_files_import_each_other_in_a_cycle() {
     let mut imports = imports_of_files();
-    assert!(imports.values().map(BTreeSet::len).sum::<usize>() > 1000, "imports are found");
-    // Files that import nothing are in no circle, and neither are those that only such files remain for.
+    assert!(imports.values().map(BTreeSet::len).sum::<usize>() > 1000, "too few imports were found");
+    // Files that import nothing are in no cycle, and neither are files that import only such files.
     loop {
         let free: Vec<ModulePath> =
             imports.iter().filter(|(_, named)| named.is_empty()).map(|(own, _)| own.clone()).collect();
@@ -303,7 +303,7 @@ fn no_files_import_each_other_in_a_circle() {
             }
         }
     }
-    // Those that remain are in a circle or import one.
+    // The remaining files are in a cycle or import a file of one.
     loop {
         let used: BTreeSet<ModulePath> = imports.values().flatten().cloned().collect();
         let before = imports.len();
@@ -312,24 +312,27 @@ fn no_files_import_each_other_in_a_circle() {
             break;
         }
     }
-    let circles: Vec<String> = imports
+    let cycles: Vec<String> = imports
         .iter()
         .map(|(own, named)| {
             let named: Vec<String> = named.iter().map(|path| path.join("::")).collect();
             format!("{} imports {}", own.join("::"), named.join(", "))
         })
         .collect();
-    assert!(circles.is_empty(), "{circles:#?}");
+    assert!(cycles.is_empty(), "{cycles:#?}");
 }
 
 #[test]
 fn every_module_is_listed() {
-    let judged: BTreeSet<&str> = IMPORTS.iter().map(|(module, _)| *module).collect();
-    let free = ["app", "startup", "shutdown", "lib", "main", "config", "error", "clock", "telemetry"];
+    let listed: BTreeSet<&str> = IMPORTS.iter().map(|(module, _)| *module).collect();
+    let unrestricted = ["app", "startup", "shutdown", "lib", "main", "config", "error", "clock", "telemetry"];
     for entry in fs::read_dir("src").unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let module = name.trim_end_matches(".rs");
-        assert!(judged.contains(module) || free.contains(&module), "{module} is missing in IMPORTS");
+        assert!(
+            listed.contains(module) || unrestricted.contains(&module),
+            "{module} is missing from IMPORTS"
+        );
     }
 }
 
@@ -474,13 +477,13 @@ async fn the_database_has_a_label_for_every_country() {
 async fn every_table_has_a_comment() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
-    let silent = text(
+    let uncommented = text(
         &mut sql,
         "SELECT string_agg(relname, ' ') FROM pg_class WHERE relnamespace = 'public'::regnamespace \
          AND relkind IN ('r', 'p') AND relname NOT LIKE '\\_\\_diesel%' AND obj_description(oid, 'pg_class') IS NULL",
     )
     .await;
-    assert_eq!(silent, None);
+    assert_eq!(uncommented, None);
 }
 
 /// `missing_docs` is off, because it would require a comment on every field. Modules need one.

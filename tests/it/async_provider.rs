@@ -19,8 +19,9 @@ const NEVER: Duration = Duration::from_secs(600);
 const JOBS: &str = "SELECT string_agg(concat_ws(' ', status, attempt, lease_token IS NULL, run_at > now()), ', ') \
     FROM pending_jobs";
 
-/// An application whose bureau has accepted the request (202) and has not sent its report, and the bureau's reference.
-async fn promised(app: &TestApp) -> (String, String) {
+/// Submits an application whose bureau accepts the request (202) and sends no report. Returns the identifier and the
+/// bureau's reference.
+async fn submit_until_accepted(app: &TestApp) -> (String, String) {
     app.simulator().script().set_callback_delay(Country::Es, NEVER);
     let id = app.submit(&spanish()).await;
     let reference = format!("SELECT provider_reference FROM pending_jobs WHERE application_id = '{id}'");
@@ -42,11 +43,11 @@ async fn every_accepted_request_is_answered_by_a_signed_webhook_that_decides() {
         let by = format!("SELECT changed_by FROM applications WHERE id = '{id}'");
         assert!(app.sql(&by).await.starts_with("webhook:"));
     }
-    let every = Country::ALL.len().to_string();
+    let count = Country::ALL.len().to_string();
     assert_eq!(app.sql("SELECT count(*) FROM pending_jobs").await, "0");
-    assert_eq!(app.sql("SELECT count(*) FROM job_history WHERE result = 'completed'").await, every);
-    assert_eq!(app.sql("SELECT count(*) FROM webhook_events WHERE status = 'applied'").await, every);
-    let accepted = r#"provider_calls_total{country="ES",provider="ASNEF-CIRBE",status="accepted"}"#;
+    assert_eq!(app.sql("SELECT count(*) FROM job_history WHERE result = 'completed'").await, count);
+    assert_eq!(app.sql("SELECT count(*) FROM webhook_events WHERE status = 'applied'").await, count);
+    let accepted = r#"provider_calls_total{country="ES",provider="asnef_cirbe",status="accepted"}"#;
     assert_eq!(app.metric(accepted).await, 1.0);
 }
 
@@ -68,9 +69,9 @@ async fn the_documented_test_documents_have_the_same_results_asynchronously() {
 #[actix_rt::test]
 async fn a_waiting_job_uses_no_attempt_no_lease_and_no_slot() {
     let app = TestApp::start(&[ASYNC, ("AVAL__ACTORS__APPLICATIONS__POOL_SIZE", "1")]).await;
-    let (id, reference) = promised(&app).await;
+    let (id, reference) = submit_until_accepted(&app).await;
     assert_eq!(app.sql(JOBS).await, "waiting_external 0 t t");
-    promised(&app).await;
+    submit_until_accepted(&app).await;
     let message = confirmed(&id).with("provider_reference", "ES-guess").send(&app).await;
     assert_eq!(message.field_errors(), ["/provider_reference wrong_reference"]);
     message.expect(422);
@@ -84,7 +85,7 @@ async fn a_waiting_job_uses_no_attempt_no_lease_and_no_slot() {
 #[actix_rt::test]
 async fn an_unanswered_request_leaves_the_application_to_review_or_to_a_late_webhook() {
     let app = TestApp::start(&[ASYNC, ("AVAL__PROVIDERS__ES__ASYNC_TIMEOUT_MS", "300")]).await;
-    let (id, reference) = promised(&app).await;
+    let (id, reference) = submit_until_accepted(&app).await;
     app.reaches(&id, "UNDER_REVIEW").await;
     assert_eq!(app.reasons(&id).await, ["PROVIDER_TIMEOUT"]);
     assert_eq!(app.trail(&id).await, "PENDING VALIDATING UNDER_REVIEW");
@@ -130,7 +131,7 @@ async fn a_report_that_overtakes_its_acceptance_is_not_lost() {
 #[actix_rt::test]
 async fn a_crash_while_handling_an_unanswered_request_does_not_repeat_it() {
     let app = TestApp::start(&[ASYNC]).await;
-    let (id, _) = promised(&app).await;
+    let (id, _) = submit_until_accepted(&app).await;
     app.execute(
         "UPDATE pending_jobs SET status = 'processing', attempt = 1, lease_token = 0, leased_by = 'gone', \
          leased_until = now() - interval '1 second'",
@@ -144,7 +145,7 @@ async fn a_crash_while_handling_an_unanswered_request_does_not_repeat_it() {
 #[actix_rt::test]
 async fn deletion_ends_the_wait_and_restoration_calls_the_bureau_again() {
     let app = TestApp::start(&[ASYNC]).await;
-    let (id, first) = promised(&app).await;
+    let (id, first) = submit_until_accepted(&app).await;
     app.delete(&format!("/api/v1/applications/{id}")).await;
     assert_eq!(app.sql("SELECT count(*) FROM pending_jobs").await, "0");
     let message = confirmed(&id).with("provider_reference", first.as_str());
@@ -182,7 +183,7 @@ async fn an_external_bureau_posts_to_the_configured_address() {
     let base_url = bureau.base_url(Country::Es);
     let app = TestApp::start(&[ASYNC, ("AVAL__PROVIDERS__ES__BASE_URL", &base_url)]).await;
     let keys = [(Country::Es, key(SECRET))].into();
-    bureau.answer_later(Callbacks { url: app.url(PATH), keys });
+    bureau.respond_later(Callbacks { url: app.url(PATH), keys });
     let id = app.submit(&spanish()).await;
     app.reaches(&id, "APPROVED").await;
     assert_eq!(bureau.calls(Country::Es), 1);

@@ -11,15 +11,15 @@ use crate::support::db::TestDatabase;
 #[actix_rt::test]
 async fn a_server_stops_gracefully_on_a_signal_and_logs_it_last() {
     let database = TestDatabase::create().await;
-    for told in [Signal::SIGTERM, Signal::SIGHUP] {
-        stops_in_order(&database, told);
+    for sent_signal in [Signal::SIGTERM, Signal::SIGHUP] {
+        stop_with(&database, sent_signal);
     }
 }
 
-fn stops_in_order(database: &TestDatabase, told: Signal) {
+fn stop_with(database: &TestDatabase, sent_signal: Signal) {
     let mut server = Command::new(env!("CARGO_BIN_EXE_aval"))
         .arg("serve")
-        .env("DATABASE_URL", database.url())
+        .envs(database.variables())
         .env("AVAL__DATABASE__PARTITIONS_AHEAD_MONTHS", "1")
         .env("PORT", "0")
         .stdin(Stdio::null())
@@ -31,10 +31,10 @@ fn stops_in_order(database: &TestDatabase, told: Signal) {
     for line in BufReader::new(server.stderr.take().unwrap()).lines() {
         last = line.unwrap();
         if last.contains("Aval is ready") {
-            kill(pid, told).unwrap();
+            kill(pid, sent_signal).unwrap();
         }
     }
-    assert!(last.contains("\"message\":\"stopped\""), "{told}: {last}");
+    assert!(last.contains("\"message\":\"stopped\""), "{sent_signal}: {last}");
     assert!(server.wait().unwrap().success());
 }
 
@@ -46,10 +46,10 @@ fn an_invalid_configuration_is_rejected_in_one_sentence() {
         .output()
         .unwrap();
     assert!(!refused.status.success());
-    let said = String::from_utf8(refused.stderr).unwrap();
+    let printed = String::from_utf8(refused.stderr).unwrap();
     assert!(
-        said.starts_with("aval: configuration: server.request_timeout_ms must be at least 100"),
-        "{said}"
+        printed.starts_with("aval: configuration: server.request_timeout_ms must be at least 100"),
+        "{printed}"
     );
 }
 
@@ -59,14 +59,14 @@ async fn migrating_in_production_needs_no_secrets_and_prints_one_line() {
     let migrated = Command::new(env!("CARGO_BIN_EXE_aval"))
         .arg("migrate")
         .env("AVAL_ENV", "production")
-        .env("DATABASE_URL", database.url())
+        .envs(database.variables())
         .output()
         .unwrap();
-    let said = String::from_utf8(migrated.stderr).unwrap();
-    assert!(migrated.status.success(), "{said}");
-    assert_eq!(said.lines().filter(|line| line.contains("migration")).count(), 1, "{said}");
+    let printed = String::from_utf8(migrated.stderr).unwrap();
+    assert!(migrated.status.success(), "{printed}");
+    assert_eq!(printed.lines().filter(|line| line.contains("migration")).count(), 1, "{printed}");
     let folders = std::fs::read_dir("migrations").unwrap().count();
-    assert!(said.contains(&format!("\"count\":{folders}")), "{said}");
+    assert!(printed.contains(&format!("\"count\":{folders}")), "{printed}");
 }
 
 #[test]
@@ -81,8 +81,8 @@ fn in_production_no_command_creates_a_private_database_unasked() {
             .env("AVAL_DATA_DIR", &data_dir)
             .output()
             .unwrap();
-        let said = String::from_utf8(refused.stderr).unwrap();
-        assert!(!refused.status.success() && said.contains("DATABASE_URL"), "{line:?}: {said}");
+        let printed = String::from_utf8(refused.stderr).unwrap();
+        assert!(!refused.status.success() && printed.contains("DATABASE_URL"), "{line:?}: {printed}");
         assert!(!data_dir.exists(), "{line:?}");
     }
 }

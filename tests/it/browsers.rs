@@ -36,7 +36,7 @@ async fn every_response_has_the_security_headers_and_none_names_the_server() {
 }
 
 #[actix_rt::test]
-async fn behind_a_tls_proxy_browsers_are_told_to_keep_using_tls() {
+async fn behind_a_tls_proxy_responses_require_browsers_to_keep_using_tls() {
     let app = TestApp::start(&[("AVAL__SERVER__PLAINTEXT_BEHIND_PROXY", "true")]).await;
     assert_eq!(app.get("/health").await.header("strict-transport-security"), "max-age=31536000");
 }

@@ -24,7 +24,7 @@ async fn spain(app: &TestApp) -> Value {
     list["circuits"].as_array().unwrap().iter().find(|circuit| circuit["country"] == "ES").unwrap().clone()
 }
 
-async fn follows(app: &TestApp, mode: &str, state: &str) {
+async fn wait_for_breaker(app: &TestApp, mode: &str, state: &str) {
     eventually(&format!("Spain's breaker to be {mode} and {state}"), async || {
         let here = spain(app).await["here"].clone();
         (here["mode"] == mode && here["state"] == state).then_some(())
@@ -39,17 +39,17 @@ fn mode_metric(country: &str, provider: &str) -> String {
 #[actix_rt::test]
 async fn an_override_on_one_instance_applies_to_all_and_stops_all_calls() {
     let first = TestApp::start(&[]).await;
-    // Its poll is too slow to have helped.
+    // Its poll interval is too long for a poll to apply the override.
     let second =
         TestApp::start_on(Rc::clone(&first.database), &[("AVAL__JOBS__POLL_INTERVAL_MS", "3600000")]).await;
     let answer = first.put(SPAIN, &forced(&first, "forced_open", 600)).await.expect(200);
     assert_eq!(answer["here"]["state"], "open", "the instance must apply it before it responds");
     assert_eq!(answer["override"]["set_by"], "test-admin");
-    follows(&second, "forced_open", "open").await;
+    wait_for_breaker(&second, "forced_open", "open").await;
 
     for app in [&first, &second] {
-        assert_eq!(app.metric(&mode_metric("ES", "ASNEF-CIRBE")).await, 1.0);
-        assert_eq!(app.metric(&mode_metric("PT", "Banco de Portugal")).await, 0.0);
+        assert_eq!(app.metric(&mode_metric("ES", "asnef_cirbe")).await, 1.0);
+        assert_eq!(app.metric(&mode_metric("PT", "banco_de_portugal")).await, 0.0);
         let id = app.submit(&spanish()).await;
         assert_eq!(app.decided(&id).await, "UNDER_REVIEW");
         assert_eq!(app.reasons(&id).await, ["PROVIDER_UNAVAILABLE"]);
@@ -59,7 +59,7 @@ async fn an_override_on_one_instance_applies_to_all_and_stops_all_calls() {
     assert_eq!(first.simulator().calls(Country::Es) + second.simulator().calls(Country::Es), 0);
 
     second.put(SPAIN, &json!({"mode": "auto", "reason": "Maintenance is over"})).await.expect(200);
-    follows(&first, "auto", "closed").await;
+    wait_for_breaker(&first, "auto", "closed").await;
     assert_eq!(spain(&first).await["override"], json!(null));
     eventually("both to be decided again", async || {
         (first.sql("SELECT count(*) FROM applications WHERE status = 'APPROVED'").await == "3").then_some(())
@@ -78,10 +78,10 @@ async fn an_override_on_one_instance_applies_to_all_and_stops_all_calls() {
 async fn an_override_expires_without_a_poll() {
     let app = TestApp::start(&[("AVAL__JOBS__POLL_INTERVAL_MS", "3600000")]).await;
     app.put(SPAIN, &forced(&app, "forced_open", 2)).await.expect(200);
-    follows(&app, "forced_open", "open").await;
-    follows(&app, "auto", "closed").await;
+    wait_for_breaker(&app, "forced_open", "open").await;
+    wait_for_breaker(&app, "auto", "closed").await;
     assert_eq!(spain(&app).await["override"], json!(null));
-    assert_eq!(app.metric(&mode_metric("ES", "ASNEF-CIRBE")).await, 0.0);
+    assert_eq!(app.metric(&mode_metric("ES", "asnef_cirbe")).await, 0.0);
 }
 
 #[actix_rt::test]
@@ -93,9 +93,9 @@ async fn an_override_without_notification_is_found_by_the_poll() {
          VALUES ('ES', 'forced_open', 'by hand', now() + interval '1 hour')",
     )
     .await;
-    follows(&app, "forced_open", "open").await;
+    wait_for_breaker(&app, "forced_open", "open").await;
     app.execute("DELETE FROM circuit_overrides").await;
-    follows(&app, "auto", "closed").await;
+    wait_for_breaker(&app, "auto", "closed").await;
 }
 
 #[actix_rt::test]
@@ -124,7 +124,7 @@ async fn a_new_instance_applies_overrides_from_its_first_call() {
 }
 
 #[actix_rt::test]
-async fn forced_closed_calls_are_made_and_counted_despite_failures() {
+async fn with_a_breaker_forced_closed_calls_are_made_and_counted_despite_failures() {
     let app = TestApp::start(&[
         ("AVAL__PROVIDERS__ES__BREAKER__CONSECUTIVE_FAILURES", "1"),
         ("AVAL__PROVIDERS__ES__CALL__RETRIES", "0"),
@@ -141,7 +141,7 @@ async fn forced_closed_calls_are_made_and_counted_despite_failures() {
         (&here["calls"], &here["failures"], &here["consecutive_failures"]),
         (&json!(3), &json!(3), &json!(3))
     );
-    assert_eq!(app.metric(&mode_metric("ES", "ASNEF-CIRBE")).await, 2.0);
+    assert_eq!(app.metric(&mode_metric("ES", "asnef_cirbe")).await, 2.0);
     let next = app.submit(&spanish()).await;
     assert_eq!(app.decided(&next).await, "APPROVED");
 }
@@ -169,7 +169,7 @@ async fn an_instance_without_the_worker_role_sets_overrides_and_reports_no_break
     let set = api.put(SPAIN, &forced(&api, "forced_open", 600)).await.expect(200);
     assert_eq!((&set["here"], &set["override"]["mode"]), (&json!(null), &json!("forced_open")));
     assert_eq!(spain(&api).await["override"]["set_by"], "test-admin");
-    follows(&worker, "forced_open", "open").await;
+    wait_for_breaker(&worker, "forced_open", "open").await;
     let lanes = api.get("/api/v1/admin/jobs/lanes").await.expect(200);
     assert_eq!(lanes["lanes"][0]["intake"], json!(null));
     let actors = api.get("/api/v1/admin/actors").await.expect(200);
@@ -179,21 +179,21 @@ async fn an_instance_without_the_worker_role_sets_overrides_and_reports_no_break
 #[actix_rt::test]
 async fn an_override_without_reason_or_expiry_is_rejected() {
     let app = TestApp::start_idle().await;
-    let whole = forced(&app, "forced_closed", 600);
+    let valid = forced(&app, "forced_closed", 600);
     for (request, error) in [
-        (with(whole.clone(), "mode", "half_open"), "/mode unknown_mode"),
-        (with(whole.clone(), "reason", json!(null)), "/reason required"),
-        (with(whole.clone(), "expires_at", json!(null)), "/expires_at required"),
-        (with(whole.clone(), "expires_at", "2001-01-01T00:00:00Z"), "/expires_at out_of_range"),
+        (with(valid.clone(), "mode", "half_open"), "/mode unknown_mode"),
+        (with(valid.clone(), "reason", json!(null)), "/reason required"),
+        (with(valid.clone(), "expires_at", json!(null)), "/expires_at required"),
+        (with(valid.clone(), "expires_at", "2001-01-01T00:00:00Z"), "/expires_at out_of_range"),
         (forced(&app, "forced_closed", 25 * 3600), "/expires_at out_of_range"),
-        (with(whole.clone(), "until", 7), "/until unknown_field"),
-        (with(whole.clone(), "mode", "auto"), "/expires_at not_allowed"),
+        (with(valid.clone(), "until", 7), "/until unknown_field"),
+        (with(valid.clone(), "mode", "auto"), "/expires_at not_allowed"),
     ] {
         let answer = app.put(SPAIN, &request).await;
         assert_eq!(answer.field_errors(), [error]);
         answer.expect(422);
     }
-    app.put("/api/v1/admin/circuits/XX", &whole).await.expect(404);
+    app.put("/api/v1/admin/circuits/XX", &valid).await.expect(404);
     assert_eq!(app.sql("SELECT count(*) FROM circuit_override_log").await, "0");
     let list = app.get(LIST).await.expect(200);
     assert_eq!(list["circuits"].as_array().unwrap().len(), Country::ALL.len());

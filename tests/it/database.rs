@@ -19,14 +19,14 @@ async fn an_unprivileged_database_user_can_serve() {
     let user = format!("ordinary_{}", uuid::Uuid::new_v4().simple());
     admin.batch_execute(&format!("CREATE ROLE {user} LOGIN")).await.unwrap();
     let url = database.url().replacen("user=aval", &format!("user={user}"), 1);
-    let pool = Database::connect(&url, &settings(&[]).database, key_ring(&settings(&[]))).await;
-    let pong = match &pool {
+    let pool = Database::connect(&url, &settings(&[]).database, key_ring(&settings(&[])), None).await;
+    let result = match &pool {
         Ok(pool) => pool.time().await.map(drop),
         Err(error) => Err(error.clone()),
     };
     drop(pool);
     admin.batch_execute(&format!("DROP ROLE {user}")).await.unwrap();
-    pong.unwrap();
+    result.unwrap();
 }
 
 #[actix_rt::test]
@@ -35,13 +35,14 @@ async fn sessions_use_indexes_and_no_jit_whatever_the_server_settings() {
     let mut admin = database.connect().await;
     let name = text(&mut admin, "SELECT current_database()").await.unwrap();
     execute(&mut admin, &format!("ALTER DATABASE {name} SET jit = on")).await.unwrap();
-    let pool =
-        Database::connect(database.url(), &settings(&[]).database, key_ring(&settings(&[]))).await.unwrap();
+    let pool = Database::connect(database.url(), &settings(&[]).database, key_ring(&settings(&[])), None)
+        .await
+        .unwrap();
     let planner = "SELECT current_setting('jit') || ' ' || current_setting('enable_seqscan')";
     let mut session = pool.get().await.unwrap();
     assert_eq!(text(&mut session, planner).await.as_deref(), Some("off off"));
 
-    // Behind a pooler that assigns other sessions, a transaction makes its own settings.
+    // Behind a pooler that assigns other sessions, each transaction changes the settings itself.
     execute(&mut session, "RESET ALL").await.unwrap();
     let alternatives = "SELECT string_agg(name, ' ' ORDER BY name) FROM pg_settings WHERE setting = 'on' AND name IN \
         ('jit', 'enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin', 'enable_mergejoin', 'enable_sort')";
@@ -64,7 +65,7 @@ async fn only_lists_are_read_from_a_replica_while_it_is_available() {
         async || app.get("/api/v1/applications").await.expect(200)["applications"].as_array().unwrap().len();
     assert_eq!(listed().await, 0);
     app.get(&format!("/api/v1/applications/{id}")).await.expect(200);
-    // Its connections end, and new ones fail.
+    // Connections to the replica end, and new ones fail.
     drop(replica);
     eventually("lists to be read from the primary", async || {
         (app.get("/api/v1/applications").await.json["applications"].as_array()?.len() == 1).then_some(())

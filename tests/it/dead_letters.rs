@@ -14,37 +14,38 @@ use crate::support::db::execute;
 use crate::support::eventually;
 
 const LIST: &str = "/api/v1/admin/failed-jobs";
-/// Panics that use up a job's attempts: in each attempt, the actor dies once more than its restart budget allows.
-const DEADLY: u32 = 12;
+/// The number of panics that use up a job's attempts: in each attempt, the actor panics once more than its restart
+/// budget allows.
+const PANICS: u32 = 12;
 
 fn because(reason: &str) -> Value {
     json!({ "reason": reason })
 }
 
-/// An application whose job becomes a dead letter. Returns both.
-async fn die(app: &TestApp, country: Country, application: &Value) -> (String, String) {
-    app.engine().resources.faults.arm(FaultPoint::ApplicationActor, Some(country.code()), DEADLY).unwrap();
+/// Submits an application whose job becomes a dead letter. Returns the identifiers of both.
+async fn submit_until_dead_letter(app: &TestApp, country: Country, application: &Value) -> (String, String) {
+    app.engine().resources.faults.arm(FaultPoint::ApplicationActor, Some(country.code()), PANICS).unwrap();
     let id = app.submit(application).await;
     app.reaches(&id, "UNDER_REVIEW").await;
     app.engine().resources.faults.arm(FaultPoint::ApplicationActor, Some(country.code()), 0).unwrap();
-    let letter =
+    let dead_letter =
         app.sql(&format!("SELECT max(id::text) FROM failed_jobs WHERE application_id = '{id}'")).await;
-    (id, letter)
+    (id, dead_letter)
 }
 
 #[actix_rt::test]
 async fn a_retry_decides_the_application_in_place_with_a_new_job() {
     let app = TestApp::start(&[]).await;
-    let (id, letter) = die(&app, Country::Es, &spanish()).await;
-    let whole = app.get(&format!("{LIST}/{letter}")).await.expect(200);
+    let (id, dead_letter) = submit_until_dead_letter(&app, Country::Es, &spanish()).await;
+    let view = app.get(&format!("{LIST}/{dead_letter}")).await.expect(200);
     assert_eq!(
-        (&whole["error_type"], &whole["attempts"], &whole["lane"], &whole["args"]["application_id"]),
+        (&view["error_type"], &view["attempts"], &view["lane"], &view["args"]["application_id"]),
         (&json!("panicked"), &json!(3), &json!("ES"), &json!(id))
     );
-    assert_eq!(whole["next"], json!(["reviewed", "reprocessed", "ignored"]));
+    assert_eq!(view["next"], json!(["reviewed", "reprocessed", "ignored"]));
 
     let answer =
-        app.post(&format!("{LIST}/{letter}/retry"), &because("The defect is mended")).await.expect(200);
+        app.post(&format!("{LIST}/{dead_letter}/retry"), &because("The defect is fixed")).await.expect(200);
     assert_eq!(answer["status"], "reprocessed");
     assert_ne!(answer["retried_as"], answer["job_id"]);
     app.reaches(&id, "APPROVED").await;
@@ -56,12 +57,12 @@ async fn a_retry_decides_the_application_in_place_with_a_new_job() {
                 WHERE validation_errors IS NOT NULL";
     assert_eq!(app.sql(left).await, "0 0");
 
-    let actions = app.get(&format!("{LIST}/{letter}")).await.expect(200)["actions"].clone();
+    let actions = app.get(&format!("{LIST}/{dead_letter}")).await.expect(200)["actions"].clone();
     assert_eq!(actions.as_array().unwrap().len(), 1);
     let action = &actions[0];
     assert_eq!(
         (&action["action"], &action["actor"], &action["reason"], &action["job_id"]),
-        (&json!("retry"), &json!("test-admin"), &json!("The defect is mended"), &json!(job))
+        (&json!("retry"), &json!("test-admin"), &json!("The defect is fixed"), &json!(job))
     );
     assert!(action["request_id"].is_string());
     let mut sql = app.database.connect().await;
@@ -71,10 +72,10 @@ async fn a_retry_decides_the_application_in_place_with_a_new_job() {
 #[actix_rt::test]
 async fn a_reviewers_decision_prevents_a_retry() {
     let app = TestApp::start(&[]).await;
-    let (id, letter) = die(&app, Country::Es, &spanish()).await;
+    let (id, dead_letter) = submit_until_dead_letter(&app, Country::Es, &spanish()).await;
     let path = format!("/api/v1/applications/{id}/status");
     app.put(&path, &json!({"status": "REJECTED", "reason": "Known fraud"})).await.expect(200);
-    let refused = app.post(&format!("{LIST}/{letter}/retry"), &because("x")).await;
+    let refused = app.post(&format!("{LIST}/{dead_letter}/retry"), &because("x")).await;
     assert_eq!(refused.expect(409)["code"], "conflict");
     let all = app.post(&format!("{LIST}/retry"), &because("x")).await.expect(200);
     assert_eq!(
@@ -87,12 +88,12 @@ async fn a_reviewers_decision_prevents_a_retry() {
 }
 
 #[actix_rt::test]
-async fn a_reviewers_decision_wins_over_a_waiting_retry() {
+async fn a_reviewers_decision_takes_precedence_over_a_waiting_retry() {
     let app = TestApp::start(&[]).await;
-    let (id, letter) = die(&app, Country::Es, &spanish()).await;
+    let (id, dead_letter) = submit_until_dead_letter(&app, Country::Es, &spanish()).await;
     let pause = json!({"paused": true, "reason": "test"});
     app.put("/api/v1/admin/jobs/lanes/ES", &pause).await.expect(200);
-    app.post(&format!("{LIST}/{letter}/retry"), &because("x")).await.expect(200);
+    app.post(&format!("{LIST}/{dead_letter}/retry"), &because("x")).await.expect(200);
     let path = format!("/api/v1/applications/{id}/status");
     app.put(&path, &json!({"status": "REJECTED"})).await.expect(200);
     app.put("/api/v1/admin/jobs/lanes/ES", &json!({"paused": false, "reason": "test"})).await.expect(200);
@@ -106,16 +107,16 @@ async fn a_reviewers_decision_wins_over_a_waiting_retry() {
 }
 
 #[actix_rt::test]
-async fn a_retried_job_that_fails_again_leaves_another_letter_and_is_not_retried_automatically() {
+async fn a_retried_job_that_fails_again_becomes_another_dead_letter_and_is_not_retried_automatically() {
     let app = TestApp::start(&[("AVAL__REDECISION__MIN_INTERVAL_MS", "1")]).await;
-    let (id, letter) = die(&app, Country::Es, &spanish()).await;
+    let (id, dead_letter) = submit_until_dead_letter(&app, Country::Es, &spanish()).await;
     app.engine()
         .resources
         .faults
-        .arm(FaultPoint::ApplicationActor, Some(Country::Es.code()), DEADLY)
+        .arm(FaultPoint::ApplicationActor, Some(Country::Es.code()), PANICS)
         .unwrap();
-    app.post(&format!("{LIST}/{letter}/retry"), &because("hope")).await.expect(200);
-    eventually("the second letter", async || {
+    app.post(&format!("{LIST}/{dead_letter}/retry"), &because("hope")).await.expect(200);
+    eventually("the second dead letter", async || {
         (app.sql("SELECT count(*) FROM failed_jobs").await == "2").then_some(())
     })
     .await;
@@ -127,18 +128,18 @@ async fn a_retried_job_that_fails_again_leaves_another_letter_and_is_not_retried
     assert_eq!(app.sql("SELECT next_at FROM provider_retries").await, "infinity");
     assert_eq!(app.sql("SELECT count(*) FROM pending_jobs").await, "0");
     let second = app.sql("SELECT id FROM failed_jobs WHERE status = 'pending'").await;
-    app.post(&format!("{LIST}/{second}/retry"), &because("mended")).await.expect(200);
+    app.post(&format!("{LIST}/{second}/retry"), &because("fixed")).await.expect(200);
     app.reaches(&id, "APPROVED").await;
 }
 
 #[actix_rt::test]
 async fn a_retry_during_an_outage_waits_for_the_bureau() {
     let app = TestApp::start(&[("AVAL__JOBS__POLL_INTERVAL_MS", "50")]).await;
-    let (id, letter) = die(&app, Country::Es, &spanish()).await;
+    let (id, dead_letter) = submit_until_dead_letter(&app, Country::Es, &spanish()).await;
     let end = app.engine().resources.clock.now() + chrono::TimeDelta::minutes(10);
     let force = json!({"mode": "forced_open", "reason": "test", "expires_at": end.to_rfc3339()});
     app.put("/api/v1/admin/circuits/ES", &force).await.expect(200);
-    app.post(&format!("{LIST}/{letter}/retry"), &because("x")).await.expect(200);
+    app.post(&format!("{LIST}/{dead_letter}/retry"), &because("x")).await.expect(200);
     eventually("the fallback", async || {
         (app.sql("SELECT next_at < 'infinity' FROM provider_retries").await == "true").then_some(())
     })
@@ -148,10 +149,10 @@ async fn a_retry_during_an_outage_waits_for_the_bureau() {
 }
 
 #[actix_rt::test]
-async fn one_of_two_concurrent_retries_wins() {
+async fn only_one_of_two_concurrent_retries_succeeds() {
     let app = TestApp::start(&[]).await;
-    let (id, letter) = die(&app, Country::Es, &spanish()).await;
-    let path = format!("{LIST}/{letter}/retry");
+    let (id, dead_letter) = submit_until_dead_letter(&app, Country::Es, &spanish()).await;
+    let path = format!("{LIST}/{dead_letter}/retry");
     let reason = because("me first");
     let (one, other) = join(app.post(&path, &reason), app.post(&path, &reason)).await;
     let statuses = BTreeSet::from([one.status.as_u16(), other.status.as_u16()]);
@@ -162,9 +163,9 @@ async fn one_of_two_concurrent_retries_wins() {
 }
 
 #[actix_rt::test]
-async fn a_letter_can_only_make_the_permitted_transitions() {
+async fn a_dead_letter_can_only_make_the_permitted_transitions() {
     let app = TestApp::start(&[]).await;
-    let (_, letter) = die(&app, Country::Es, &spanish()).await;
+    let (_, dead_letter) = submit_until_dead_letter(&app, Country::Es, &spanish()).await;
     for (step, status) in [
         ("review", 200),
         ("review", 409),
@@ -177,14 +178,14 @@ async fn a_letter_can_only_make_the_permitted_transitions() {
         ("ignore", 409),
         ("review", 409),
     ] {
-        let answer = app.post(&format!("{LIST}/{letter}/{step}"), &because("test")).await;
+        let answer = app.post(&format!("{LIST}/{dead_letter}/{step}"), &because("test")).await;
         assert_eq!(answer.status.as_u16(), status, "{step}: {}", answer.json);
     }
     let unknown = "00000000-0000-7000-8000-000000000000";
     for step in ["retry", "ignore", "review"] {
         app.post(&format!("{LIST}/{unknown}/{step}"), &because("test")).await.expect(404);
-        let mute = app.post(&format!("{LIST}/{letter}/{step}"), &json!({})).await;
-        assert_eq!(mute.field_errors(), ["/reason required"]);
+        let without_reason = app.post(&format!("{LIST}/{dead_letter}/{step}"), &json!({})).await;
+        assert_eq!(without_reason.field_errors(), ["/reason required"]);
     }
     app.get(&format!("{LIST}/{unknown}")).await.expect(404);
 }
@@ -192,8 +193,8 @@ async fn a_letter_can_only_make_the_permitted_transitions() {
 #[actix_rt::test]
 async fn a_retry_repeated_with_its_idempotency_key_takes_effect_once() {
     let app = TestApp::start(&[]).await;
-    let (_, letter) = die(&app, Country::Es, &spanish()).await;
-    let path = format!("{LIST}/{letter}/retry");
+    let (_, dead_letter) = submit_until_dead_letter(&app, Country::Es, &spanish()).await;
+    let path = format!("{LIST}/{dead_letter}/retry");
     let headers = [("Content-Type", "application/json"), ("Idempotency-Key", "retry-1")];
     let send = async || app.send(Method::POST, &path, &headers, because("once").to_string()).await;
     let first = send().await.expect(200);
@@ -203,29 +204,30 @@ async fn a_retry_repeated_with_its_idempotency_key_takes_effect_once() {
 }
 
 #[actix_rt::test]
-async fn many_are_retried_by_filter_after_a_dry_run() {
+async fn dead_letters_are_retried_by_filter_after_a_dry_run() {
     let app = TestApp::start(&[]).await;
     let mut spanish_ones = Vec::new();
     for _ in 0..3 {
-        spanish_ones.push(die(&app, Country::Es, &spanish()).await);
+        spanish_ones.push(submit_until_dead_letter(&app, Country::Es, &spanish()).await);
     }
-    let (mexican, _) = die(&app, Country::Mx, &body(Country::Mx, "HERM850101MDFRRR08")).await;
+    let (mexican, _) =
+        submit_until_dead_letter(&app, Country::Mx, &body(Country::Mx, "HERM850101MDFRRR08")).await;
     app.post(&format!("{LIST}/{}/ignore", spanish_ones[2].1), &because("test")).await.expect(200);
     app.delete(&format!("/api/v1/applications/{}", spanish_ones[1].0)).await.expect(204);
 
     let retry = async |request: Value| app.post(&format!("{LIST}/retry"), &request).await.expect(200);
-    let filter = json!({"reason": "mended", "lane": "ES", "error_type": "panicked", "dry_run": true});
-    let look = retry(filter.clone()).await;
+    let filter = json!({"reason": "fixed", "lane": "ES", "error_type": "panicked", "dry_run": true});
+    let preview = retry(filter.clone()).await;
     let expected = json!({"matched": 2, "retried": 1, "skipped": {"application_deleted": 1}, "more": false});
     let same =
         |answer: &Value| expected.as_object().unwrap().iter().all(|(name, value)| answer[name] == *value);
-    assert!(same(&look), "{look}");
+    assert!(same(&preview), "{preview}");
     assert_eq!(app.sql("SELECT count(*) FROM pending_jobs").await, "0");
     assert_eq!(app.sql("SELECT count(*) FROM failed_job_actions WHERE action = 'retry'").await, "0");
 
-    let mut wanted = filter;
-    wanted["dry_run"] = false.into();
-    let done = retry(wanted).await;
+    let mut bulk_retry = filter;
+    bulk_retry["dry_run"] = false.into();
+    let done = retry(bulk_retry).await;
     assert!(same(&done), "{done}");
     app.reaches(&spanish_ones[0].0, "APPROVED").await;
     assert_eq!(app.trail(&mexican).await, "PENDING VALIDATING UNDER_REVIEW");
@@ -263,7 +265,9 @@ async fn the_list_is_paginated_and_filtered() {
     let (mut seen, mut path) = (BTreeSet::new(), format!("{LIST}?page_size=2"));
     loop {
         let page = app.get(&path).await.expect(200);
-        seen.extend(page["failed_jobs"].as_array().unwrap().iter().map(|letter| letter["id"].to_string()));
+        seen.extend(
+            page["failed_jobs"].as_array().unwrap().iter().map(|dead_letter| dead_letter["id"].to_string()),
+        );
         match page["next_cursor"].as_str() {
             Some(cursor) => path = format!("{LIST}?page_size=2&cursor={cursor}"),
             None => break,

@@ -1,4 +1,4 @@
-//! The demonstration (`make demo`) against the whole application.
+//! The demonstration (`make demo`) against a running instance.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::accounts;
 use crate::support::db::TestDatabase;
-use crate::support::engine::settings;
+use crate::support::engine::settings_on;
 
 fn arguments(url: String, token: &str, with_outages: bool) -> DemoArgs {
     DemoArgs {
@@ -39,12 +39,11 @@ async fn demonstrate(with_outages: bool) -> Value {
 async fn demonstrate_with(overrides: &[(&str, &str)], changed: impl Fn(DemoArgs) -> DemoArgs) -> Value {
     let database = TestDatabase::create().await;
     let own = [
-        ("DATABASE_URL", database.url()),
         ("PORT", "0"),
         ("AVAL__APPLICATIONS__DUPLICATE_WINDOW_HOURS", "24"),
         ("AVAL__PROVIDERS__DEFAULTS__CALL__CALL_TIMEOUT_MS", "500"),
     ];
-    let settings = settings(&[&own, overrides].concat());
+    let settings = settings_on(&database, &[&own, overrides].concat());
     let logger = slog::Logger::root(slog::Discard, slog::o!());
     let app = App::start(settings, Clock::system(), logger).await.unwrap();
     accounts::create(&mut database.connect().await).await;
@@ -88,7 +87,7 @@ async fn the_demonstration_adapts_to_rate_limits() {
 }
 
 #[actix_rt::test]
-async fn outages_end_under_review_without_a_bureau_report() {
+async fn applications_during_outages_end_under_review_without_a_bureau_report() {
     let report = demonstrate(true).await;
     assert_eq!((&report["sent"], &report["decided"]), (&json!(66), &json!(66)), "{report:#}");
     assert_eq!(report["without_bureau"], 6, "{report:#}");

@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid, User};
 use tempfile::TempDir;
 
+use crate::support::db::program_folder;
 use crate::support::{PATIENCE, eventually};
 
 fn quiet() -> slog::Logger {
@@ -29,6 +30,7 @@ fn settings(root: &Path) -> EmbeddedSettings {
     EmbeddedSettings {
         durable: false,
         start_timeout: PATIENCE,
+        bin_dir: program_folder(),
         fallback_dir: root.join("fallback"),
         ..EmbeddedSettings::new(root.join("data"))
     }
@@ -43,7 +45,7 @@ async fn start(root: &Path) -> EmbeddedPostgres {
 
 fn refusal(outcome: Result<EmbeddedPostgres>) -> String {
     match outcome {
-        Ok(_) => panic!("it started"),
+        Ok(_) => panic!("the server started"),
         Err(Error::Configuration(message)) => message.to_string(),
         Err(other) => panic!("not a configuration error: {other}: {:?}", other.private_cause()),
     }
@@ -112,12 +114,12 @@ async fn a_second_start_keeps_the_data_and_creates_nothing() {
     let root = open_dir();
     let server = start(root.path()).await;
     execute(&server, "CREATE TABLE kept AS SELECT 'still here'::text AS word").await;
-    let made = fs::metadata(server.directory()).unwrap().ino();
+    let inode = fs::metadata(server.directory()).unwrap().ino();
     server.stop().await.unwrap();
 
     let server = start(root.path()).await;
     assert_eq!(answer(&server, "SELECT word FROM kept").await, "still here");
-    assert_eq!(fs::metadata(server.directory()).unwrap().ino(), made);
+    assert_eq!(fs::metadata(server.directory()).unwrap().ino(), inode);
     server.stop().await.unwrap();
 }
 
@@ -191,9 +193,9 @@ async fn a_server_that_dies_is_restarted_under_the_same_url_until_shutdown() {
     let server = start(root.path()).await;
     let (killed, url, directory) =
         (server.pid().unwrap(), server.database_url().to_owned(), server.directory().to_path_buf());
-    let (shut_down, told) = tokio::sync::oneshot::channel::<()>();
+    let (shut_down, shutdown_requested) = tokio::sync::oneshot::channel::<()>();
     let supervised = tokio::spawn(server.supervise(async move {
-        told.await.unwrap();
+        shutdown_requested.await.unwrap();
     }));
     kill(Pid::from_raw(killed), Signal::SIGKILL).unwrap();
 
@@ -341,14 +343,14 @@ async fn the_server_gets_no_secrets_and_its_users_cannot_run_programs() {
             "SET ROLE aval",
             "ALTER ROLE aval_server SUPERUSER",
         ] {
-            let said = refused(url, statement).await;
+            let message = refused(url, statement).await;
             let denied = ["denied", "must be superuser", "must have"];
-            assert!(denied.iter().any(|text| said.contains(text)), "{statement}: {said}");
+            assert!(denied.iter().any(|text| message.contains(text)), "{statement}: {message}");
         }
     }
     for statement in ["CREATE TABLE mine (id int)", "CREATE SCHEMA mine", "CREATE TEMP TABLE mine (id int)"] {
-        let said = refused(server.database_url(), statement).await;
-        assert!(said.contains("permission denied"), "{statement}: {said}");
+        let message = refused(server.database_url(), statement).await;
+        assert!(message.contains("permission denied"), "{statement}: {message}");
     }
     let superuser = AsyncPgConnection::establish(&server.superuser_url()).await;
     assert!(superuser.is_err(), "the superuser must only be able to connect while Aval starts");

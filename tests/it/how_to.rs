@@ -1,4 +1,4 @@
-//! The guides of `docs/how-to/`: what they name exists, and what is easily forgotten is there.
+//! Checks that what the guides of `docs/how-to/` name exists, and that no step that is easily forgotten is missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -76,7 +76,7 @@ fn every_file_and_function_that_a_guide_names_exists() {
 
 /// A test in a file without its `mod` line never runs, and the compiler does not mention the file.
 #[test]
-fn every_file_of_tests_is_compiled() {
+fn every_test_file_is_compiled() {
     let mut forgotten = Vec::new();
     for path in files(Path::new("tests/it"), "rs") {
         let (folder, stem) = (path.parent().unwrap(), path.file_stem().unwrap().to_str().unwrap());
@@ -89,10 +89,10 @@ fn every_file_of_tests_is_compiled() {
             ["main.rs", "mod.rs"].map(|name| parent.join(name)).into_iter().find(|file| file.exists());
         let owner = owner.unwrap_or_else(|| parent.with_extension("rs"));
         let text = fs::read_to_string(&owner).unwrap();
-        let wanted = format!("mod {module};");
-        let is_named = |line: &str| line == wanted || line.ends_with(&format!(") {wanted}"));
+        let declaration = format!("mod {module};");
+        let is_named = |line: &str| line == declaration || line.ends_with(&format!(") {declaration}"));
         if !text.lines().any(is_named) {
-            forgotten.push(format!("mod {module}; is missing in {}", owner.display()));
+            forgotten.push(format!("mod {module}; is missing from {}", owner.display()));
         }
     }
     assert!(forgotten.is_empty(), "{forgotten:#?}");
@@ -108,7 +108,7 @@ fn every_task_is_registered() {
             found += 1;
             assert!(
                 registry.contains(&format!("Box::new({name} ")),
-                "{name} is missing in the registry of src/app/engine.rs: its jobs would never be claimed"
+                "{name} is missing from the registry of src/app/engine.rs: its jobs would never be claimed"
             );
         }
     }
@@ -116,7 +116,7 @@ fn every_task_is_registered() {
 }
 
 #[actix_rt::test]
-async fn every_task_has_a_name_of_its_own_and_is_in_the_specification_with_its_lanes() {
+async fn every_task_has_a_unique_name_and_is_in_the_specification_with_its_lanes() {
     let test = TestEngine::start(&[]).await;
     let specification = fs::read_to_string("docs/specification.md").unwrap();
     let jobs = specification.split("\n## ").find(|section| section.starts_with("5. Jobs")).unwrap();
@@ -156,7 +156,7 @@ fn every_declared_event_type_is_registered_once_and_its_file_is_documented() {
         event_types().iter().map(|event_type| (event_type.name.to_owned(), 1)).collect();
     assert_eq!(
         declared, registered,
-        "a family is missing in src/app/event_types.rs, or two types share a name"
+        "a family is missing from src/app/event_types.rs, or two types share a name"
     );
 }
 

@@ -15,10 +15,11 @@ use crate::support::builders::spanish;
 async fn exchange(app: &TestApp, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(app.address()).await.unwrap();
     stream.write_all(bytes).await.unwrap();
-    let mut said = Vec::new();
-    let reading = async { while stream.read_buf(&mut said).await.is_ok_and(|length| length > 0) {} };
+    let mut bytes_received = Vec::new();
+    let reading =
+        async { while stream.read_buf(&mut bytes_received).await.is_ok_and(|length| length > 0) {} };
     tokio::time::timeout(PATIENCE, reading).await.expect("the server to close the connection");
-    said
+    bytes_received
 }
 
 async fn text(app: &TestApp, request: &str) -> String {
@@ -32,17 +33,17 @@ async fn an_unknown_upgrade_is_ignored_and_the_connection_stays_open() {
     let app = TestApp::start_idle().await;
     let login = r#"{"username": "x", "password": "y"}"#;
     let posted = format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{login}", login.len());
-    let java =
+    let h2c_upgrade =
         "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk\r\n";
     for (line, fields, rest, status) in [
-        ("GET /health/live", java, "\r\n", "200"),
-        ("POST /api/v1/auth/login", java, posted.as_str(), "401"),
+        ("GET /health/live", h2c_upgrade, "\r\n", "200"),
+        ("POST /api/v1/auth/login", h2c_upgrade, posted.as_str(), "401"),
         ("POST /api/v1/auth/login", "Connection: upgrade\r\nUpgrade: websocket\r\n", &posted, "401"),
         ("GET /health/live", "Connection: upgrade\r\nUpgrade: websocket\r\n", "\r\n", "200"),
         ("GET /health/live", "Connection: keep-alive, Upgrade\r\nUpgrade: TLS/1.0, foo\r\n", "\r\n", "200"),
         ("GET /health/live", "Connection: upgrade\r\n", "\r\n", "200"),
         ("GET /health/live", "Upgrade: h2c\r\n", "\r\n", "200"),
-        ("GET /api/v1/ws", java, "\r\n", "400"),
+        ("GET /api/v1/ws", h2c_upgrade, "\r\n", "400"),
     ] {
         let answers = text(&app, &format!("{line} HTTP/1.1\r\nHost: a\r\n{fields}{rest}{LAST}")).await;
         assert!(answers.starts_with(&format!("HTTP/1.1 {status}")), "{line} {fields} {answers}");
@@ -124,19 +125,19 @@ async fn a_long_response_is_compressed_if_accepted() {
     }
     let (head, chunks) = document("Accept-Encoding: br, gzip;q=0.5\r\n").await;
     assert!(head.contains("content-encoding: gzip"), "{head}");
-    let (mut whole, mut rest) = (Vec::new(), chunks.as_slice());
+    let (mut gzip_bytes, mut rest) = (Vec::new(), chunks.as_slice());
     loop {
         let line = rest.windows(2).position(|two| two == b"\r\n").unwrap();
         let size = usize::from_str_radix(std::str::from_utf8(&rest[..line]).unwrap(), 16).unwrap();
         if size == 0 {
             break;
         }
-        whole.extend_from_slice(&rest[line + 2..line + 2 + size]);
+        gzip_bytes.extend_from_slice(&rest[line + 2..line + 2 + size]);
         rest = &rest[line + 4 + size..];
     }
     let mut document = String::new();
-    GzDecoder::new(whole.as_slice()).read_to_string(&mut document).unwrap();
-    assert!(whole.len() < document.len() / 3 && serde_json::from_str::<Value>(&document).is_ok());
+    GzDecoder::new(gzip_bytes.as_slice()).read_to_string(&mut document).unwrap();
+    assert!(gzip_bytes.len() < document.len() / 3 && serde_json::from_str::<Value>(&document).is_ok());
 }
 
 #[actix_rt::test]

@@ -67,7 +67,7 @@ async fn due_jobs_of_all_lanes_are_claimed_by_priority_and_then_by_age() {
         assert!(!claimed.contended);
     }
     let rest = jobs::claim(&mut sql, &claim(64, &["ES", "MX", "PT", "BR"])).await.unwrap();
-    assert_eq!(lanes_of(&rest.jobs), ["PT", "PT"], "a lane that is not served must be left");
+    assert_eq!(lanes_of(&rest.jobs), ["PT", "PT"], "jobs in a lane that is not served must not be claimed");
 }
 
 #[actix_rt::test]
@@ -108,14 +108,14 @@ async fn a_claim_respects_the_quota_of_a_lane() {
     let mut sql = database.connect().await;
     queue(&mut sql, "ES", 0, 99, 5).await;
     queue(&mut sql, "PT", 0, 10, 5).await;
-    let quota = |lane: &str, most| Quota { lane: lane.to_owned(), most };
+    let quota = |lane: &str, max_jobs| Quota { lane: lane.to_owned(), max_jobs };
     let probing = Claim { lanes: vec![quota("ES", 1), quota("PT", 3), quota("IT", 0)], ..claim(64, &[]) };
     let claimed = jobs::claim(&mut sql, &probing).await.unwrap().jobs;
     assert_eq!(lanes_of(&claimed), ["ES", "PT", "PT", "PT"]);
 }
 
 #[actix_rt::test]
-async fn thousands_of_paused_jobs_at_the_head_are_not_even_read() {
+async fn thousands_of_paused_jobs_at_the_head_of_the_queue_are_not_read() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     queue(&mut sql, "ES", 5, 3600, 5000).await;
@@ -136,8 +136,8 @@ async fn thousands_of_paused_jobs_at_the_head_are_not_even_read() {
     assert_eq!(text(&mut sql, read).await.as_deref(), Some("0 true"));
     execute(&mut sql, "COMMIT").await.unwrap();
 
-    let over = "UPDATE paused_lanes SET expires_at = now() - interval '1 second'";
-    execute(&mut sql, over).await.unwrap();
+    let expire = "UPDATE paused_lanes SET expires_at = now() - interval '1 second'";
+    execute(&mut sql, expire).await.unwrap();
     let claimed = jobs::claim(&mut sql, &served).await.unwrap().jobs;
     assert_eq!(claimed.len(), 64, "an expired pause must have no effect");
 }
@@ -202,8 +202,8 @@ async fn a_lane_paused_by_an_operator_stays_paused_until_resumed() {
     assert_eq!(lanes.iter().filter(|lane| lane["paused"] == true).count(), 1);
     assert_eq!(lanes.len(), Country::ALL.len() + 1, "the countries' lanes and that of webhooks");
 
-    let run = json!({"paused": false, "reason": "They have mended it"});
-    assert_eq!(app.put(lane, &run).await.expect(200)["pause"], json!(null));
+    let resume = json!({"paused": false, "reason": "The bureau fixed its reports"});
+    assert_eq!(app.put(lane, &resume).await.expect(200)["pause"], json!(null));
     assert_eq!(app.decided(&waiting).await, "APPROVED");
     let attempts = app.sql("SELECT max(attempt) FROM job_history").await;
     assert_eq!(attempts, "1", "waiting must not use an attempt");
@@ -244,7 +244,7 @@ const PAUSING: [(&str, &str); 5] = [
 ];
 
 #[actix_rt::test]
-async fn jobs_of_an_unavailable_bureau_wait_and_its_breaker_recovers_by_their_probes() {
+async fn jobs_of_an_unavailable_bureau_wait_until_probes_close_its_breaker() {
     let test = TestEngine::start(&PAUSING).await;
     let simulator = test.engine.simulator.as_ref().unwrap();
     simulator.script().fail_next(Country::Es, 3);
@@ -275,7 +275,7 @@ async fn before_the_threshold_jobs_are_decided_with_fallback_figures() {
 }
 
 #[actix_rt::test]
-async fn an_attempt_that_times_out_is_retried_until_the_job_is_given_up() {
+async fn an_attempt_that_times_out_is_retried_until_the_job_becomes_a_dead_letter() {
     let test = TestEngine::start(&[
         ("AVAL__JOBS__TIMEOUT_MS", "1000"),
         ("AVAL__PROVIDERS__ES__CALL__CALL_TIMEOUT_MS", "60000"),
@@ -285,13 +285,13 @@ async fn an_attempt_that_times_out_is_retried_until_the_job_is_given_up() {
     simulator.script().set_latency(Country::Es, Duration::from_secs(60));
     let id = test.submit(Country::Es, "12345678Z").await;
     test.reaches(id, "UNDER_REVIEW").await;
-    let letter = test.text("SELECT concat_ws(' ', error_type, attempts, lane) FROM failed_jobs").await;
-    assert_eq!(letter.as_deref(), Some("timeout 3 ES"));
+    let dead_letter = test.text("SELECT concat_ws(' ', error_type, attempts, lane) FROM failed_jobs").await;
+    assert_eq!(dead_letter.as_deref(), Some("timeout 3 ES"));
     eventually("every slot to be free", async || test.engine.running.is_idle().then_some(())).await;
 }
 
 #[actix_rt::test]
-async fn a_renewal_during_the_end_of_its_job_does_not_report_a_lost_lease() {
+async fn a_lease_renewal_while_its_job_ends_does_not_report_a_lost_lease() {
     let app = TestApp::start(&[("AVAL__JOBS__HEARTBEAT_MS", "3")]).await;
     for _ in 0..12 {
         let id = app.submit(&spanish()).await;

@@ -101,19 +101,19 @@ async fn a_target_or_a_header_that_is_too_large_is_a_problem() {
     assert_eq!((refused.status.as_u16(), &refused.json["code"]), (431, &json!("header_too_large")));
 }
 
-/// A connection that sends `bytes` and then nothing.
+/// Opens a connection and sends `bytes` and then nothing.
 async fn silent_after(app: &TestApp, bytes: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(app.address()).await.unwrap();
     stream.write_all(bytes).await.unwrap();
     stream
 }
 
-/// Reads until the server closes. Returns the response.
+/// Reads until the server closes the connection. Returns the response.
 async fn until_closed(mut stream: TcpStream) -> String {
-    let mut said = Vec::new();
-    let reading = async { while stream.read_buf(&mut said).await.is_ok_and(|length| length > 0) {} };
+    let mut received = Vec::new();
+    let reading = async { while stream.read_buf(&mut received).await.is_ok_and(|length| length > 0) {} };
     tokio::time::timeout(PATIENCE, reading).await.expect("the server to close the connection");
-    String::from_utf8_lossy(&said).into_owned()
+    String::from_utf8_lossy(&received).into_owned()
 }
 
 #[actix_rt::test]
@@ -182,14 +182,14 @@ async fn all_answers(app: &TestApp, bytes: &[u8]) -> String {
 }
 
 #[actix_rt::test]
-async fn requests_without_a_route_count_for_their_address() {
+async fn requests_without_a_route_count_towards_the_limit_of_their_address() {
     let tight = [
         ON,
         ("AVAL__LIMITS__STANDARD__ADDRESS__BURST", "6"),
         ("AVAL__LIMITS__STANDARD__ADDRESS__PER_MINUTE", "1"),
     ];
     let app = TestApp::start(&tight).await;
-    let admin = app.anonymous();
+    let client = app.anonymous();
     for (method, path, status) in [
         (Method::GET, "/nowhere", 404),
         (Method::PUT, "/api/v1/applications", 405),
@@ -202,7 +202,7 @@ async fn requests_without_a_route_count_for_their_address() {
         (Method::PUT, "/api/v1/applications", 429),
         (Method::GET, "/api/v1/countries", 429),
     ] {
-        let answer = admin.send(method.clone(), path, &[], "").await;
+        let answer = client.send(method.clone(), path, &[], "").await;
         assert_eq!(answer.status.as_u16(), status, "{method} {path}");
     }
     let unmatched = r#"rate_limited_total{route="unmatched"}"#;
@@ -233,13 +233,13 @@ async fn pipelined_requests_are_interleaved_with_those_of_other_connections() {
     other.read_exact(&mut answer).await.unwrap();
     let requests = &app.engine().resources.metrics.http_requests_total;
     let answered = || requests.with_label_values(&["GET", "/health/live", "200"]).get();
-    let mut greedy = silent_after(&app, request.repeat(2_000).as_bytes()).await;
-    greedy.read_exact(&mut answer).await.unwrap();
-    assert!(answered() < PIPELINED, "the first response came after all were processed");
+    let mut pipelining = silent_after(&app, request.repeat(2_000).as_bytes()).await;
+    pipelining.read_exact(&mut answer).await.unwrap();
+    assert!(answered() < PIPELINED, "the first response came after all requests were processed");
     other.write_all(b"GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
     assert!(until_closed(other).await.contains("HTTP/1.1 404"));
-    assert!(answered() < PIPELINED, "the other connection waited for all of them");
-    eventually("all to be answered", async || (answered() > PIPELINED).then_some(())).await;
+    assert!(answered() < PIPELINED, "the other connection waited for all pipelined requests");
+    eventually("all requests to be answered", async || (answered() > PIPELINED).then_some(())).await;
 }
 
 #[actix_rt::test]
@@ -277,10 +277,10 @@ async fn an_api_key_has_its_own_limits_independent_of_its_address() {
         let body = json!({"name": name, "role": "user", "scopes": scopes, "limits": limits});
         app.post("/api/v1/api-keys", &body).await.expect(201)
     };
-    let usual = make("usual", json!(null)).await;
-    let usual = app.with_token(usual["key"].as_str().unwrap()).clone();
+    let default_key = make("default", json!(null)).await;
+    let default_key = app.with_token(default_key["key"].as_str().unwrap()).clone();
     for _ in 0..15 {
-        let created = usual.post("/api/v1/applications", &spanish()).await;
+        let created = default_key.post("/api/v1/applications", &spanish()).await;
         let policies = r#""standard-address";q=300;w=15, "create-account";q=600;w=60"#;
         assert_eq!((created.status.as_u16(), created.header("ratelimit-policy")), (201, policies));
     }
@@ -294,7 +294,7 @@ async fn an_api_key_has_its_own_limits_independent_of_its_address() {
         assert_eq!(small.get("/api/v1/countries").await.status, status);
     }
     assert_eq!(
-        usual.post("/api/v1/applications", &spanish()).await.status,
+        default_key.post("/api/v1/applications", &spanish()).await.status,
         201,
         "another key must have its own limit"
     );

@@ -1,5 +1,5 @@
 //! Integration tests: the real composition on a real PostgreSQL.
-#![expect(clippy::string_slice, reason = "tests slice texts of their own making")]
+#![expect(clippy::string_slice, reason = "tests slice texts that they created")]
 
 #[cfg(test)]
 mod accounts;
@@ -40,6 +40,8 @@ mod browsers;
 #[cfg(test)]
 mod circuits;
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
 mod console;
 #[cfg(test)]
 mod database;
@@ -54,6 +56,8 @@ mod events;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod health;
+#[cfg(test)]
 mod how_to;
 #[cfg(test)]
 mod http_protocol;
@@ -64,7 +68,15 @@ mod lifecycle;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod log_level;
+#[cfg(test)]
+mod metrics;
+#[cfg(test)]
+mod monitoring;
+#[cfg(test)]
 mod newer_version;
+#[cfg(test)]
+mod observed_outage;
 #[cfg(test)]
 mod outage;
 #[cfg(test)]

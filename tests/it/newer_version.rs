@@ -110,7 +110,7 @@ async fn events_of_an_unknown_type_or_shape_block_neither_delivery_nor_counting(
         ))
         .await;
     }
-    // The identifier of another UUID version contains no time, and therefore no day to count for.
+    // An identifier of another UUID version contains no time, so the event belongs to no day.
     let data =
         "{\"country\": \"ES\", \"status\": \"PENDING\", \"created_by\": \"ana\", \"risk_score\": \"zz\"}";
     app.execute(&format!(

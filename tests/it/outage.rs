@@ -36,7 +36,8 @@ async fn five_failures_open_spains_breaker_and_fallback_decisions_are_repeated_a
         (state(&test, Country::Es).await == State::Open).then_some(())
     })
     .await;
-    eventually("the calls in flight", async || (simulator.in_flight(Country::Es) == 0).then_some(())).await;
+    eventually("the calls in flight to end", async || (simulator.in_flight(Country::Es) == 0).then_some(()))
+        .await;
     let calls = simulator.calls(Country::Es);
     let sixth = test.submit(Country::Es, "12345678Z").await;
     spanish.push(sixth);
@@ -109,7 +110,7 @@ async fn an_open_breaker_responds_within_a_millisecond() {
     ])
     .await;
     test.engine.simulator.as_ref().unwrap().script().fail_next(Country::Es, 1);
-    let question = || FetchBankingData {
+    let request = || FetchBankingData {
         country: Country::Es,
         subject: Subject {
             full_name: FullName::parse("Ana García").unwrap(),
@@ -119,11 +120,11 @@ async fn an_open_breaker_responds_within_a_millisecond() {
         request_id: None,
         trace: aval::telemetry::trace::Carried::capture(),
     };
-    let _opened = test.engine.handles.gateway.ask(question()).await.unwrap().unwrap();
+    let _opened = test.engine.handles.gateway.ask(request()).await.unwrap().unwrap();
     let mut times = Vec::new();
     for _ in 0..200 {
         let started = std::time::Instant::now();
-        let answer = test.engine.handles.gateway.ask(question()).await.unwrap().unwrap();
+        let answer = test.engine.handles.gateway.ask(request()).await.unwrap().unwrap();
         times.push(started.elapsed());
         assert!(matches!(answer, BankingAnswer::CircuitOpen(_)), "{answer:?}");
     }

@@ -34,8 +34,8 @@ async fn two_claims_never_get_the_same_job() {
     let mut sql = database.connect().await;
     queue(&mut sql, 40).await;
     let claims = (0..4).map(|_| async {
-        let mut own = database.connect().await;
-        jobs::claim(&mut own, &claim(15)).await.unwrap().jobs
+        let mut connection = database.connect().await;
+        jobs::claim(&mut connection, &claim(15)).await.unwrap().jobs
     });
     let mut claimed: Vec<_> = futures_util::future::join_all(claims)
         .await
@@ -106,12 +106,13 @@ async fn a_renewal_does_not_wait_for_a_job_that_another_transaction_is_ending() 
     execute(&mut other, &ending).await.unwrap();
 
     execute(&mut sql, "SET lock_timeout = '5s'").await.unwrap();
-    let beats: Vec<_> = claimed.iter().map(|job| Heartbeat { lease: job.lease, lease_ms: 60_000 }).collect();
-    assert_eq!(jobs::renew(&mut sql, &beats).await.unwrap(), [true, true]);
+    let heartbeats: Vec<_> =
+        claimed.iter().map(|job| Heartbeat { lease: job.lease, lease_ms: 60_000 }).collect();
+    assert_eq!(jobs::renew(&mut sql, &heartbeats).await.unwrap(), [true, true]);
     let renewed = "SELECT count(*) FROM pending_jobs WHERE leased_until > now() + interval '30 seconds'";
     assert_eq!(text(&mut sql, renewed).await.as_deref(), Some("1"));
     execute(&mut other, "COMMIT").await.unwrap();
-    assert_eq!(jobs::renew(&mut sql, &beats).await.unwrap(), [false, true]);
+    assert_eq!(jobs::renew(&mut sql, &heartbeats).await.unwrap(), [false, true]);
 }
 
 #[actix_rt::test]
@@ -131,7 +132,7 @@ async fn a_snooze_does_not_use_an_attempt_and_a_failure_does() {
 }
 
 #[actix_rt::test]
-async fn a_job_whose_worker_died_in_the_last_attempt_is_given_up() {
+async fn a_job_whose_worker_died_in_the_last_attempt_becomes_a_dead_letter() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     queue(&mut sql, 1).await;

@@ -1,4 +1,4 @@
-//! Two instances with one database and one Redis, and failures of Redis.
+//! Two instances with one database and one Redis server, and failures of Redis.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -55,7 +55,7 @@ impl Pair {
     }
 
     /// Waits until the health of both instances reports this state of Redis.
-    async fn reports(&self, status: &str, redis: &str) {
+    async fn wait_for_health(&self, status: &str, redis: &str) {
         for app in self.both() {
             eventually(&format!("health to report {status}"), async || {
                 let health = app.get("/health/detailed").await.expect(200);
@@ -97,7 +97,7 @@ async fn end_of_events(app: &TestApp) -> i64 {
     app.sql("SELECT last_offset FROM outbox_position").await.parse().unwrap()
 }
 
-async fn amount_of(app: &TestApp, id: &str, member: &str) -> Value {
+async fn member_of(app: &TestApp, id: &str, member: &str) -> Value {
     app.get(&format!("{APPLICATIONS}/{id}")).await.expect(200)["country_specific_data"][member].clone()
 }
 
@@ -113,7 +113,7 @@ async fn an_application_created_on_one_instance_is_pushed_to_sockets_of_the_othe
     let mut socket = subscriber(&pair.other).await;
     let id = pair.one.submit(&spanish()).await;
     assert_eq!(socket.updates_until(&id, "APPROVED").await, ["PENDING", "VALIDATING", "APPROVED"]);
-    pair.reports("ok", "up").await;
+    pair.wait_for_health("ok", "up").await;
     for app in pair.both() {
         // An instance without sockets only reads for its cache.
         eventually("events to be read from Redis", async || {
@@ -132,11 +132,11 @@ async fn no_event_is_lost_or_repeated_and_no_request_fails_during_failures_of_re
     let pair = Pair::start_idle(&redis, &[]).await;
     let mut sockets = [subscriber(&pair.one).await, subscriber(&pair.other).await];
     let mut seen = 0;
-    for disaster in ["none", "flush", "kill", "still dead", "restart", "pause", "resume", "none"] {
+    for failure in ["none", "flush", "kill", "still down", "restart", "pause", "resume", "none"] {
         for number in 0..ROUND {
-            // In the middle of the round.
+            // The failure begins in the middle of the round.
             if number == ROUND / 2 {
-                match disaster {
+                match failure {
                     "flush" => redis.flush(),
                     "kill" => redis.kill(),
                     "restart" => redis.restart(),
@@ -152,12 +152,12 @@ async fn no_event_is_lost_or_repeated_and_no_request_fails_during_failures_of_re
         }
         let end = end_of_events(&pair.one).await;
         for socket in &mut sockets {
-            assert_eq!(offsets_up_to(socket, end).await, (seen + 1..=end).collect::<Vec<_>>(), "{disaster}");
+            assert_eq!(offsets_up_to(socket, end).await, (seen + 1..=end).collect::<Vec<_>>(), "{failure}");
         }
         seen = end;
-        match disaster {
-            "kill" | "still dead" | "pause" => pair.reports("degraded", "degraded").await,
-            _ => pair.reports("ok", "up").await,
+        match failure {
+            "kill" | "still down" | "pause" => pair.wait_for_health("degraded", "degraded").await,
+            _ => pair.wait_for_health("ok", "up").await,
         }
     }
     // The stream is complete again: its newest entries are the last events, without a gap.
@@ -170,14 +170,14 @@ async fn no_event_is_lost_or_repeated_and_no_request_fails_during_failures_of_re
 }
 
 #[actix_rt::test]
-async fn a_database_that_lost_events_begins_a_new_epoch_and_clients_are_told() {
+async fn a_database_that_lost_events_begins_a_new_epoch_and_clients_must_reload() {
     let redis = RedisServer::start();
     let pair = Pair::start_idle(&redis, &[]).await;
     for _ in 0..3 {
         pair.one.submit(&spanish()).await;
     }
     assert_eq!(end_of_events(&pair.one).await, 3);
-    eventually("the stream to have them", async || {
+    eventually("the stream to contain the events", async || {
         let entries = String::from_utf8_lossy(&redis.dump()).contains("3-1");
         entries.then_some(())
     })
@@ -208,7 +208,7 @@ async fn a_database_that_lost_events_begins_a_new_epoch_and_clients_are_told() {
 }
 
 /// Values that an attacker with write access to Redis may put in place of the stream or behind its last entry.
-fn planted(key: &str, genuine: &[u8]) -> Vec<Vec<Vec<u8>>> {
+fn forged_commands(key: &str, genuine: &[u8]) -> Vec<Vec<Vec<u8>>> {
     let words = |words: &[&str]| words.iter().map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>();
     let add = |id: &str, field: &[u8], value: &[u8]| {
         let mut command = words(&["XADD", key, id]);
@@ -243,17 +243,17 @@ async fn foreign_values_in_redis_affect_neither_sockets_nor_the_epoch_nor_the_us
     pair.one.submit(&spanish()).await;
     let epoch = pair.one.sql("SELECT epoch FROM outbox_position").await;
     let key = format!("aval:events:{epoch}");
-    let mut plant = redis.connection();
-    let mut ask = |command: &[Vec<u8>]| -> redis::Value {
+    let mut attacker_connection = redis.connection();
+    let mut run = |command: &[Vec<u8>]| -> redis::Value {
         let (name, arguments) = command.split_first().unwrap();
-        redis::cmd(std::str::from_utf8(name).unwrap()).arg(arguments).query(&mut plant).unwrap()
+        redis::cmd(std::str::from_utf8(name).unwrap()).arg(arguments).query(&mut attacker_connection).unwrap()
     };
-    let newest = |ask: &mut dyn FnMut(&[Vec<u8>]) -> redis::Value| {
+    let newest = |run: &mut dyn FnMut(&[Vec<u8>]) -> redis::Value| {
         let words = ["XREVRANGE", &key, "+", "-", "COUNT", "1"].map(|word| word.as_bytes().to_vec());
-        let kind = ask(&[b"TYPE".to_vec(), key.as_bytes().to_vec()]);
+        let kind = run(&[b"TYPE".to_vec(), key.as_bytes().to_vec()]);
         let is_stream = kind == redis::Value::SimpleString("stream".to_owned());
         is_stream
-            .then(|| redis::from_redis_value::<redis::streams::StreamRangeReply>(ask(&words)).ok())
+            .then(|| redis::from_redis_value::<redis::streams::StreamRangeReply>(run(&words)).ok())
             .flatten()
     };
     for socket in &mut sockets {
@@ -261,15 +261,15 @@ async fn foreign_values_in_redis_affect_neither_sockets_nor_the_epoch_nor_the_us
     }
     let mut end = 1;
     let genuine = eventually("the stream to begin", async || {
-        let reply = newest(&mut ask)?;
+        let reply = newest(&mut run)?;
         reply.ids.first()?.get::<Vec<u8>>("e")
     })
     .await;
-    for command in planted(&key, &genuine) {
+    for command in forged_commands(&key, &genuine) {
         if command[0] != b"XADD" {
-            ask(&[b"DEL".to_vec(), key.as_bytes().to_vec()]);
+            run(&[b"DEL".to_vec(), key.as_bytes().to_vec()]);
         }
-        ask(&command);
+        run(&command);
         pair.other.submit(&spanish()).await;
         end += 1;
         for socket in &mut sockets {
@@ -277,23 +277,23 @@ async fn foreign_values_in_redis_affect_neither_sockets_nor_the_epoch_nor_the_us
         }
         let name = format!("{end}-1");
         eventually("the stream to contain only Aval's events", async || {
-            newest(&mut ask).filter(|reply| reply.ids.first().is_some_and(|entry| entry.id == name))
+            newest(&mut run).filter(|reply| reply.ids.first().is_some_and(|entry| entry.id == name))
         })
         .await;
         assert_eq!(pair.one.sql("SELECT epoch FROM outbox_position").await, epoch);
     }
-    let keys: Vec<Vec<u8>> = redis::from_redis_value(ask(&[b"KEYS".to_vec(), b"aval:*".to_vec()])).unwrap();
+    let keys: Vec<Vec<u8>> = redis::from_redis_value(run(&[b"KEYS".to_vec(), b"aval:*".to_vec()])).unwrap();
     assert!(keys.iter().any(|key| key.starts_with(b"aval:limit:")), "{keys:?}");
     for key in keys.into_iter().filter(|key| !key.starts_with(b"aval:events:")) {
-        ask(&[b"DEL".to_vec(), key.clone()]);
-        ask(&[b"RPUSH".to_vec(), key, b"planted".to_vec()]);
+        run(&[b"DEL".to_vec(), key.clone()]);
+        run(&[b"RPUSH".to_vec(), key, b"forged".to_vec()]);
     }
     for _ in 0..8 {
         for app in pair.both() {
             app.get(APPLICATIONS).await.expect(200);
         }
     }
-    pair.reports("ok", "up").await;
+    pair.wait_for_health("ok", "up").await;
     assert_eq!(
         pair.one.metric("redis_breaker_state").await + pair.other.metric("redis_breaker_state").await,
         0.0
@@ -331,9 +331,9 @@ async fn a_change_on_one_instance_is_read_on_the_other_once_its_event_arrives() 
     let id = pair.one.submit(&spanish()).await;
     assert!(matches!(socket.hear().await, Heard::Json(_)));
     for number in 0..40 {
-        // Both have cached it before the change, in memory and in Redis.
+        // Both instances have cached the application before the change, in memory and in Redis.
         for app in pair.both() {
-            amount_of(app, &id, "years_employed").await;
+            member_of(app, &id, "years_employed").await;
             app.get(APPLICATIONS).await.expect(200);
         }
         if number == 20 {
@@ -341,12 +341,12 @@ async fn a_change_on_one_instance_is_read_on_the_other_once_its_event_arrives() 
         }
         set(&pair.one, &id, "years_employed", number).await;
         assert_eq!(
-            amount_of(&pair.one, &id, "years_employed").await,
+            member_of(&pair.one, &id, "years_employed").await,
             number,
             "an instance must read its own writes"
         );
         let Heard::Json(update) = socket.hear().await else { panic!("closed") };
-        assert_eq!(amount_of(&pair.other, &id, "years_employed").await, number);
+        assert_eq!(member_of(&pair.other, &id, "years_employed").await, number);
         let list = pair.other.get(APPLICATIONS).await.expect(200);
         assert_eq!(
             list["applications"][0]["version"],
@@ -384,9 +384,9 @@ async fn a_response_cached_by_one_instance_is_used_by_the_other_for_permitted_re
     let again = pair.other.send(actix_web::http::Method::GET, &path, &known, "").await;
     assert_eq!((again.status.as_u16(), again.body.len()), (304, 0));
 
-    let stranger = pair.other.acting_as("test-user").await;
-    stranger.get(&path).await.expect(404);
-    assert_eq!(stranger.get(APPLICATIONS).await.expect(200)["applications"], json!([]));
+    let user = pair.other.acting_as("test-user").await;
+    user.get(&path).await.expect(404);
+    assert_eq!(user.get(APPLICATIONS).await.expect(200)["applications"], json!([]));
 
     // A view of a cached response is also recorded.
     let analyst = pair.other.acting_as("test-analyst").await;
@@ -458,7 +458,7 @@ async fn requests_are_counted_across_instances_and_per_instance_while_redis_is_u
     }
     redis.restart();
     eventually("instances to count together again", async || {
-        // Redis has lost its counters; the instances' memory has not.
+        // Redis has lost its counters, but the instances still have theirs.
         (post(0).await.status.as_u16() == 201).then_some(())
     })
     .await;
@@ -473,10 +473,10 @@ async fn an_instance_starts_without_redis_and_uses_it_when_available() {
     pair.one.submit(&spanish()).await;
     let end = end_of_events(&pair.one).await;
     assert_eq!(offsets_up_to(&mut socket, end).await, [1]);
-    pair.reports("degraded", "degraded").await;
+    pair.wait_for_health("degraded", "degraded").await;
     assert!((pair.one.metric("redis_breaker_state").await - 1.0).abs() < f64::EPSILON);
     redis.restart();
-    pair.reports("ok", "up").await;
+    pair.wait_for_health("ok", "up").await;
     pair.one.submit(&spanish()).await;
     assert_eq!(offsets_up_to(&mut socket, 2).await, [2]);
     eventually("the stream to begin", async || {
@@ -497,8 +497,8 @@ async fn without_redis_health_reports_it_and_responses_are_cached_in_memory() {
     let id = app.submit(&spanish()).await;
     for number in 0..10 {
         set(&app, &id, "years_employed", number).await;
-        assert_eq!(amount_of(&app, &id, "years_employed").await, number);
-        assert_eq!(amount_of(&app, &id, "years_employed").await, number);
+        assert_eq!(member_of(&app, &id, "years_employed").await, number);
+        assert_eq!(member_of(&app, &id, "years_employed").await, number);
         let listed = app.get(APPLICATIONS).await.expect(200);
         assert_eq!(
             listed["applications"][0]["updated_at"],
@@ -525,15 +525,15 @@ async fn without_redis_health_reports_it_and_responses_are_cached_in_memory() {
 
 #[actix_rt::test]
 async fn connections_to_redis_are_encrypted_and_verified() {
-    let (authority, stranger) = (Authority::new(), Authority::new());
+    let (authority, other_authority) = (Authority::new(), Authority::new());
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let (certificate, key) = authority.write_pair(&["127.0.0.1"], folders[0].path());
-    let redis = RedisServer::start_with_tls(certificate, key);
+    let redis = RedisServer::start_with_tls_1_2(certificate, key);
     let url = redis.url();
     assert!(url.starts_with("rediss://"));
     for (roots, state, answered) in [
         (authority.write(folders[0].path()), "up", true),
-        (stranger.write(folders[1].path()), "degraded", false),
+        (other_authority.write(folders[1].path()), "degraded", false),
     ] {
         let trusted = ("AVAL__REDIS__ROOT_CERTIFICATE_FILE", roots.to_str().unwrap());
         let app = TestApp::start_idle_with(&[("REDIS_URL", &url), trusted]).await;

@@ -16,7 +16,7 @@ use futures_util::future::join_all;
 use crate::support::app::TestApp;
 use crate::support::builders::{body, samples, with};
 use crate::support::db::{TestDatabase, execute, text};
-use crate::support::engine::{application, key_ring, settings};
+use crate::support::engine::{application, key_ring, settings, settings_on};
 
 const OLD: (&str, &str) = ("ENCRYPTION_KEY", "Zk1vV2sXc0yq7mP3tJ9rB5uH8dL4nA6wEoGiTzQxCfY=");
 const NEW: (&str, &str) = ("ENCRYPTION_KEY", "b7Qx2NfLr9Yk4TzW1vHc8mGd3PjSe6uAoXi5RtZq0Bw=");
@@ -45,9 +45,8 @@ async fn run(
     variables: &[(&str, &str)],
     on_progress: impl FnMut(Progress),
 ) -> Result<u64> {
-    let url = [("DATABASE_URL", database.url())];
     let logger = slog::Logger::root(slog::Discard, slog::o!());
-    let settings = settings(&[&url, variables].concat());
+    let settings = settings_on(database, variables);
     reencrypt(settings, 7, &Clock::system(), &logger, on_progress).await
 }
 
@@ -67,9 +66,9 @@ fn prefix_of(variable: (&str, &str)) -> String {
 }
 
 /// Everything about the applications except their envelopes.
-async fn trace(database: &TestDatabase) -> Vec<String> {
+async fn unsealed_state(database: &TestDatabase) -> Vec<String> {
     let mut sql = database.connect().await;
-    let mut trace = Vec::new();
+    let mut unsealed_state = Vec::new();
     for query in [
         "SELECT string_agg(concat_ws(' ', id, status, version, updated_at, change_id, changed_by), E'\\n' ORDER BY id) \
          FROM applications",
@@ -77,9 +76,9 @@ async fn trace(database: &TestDatabase) -> Vec<String> {
         "SELECT count(*) FROM outbox",
         "SELECT count(*) FROM pending_jobs",
     ] {
-        trace.push(text(&mut sql, query).await.unwrap());
+        unsealed_state.push(text(&mut sql, query).await.unwrap());
     }
-    trace
+    unsealed_state
 }
 
 #[actix_rt::test]
@@ -87,10 +86,10 @@ async fn keys_are_rotated_under_load_without_failures() {
     let database = Rc::new(TestDatabase::create().await);
     let old = sealed_with_the_old_key(&database, 150).await;
     let app = TestApp::start_on(Rc::clone(&database), &[NEW_AND_OLD]).await;
-    let (over, created) = (Cell::new(false), Cell::new(0_usize));
+    let (finished, created) = (Cell::new(false), Cell::new(0_usize));
     let client = async |n: usize| {
         let mut seen = Vec::new();
-        while !over.get() || seen.is_empty() {
+        while !finished.get() || seen.is_empty() {
             let (country, document) = samples()[(n + seen.len()) % 6];
             let id = app.submit(&with(body(country, document), "full_name", "Nuria Nueva")).await;
             assert_eq!(
@@ -109,7 +108,7 @@ async fn keys_are_rotated_under_load_without_failures() {
     };
     let changing = async {
         let resealed = run(&database, &[NEW_AND_OLD], |_| {}).await;
-        over.set(true);
+        finished.set(true);
         resealed
     };
     let (resealed, new) = futures_util::join!(changing, join_all((0..3).map(client)));
@@ -133,16 +132,16 @@ async fn keys_are_rotated_under_load_without_failures() {
 async fn re_encryption_changes_no_versions_audit_rows_events_or_jobs() {
     let database = TestDatabase::create().await;
     sealed_with_the_old_key(&database, 20).await;
-    let before = trace(&database).await;
+    let before = unsealed_state(&database).await;
     let found = Cell::new(None);
-    let note = |progress| {
+    let record_found = |progress| {
         if let Progress::Found(rows) = progress {
             found.set(Some(rows));
         }
     };
-    assert_eq!(run(&database, &[NEW_AND_OLD], note).await.unwrap(), 20);
+    assert_eq!(run(&database, &[NEW_AND_OLD], record_found).await.unwrap(), 20);
     assert_eq!(found.get(), Some(20));
-    assert_eq!(trace(&database).await, before);
+    assert_eq!(unsealed_state(&database).await, before);
     assert_eq!(prefixes(&database).await, prefix_of(NEW));
     assert_eq!(run(&database, &[NEW_AND_OLD], |_| {}).await.unwrap(), 0);
 }
@@ -151,16 +150,16 @@ async fn re_encryption_changes_no_versions_audit_rows_events_or_jobs() {
 async fn an_interrupted_run_can_be_continued() {
     let database = TestDatabase::create().await;
     sealed_with_the_old_key(&database, 40).await;
-    let (told, mut hear) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
     let first = run(&database, &[NEW_AND_OLD], |progress| {
         if let Progress::Resealed(rows) = progress {
-            told.send(rows).unwrap();
+            sender.send(rows).unwrap();
         }
     });
     let done = tokio::select! {
         biased;
-        rows = hear.recv() => rows.unwrap(),
-        _ = first => panic!("it ended before its first batch was reported"),
+        rows = receiver.recv() => rows.unwrap(),
+        _ = first => panic!("the run ended before its first batch was reported"),
     };
     assert!((1..40).contains(&done), "{done}");
     let rest = run(&database, &[NEW_AND_OLD], |_| {}).await.unwrap();
@@ -169,7 +168,7 @@ async fn an_interrupted_run_can_be_continued() {
 }
 
 #[actix_rt::test]
-async fn concurrent_changes_win() {
+async fn concurrent_changes_take_precedence() {
     let database = TestDatabase::create().await;
     let rows = sealed_with_the_old_key(&database, 1).await;
     let id = rows[0].id;
@@ -184,7 +183,7 @@ async fn concurrent_changes_win() {
         let mut sql = database.connect().await;
         let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
             AND datname = current_database()";
-        crate::support::eventually("the row's lock to be waited for", async || {
+        crate::support::eventually("the run to wait for the row's lock", async || {
             (text(&mut sql, waiting).await.as_deref() == Some("1")).then_some(())
         })
         .await;
@@ -202,16 +201,16 @@ async fn concurrent_changes_win() {
 async fn personal_members_and_old_values_are_resealed() {
     let database = Rc::new(TestDatabase::create().await);
     let app = TestApp::start_on(Rc::clone(&database), &[OLD]).await;
-    let told = serde_json::json!({"email": "quiteria@example.net"});
-    let id = app.submit(&with(body(Country::Es, "12345678Z"), "country_specific_data", told)).await;
+    let personal = serde_json::json!({"email": "quiteria@example.net"});
+    let id = app.submit(&with(body(Country::Es, "12345678Z"), "country_specific_data", personal)).await;
     let path = format!("/api/v1/applications/{id}");
     app.decided(&id).await;
     let change = serde_json::json!({"country_specific_data": {"email": "wilhelmina@example.org"}});
     app.patch(&path, &change).await.expect(200);
     app.stop().await;
-    let before = trace(&database).await;
+    let before = unsealed_state(&database).await;
     assert_eq!(run(&database, &[NEW_AND_OLD], |_| {}).await.unwrap(), 2);
-    assert_eq!(trace(&database).await, before);
+    assert_eq!(unsealed_state(&database).await, before);
 
     let app = TestApp::start_on(Rc::clone(&database), &[NEW]).await;
     let data = app.get(&path).await.expect(200)["country_specific_data"].clone();
@@ -228,16 +227,16 @@ async fn personal_members_and_old_values_are_resealed() {
 async fn unreadable_rows_are_left_and_reported() {
     let database = TestDatabase::create().await;
     sealed_with_the_old_key(&database, 3).await;
-    let in_the_clear = "INSERT INTO applications (id, country, full_name, identity_document, requested_amount, \
+    let in_plain_text = "INSERT INTO applications (id, country, full_name, identity_document, requested_amount, \
          monthly_income, currency) VALUES (uuid_v7_now(), 'IT', 'Ana', 'RSSMRA80A01H501U', 15000, 3500, 'EUR')";
-    execute(&mut database.connect().await, in_the_clear).await.unwrap();
-    let left = async |variable| match run(&database, &[variable], |_| {}).await {
+    execute(&mut database.connect().await, in_plain_text).await.unwrap();
+    let refusal = async |variable| match run(&database, &[variable], |_| {}).await {
         Err(Error::Conflict(message)) => message.to_string(),
         other => panic!("{other:?}"),
     };
-    let untouched = left(NEW).await;
+    let untouched = refusal(NEW).await;
     assert!(untouched.starts_with("4 rows are not sealed by the active key: 4 could not"), "{untouched}");
-    let clear = left(NEW_AND_OLD).await;
+    let clear = refusal(NEW_AND_OLD).await;
     assert!(clear.starts_with("1 rows are not sealed by the active key: 1 could not"), "{clear}");
 }
 
@@ -313,13 +312,13 @@ async fn other_tables_are_resealed() {
 }
 
 #[actix_rt::test]
-async fn only_changes_of_nothing_but_envelopes_create_no_version() {
+async fn only_changes_of_envelopes_alone_create_no_version() {
     let database = TestDatabase::create().await;
     sealed_with_the_old_key(&database, 1).await;
     let mut sql = database.connect().await;
     let sealed = "'\\x01'::bytea || gen_random_uuid()::text::bytea";
     execute(&mut sql, &format!("UPDATE applications SET birth_date = {sealed}")).await.unwrap();
-    for (set, is_silent) in [
+    for (set, keeps_version) in [
         (format!("full_name = {sealed}"), true),
         (format!("identity_document = {sealed}, birth_date = {sealed}"), true),
         ("document_index = '\\x00'".to_owned(), true),
@@ -348,7 +347,7 @@ async fn only_changes_of_nothing_but_envelopes_create_no_version() {
         let before = text(&mut sql, state).await.unwrap();
         execute(&mut sql, &format!("UPDATE applications SET {set}")).await.unwrap();
         let after = text(&mut sql, state).await.unwrap();
-        assert_eq!(before == after, is_silent, "{set}: {before} became {after}");
+        assert_eq!(before == after, keeps_version, "{set}: {before} became {after}");
     }
 }
 
@@ -356,17 +355,20 @@ async fn only_changes_of_nothing_but_envelopes_create_no_version() {
 async fn the_command_reports_the_number_of_resealed_rows() {
     let database = TestDatabase::create().await;
     sealed_with_the_old_key(&database, 5).await;
-    let said = |variable: (&str, &str)| {
+    let run_command = |variable: (&str, &str)| {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_aval"));
-        command.arg("reencrypt").env("DATABASE_URL", database.url());
+        command.arg("reencrypt").envs(database.variables());
         command.envs(crate::support::engine::SECRETS).env(variable.0, variable.1).output().unwrap()
     };
-    let done = said(NEW_AND_OLD);
+    let done = run_command(NEW_AND_OLD);
     let line = String::from_utf8(done.stdout).unwrap();
     assert_eq!(line, "5 rows encrypted again, 0 left with another key\n");
     assert!(done.status.success());
-    let refused = said(OLD);
+    let refused = run_command(OLD);
     assert!(!refused.status.success());
-    let why = String::from_utf8(refused.stderr).unwrap();
-    assert!(why.contains("5 rows are not sealed by the active key: 5 could not be opened"), "{why}");
+    let message_text = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        message_text.contains("5 rows are not sealed by the active key: 5 could not be opened"),
+        "{message_text}"
+    );
 }

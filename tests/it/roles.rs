@@ -59,7 +59,7 @@ async fn a_missing_partition_is_created_on_insert_by_the_serving_user() {
     assert_eq!(made.as_deref(), Some("0"));
     let url = as_user(database.url(), "aval_server");
     let app = TestApp::start_on(Rc::new(database), &[("AVAL__DATABASE__URL", &url)]).await;
-    // Concurrently, and not while the housekeeper creates partitions.
+    // Holds the lock of the partitions, so the housekeeper does not create any at the same time.
     app.execute(
         "DO $$ DECLARE child text; BEGIN PERFORM pg_advisory_xact_lock(hashtext('aval.partitions')); \
          FOR child IN SELECT inhrelid::regclass FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid \
@@ -192,15 +192,16 @@ async fn a_server_that_cannot_run_pending_migrations_exits_with_the_reason() {
     let refused = async || {
         aval::storage::migrations::run_pending(&server).await.expect_err("it may not migrate").to_string()
     };
-    let remedied = |text: &str| text.contains("aval migrate") && text.contains("DATABASE_MIGRATION_URL");
-    let said = refused().await;
-    assert!(remedied(&said) && said.contains("aval_server"), "{said}");
+    let suggests_remedies =
+        |text: &str| text.contains("aval migrate") && text.contains("DATABASE_MIGRATION_URL");
+    let message = refused().await;
+    assert!(suggests_remedies(&message) && message.contains("aval_server"), "{message}");
     let owner = as_user(database.url(), "aval_owner");
     aval::storage::migrations::run_pending(&owner).await.unwrap();
     assert_eq!(aval::storage::migrations::run_pending(&server).await.unwrap(), Vec::<String>::new());
-    // As after an update of Aval.
+    // Makes a migration pending, as after an upgrade of Aval.
     let last = "DELETE FROM __diesel_schema_migrations WHERE version = (SELECT max(version) FROM __diesel_schema_migrations)";
     execute(&mut connect(&owner).await, last).await.unwrap();
-    let said = refused().await;
-    assert!(remedied(&said), "{said}");
+    let message = refused().await;
+    assert!(suggests_remedies(&message), "{message}");
 }

@@ -18,15 +18,15 @@ use crate::support::app::TestApp;
 use crate::support::builders::{body, samples};
 use crate::support::chaos_proxy::{ChaosProxy, Link, Upstream};
 use crate::support::db::{self, Server, TestDatabase, connect, execute, text};
-use crate::support::engine::settings;
+use crate::support::engine::{settings, settings_on};
 use crate::support::eventually;
-use crate::support::pgbouncer::PgBouncer;
+use crate::support::pgbouncer::{PgBouncer, Program};
 use crate::support::standby::Replicated;
 
 /// Concurrent requests: twice the pool's connections, so every session has prepared every statement.
 const AT_ONCE: usize = 12;
-/// The time within which a silent part must be detected.
-const SECONDS: Duration = Duration::from_secs(8);
+/// The time within which a silent connection must be detected.
+const DETECTION_LIMIT: Duration = Duration::from_secs(8);
 
 /// Disables the cache and long waits for connections.
 const STRICT: [(&str, &str); 2] =
@@ -38,10 +38,10 @@ fn sample() -> Value {
 }
 
 async fn open(database: &TestDatabase, overrides: &[(&str, &str)]) -> Database {
-    let settings = settings(overrides);
+    let settings = settings_on(database, overrides);
     let secrets = settings.complete_secrets(&Clock::system()).unwrap();
     let keys = Arc::new(KeyRing::of(&secrets).unwrap());
-    Database::connect(database.url(), &settings.database, keys).await.unwrap()
+    Database::connect(&settings.database.url, &settings.database, keys, None).await.unwrap()
 }
 
 /// Runs a statement that fails with an SQLSTATE and a message in another language.
@@ -176,12 +176,15 @@ async fn a_demoted_server_is_not_ready_and_recovers_without_failed_requests() {
 
 #[actix_rt::test]
 async fn read_only_sessions_are_replaced_when_used() {
-    let app = TestApp::start(&STRICT).await;
+    let test = Rc::new(TestDatabase::create().await);
+    // The sessions must be the application's own, which it can close; a pooler would keep them.
+    let direct = [&STRICT[..], &[("AVAL__DATABASE__URL", test.url())]].concat();
+    let app = TestApp::start_on(Rc::clone(&test), &direct).await;
     let database = app.engine().resources.database.clone();
     let size = app.engine().resources.settings.database.pool_size;
     for _ in 0..2 {
-        let lent = join_all((0..size).map(|_| database.get())).await;
-        for connection in lent {
+        let held = join_all((0..size).map(|_| database.get())).await;
+        for connection in held {
             let mut connection = connection.unwrap();
             execute(&mut connection, "SET default_transaction_read_only = on").await.unwrap();
         }
@@ -195,16 +198,18 @@ async fn read_only_sessions_are_replaced_when_used() {
 #[actix_rt::test]
 async fn a_read_only_session_fails_the_health_check() {
     let test = TestDatabase::create().await;
-    let database = open(&test, &[("AVAL__DATABASE__ACQUIRE_TIMEOUT_MS", "1000")]).await;
+    // The sessions must be the application's own, which it can close; a pooler would keep them.
+    let direct = ("AVAL__DATABASE__URL", test.url());
+    let database = open(&test, &[direct, ("AVAL__DATABASE__ACQUIRE_TIMEOUT_MS", "1000")]).await;
     database.time().await.expect("a writable server");
     let size = settings(&[]).database.pool_size;
-    let lent = join_all((0..size).map(|_| database.get())).await;
+    let held = join_all((0..size).map(|_| database.get())).await;
     let server = Server::of(&test);
     let mut admin = connect(&server.url().replacen(&server.database, "postgres", 1)).await;
     let name = &server.database;
     let demote = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");
     execute(&mut admin, &demote).await.unwrap();
-    for session in lent {
+    for session in held {
         execute(&mut session.unwrap(), "SET default_transaction_read_only = on").await.unwrap();
     }
     database.time().await.expect_err("all sessions must be read-only");
@@ -226,7 +231,7 @@ async fn an_instance_does_not_start_on_a_read_only_server() {
     let proxy = ChaosProxy::start(Upstream::Unix(server.socket_file()));
     let over_tcp = format!("postgresql://aval@{}/{}", proxy.address(), server.database);
     for url in [test.url(), &over_tcp, &format!("{over_tcp}?sslmode=disable")] {
-        let refused = Database::connect(url, &settings.database, Arc::clone(&keys)).await;
+        let refused = Database::connect(url, &settings.database, Arc::clone(&keys), None).await;
         let error = refused.expect_err("a refusal");
         assert!(
             error
@@ -250,19 +255,19 @@ async fn a_silent_listener_is_detected_and_replaced_within_seconds() {
         assert_eq!(channel["channel"], "postgres");
         (channel["up"].as_bool().unwrap(), health["status"].as_str().unwrap().to_owned())
     };
-    let becomes = async |wanted: (bool, &str)| {
+    let wait_for_state = async |expected: (bool, &str)| {
         let waiting = eventually("the channel's state", async || {
             let (up, status) = is_up().await;
-            ((up, status.as_str()) == wanted).then_some(())
+            ((up, status.as_str()) == expected).then_some(())
         });
-        tokio::time::timeout(SECONDS, waiting).await.unwrap_or_else(|_| panic!("{wanted:?}"));
+        tokio::time::timeout(DETECTION_LIMIT, waiting).await.unwrap_or_else(|_| panic!("{expected:?}"));
     };
-    becomes((true, "ok")).await;
+    wait_for_state((true, "ok")).await;
     proxy.set(Link::Silent);
-    becomes((false, "degraded")).await;
+    wait_for_state((false, "degraded")).await;
     assert!(app.metric("push_channel_losses_total{channel=\"postgres\"}").await >= 1.0);
     proxy.set(Link::Up);
-    becomes((true, "ok")).await;
+    wait_for_state((true, "ok")).await;
     let id = app.submit(&sample()).await;
     app.decided(&id).await;
 }
@@ -275,10 +280,10 @@ async fn a_leadership_with_a_silent_connection_is_lost() {
     let direct = format!("postgresql://aval@{}/{}?sslmode=disable", proxy.address(), server.database);
     let database =
         open(&test, &[("AVAL__DATABASE__URL", test.url()), ("AVAL__DATABASE__DIRECT_URL", &direct)]).await;
-    let mut leadership = Leadership::try_acquire(&database, "test").await.unwrap().expect("the lead");
+    let mut leadership = Leadership::try_acquire(&database, "test").await.unwrap().expect("the leadership");
     assert!(leadership.holds().await);
     proxy.set(Link::Silent);
-    let holds = tokio::time::timeout(SECONDS, leadership.holds()).await;
+    let holds = tokio::time::timeout(DETECTION_LIMIT, leadership.holds()).await;
     assert_eq!(holds.ok(), Some(false));
 }
 
@@ -322,8 +327,10 @@ async fn statistics_from_a_replica_have_its_time_and_a_failing_replica_is_bypass
     eventually("the replica to catch up", async || (as_of(&stats().await) > paused_at).then_some(())).await;
 
     proxy.set(Link::Silent);
-    let lists =
-        tokio::time::timeout(SECONDS, join_all((0..AT_ONCE).map(|_| app.get("/api/v1/applications"))));
+    let lists = tokio::time::timeout(
+        DETECTION_LIMIT,
+        join_all((0..AT_ONCE).map(|_| app.get("/api/v1/applications"))),
+    );
     for answer in lists.await.expect("responses from the primary") {
         answer.expect(200);
     }
@@ -348,22 +355,16 @@ async fn a_replica_that_lacks_a_table_is_bypassed() {
 #[actix_rt::test]
 async fn a_pooler_in_transaction_mode_is_rejected_where_sessions_are_needed_and_used_elsewhere() {
     let test = Rc::new(TestDatabase::create().await);
-    let pooler = PgBouncer::start(&Server::of(&test)).await;
+    let pooler = PgBouncer::start(&Program::current(), &Server::of(&test), "").await;
     let empty = TestDatabase::create_empty().await;
     let migrated = migrations::run_pending(&pooler.url(&Server::of(&empty).database)).await;
     let refusal = migrated.expect_err("a refusal").to_string();
-    let cause = if pooler.has_prepared_statements() { "database.direct_url" } else { "prepared statements" };
-    assert!(refusal.contains(cause), "{refusal}");
-
+    assert!(refusal.contains("database.direct_url"), "{refusal}");
     let url = pooler.url(&Server::of(&test).database);
     let refusal = TestApp::refusal(&[("AVAL__DATABASE__URL", &url)]).await;
-    assert!(refusal.contains(cause), "{refusal}");
+    assert!(refusal.contains("database.direct_url"), "{refusal}");
+
     let both = [("AVAL__DATABASE__URL", url.as_str()), ("AVAL__DATABASE__DIRECT_URL", test.url())];
-    if !pooler.has_prepared_statements() {
-        let refusal = TestApp::refusal(&both).await;
-        assert!(refusal.contains(cause), "{refusal}");
-        return;
-    }
     let app = TestApp::start_on(Rc::clone(&test), &both).await;
     for id in join_all((0..AT_ONCE).map(|_| async { app.submit(&sample()).await })).await {
         app.decided(&id).await;
@@ -373,4 +374,35 @@ async fn a_pooler_in_transaction_mode_is_rejected_where_sessions_are_needed_and_
         (SELECT setting FROM pg_settings WHERE name = 'statement_timeout'))";
     let of_role = db::text(&mut test.connect().await, shown).await;
     assert_eq!(of_role, Some(format!("off off {own}")), "they must be set for the role");
+}
+
+/// Runs with every PgBouncer that is too old, such as Debian 12's 1.18, and with the newest one without prepared
+/// statements.
+#[actix_rt::test]
+async fn a_pooler_without_prepared_statements_is_rejected_with_its_version() {
+    let test = TestDatabase::create().await;
+    let (server, empty) = (Server::of(&test), TestDatabase::create_empty().await);
+    let refusal = async |pooler: &PgBouncer| {
+        let url = pooler.url(&server.database);
+        TestApp::refusal(&[("AVAL__DATABASE__URL", &url), ("AVAL__DATABASE__DIRECT_URL", test.url())]).await
+    };
+    let too_old = Program::installed().into_iter().filter(|program| !program.has_prepared_statements());
+    let cases = too_old.map(|program| (program, "", "use PgBouncer 1.21 or later")).chain([(
+        Program::current(),
+        "max_prepared_statements = 0",
+        "with max_prepared_statements = 0",
+    )]);
+    for (program, settings, complaint) in cases {
+        let pooler = PgBouncer::start(&program, &server, settings).await;
+        let migrated = migrations::run_pending(&pooler.url(&Server::of(&empty).database)).await;
+        let version = format!("is PgBouncer {}", program.version);
+        for error in [refusal(&pooler).await, migrated.expect_err("a refusal").to_string()] {
+            assert!(error.contains(&version) && error.contains(complaint), "{error}");
+        }
+        // In a single server session, no statement is lost at first.
+        let settings = format!("{settings}\ndefault_pool_size = 1");
+        let pooler = PgBouncer::start_with_closed_console(&program, &server, &settings).await;
+        let error = refusal(&pooler).await;
+        assert!(error.contains("such as 1.18 in Debian 12"), "{}: {error}", program.version);
+    }
 }

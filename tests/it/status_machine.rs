@@ -1,4 +1,4 @@
-//! The status machine: equal tables in code and database.
+//! The status machine is the same in the code and in the database.
 
 use aval::domain::status::Status;
 

@@ -33,8 +33,8 @@ async fn an_application_whose_actor_keeps_panicking_goes_to_review_with_the_reas
     test.reaches(id, "UNDER_REVIEW").await;
     assert_eq!(test.trail(id).await, "PENDING VALIDATING UNDER_REVIEW");
     assert_eq!(test.text("SELECT count(*) FROM pending_jobs").await.as_deref(), Some("0"));
-    let letter = test.text("SELECT error_type || ' ' || attempts FROM failed_jobs").await;
-    assert_eq!(letter.as_deref(), Some("panicked 3"));
+    let dead_letter = test.text("SELECT error_type || ' ' || attempts FROM failed_jobs").await;
+    assert_eq!(dead_letter.as_deref(), Some("panicked 3"));
     let reason = test
         .text(&format!("SELECT change_reason FROM audit_logs WHERE application_id = '{id}' AND version = 3"))
         .await
@@ -72,7 +72,7 @@ async fn a_panicking_write_batcher_returns_an_error_and_its_replacement_writes()
     let row = || crate::support::engine::application(clock, Country::Es, "12345678Z");
     let error = aval::lending::submit::insert(&test.engine.write_batchers, row())
         .await
-        .expect_err("the write batcher must have died");
+        .expect_err("the write batcher must have panicked");
     assert!(error.retryable(), "{error}");
     crate::support::eventually("the next write batcher", async || {
         aval::lending::submit::insert(&test.engine.write_batchers, row()).await.ok()

@@ -1,5 +1,6 @@
-//! TLS: of the server, and to PostgreSQL.
+//! TLS: of the server, also for WebSockets, and to PostgreSQL. `redis.rs` tests TLS to Redis.
 
+use std::collections::HashMap;
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
@@ -8,33 +9,37 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use actix_web::http::Version;
+use aval::config::Settings;
 use aval::embedded::{EmbeddedPostgres, EmbeddedSettings};
 use aval::storage::connect::connect;
 use aval::storage::leadership::Leadership;
 use aval::storage::listener::Listener;
 use aval::storage::{Database, migrations};
+use rustls::version::{TLS12, TLS13};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::app::TestApp;
+use crate::support::app::{TestApp, TestSocket};
+use crate::support::builders::spanish;
 use crate::support::certificates::Authority;
-use crate::support::db::text;
+use crate::support::db::{program_folder, text};
 use crate::support::engine::{key_ring, settings};
 use crate::support::{PATIENCE, eventually};
 
 const HTTP_1: &[&str] = &["http/1.1"];
 const HTTP_2: &[&str] = &["h2", "http/1.1"];
 
-/// An application with a certificate of `authority`, whose files are in `folder`.
-async fn start(authority: &Authority, folder: &Path, more: &[(&str, &str)]) -> TestApp {
+/// Starts an instance with a certificate of `authority`, whose files are in `folder`.
+async fn start(authority: &Authority, folder: &Path, overrides: &[(&str, &str)]) -> TestApp {
     let (certificate, key) = authority.write_pair(&["localhost"], folder);
     let own = [
         ("AVAL__SERVER__TLS__CERTIFICATE_FILE", certificate.to_str().unwrap()),
         ("AVAL__SERVER__TLS__PRIVATE_KEY_FILE", key.to_str().unwrap()),
         ("AVAL__SERVER__TLS__RELOAD_INTERVAL_MS", "20"),
     ];
-    TestApp::start(&[&own, more].concat()).await
+    TestApp::start(&[&own, overrides].concat()).await
 }
 
 fn url(app: &TestApp) -> String {
@@ -83,12 +88,66 @@ async fn a_new_certificate_is_used_without_a_restart_unless_it_is_invalid() {
 }
 
 #[actix_rt::test]
+async fn clients_need_tls_1_3_unless_the_configuration_permits_1_2() {
+    let authority = Authority::new();
+    for (min_version, takes_1_2) in [(None, false), (Some("1.3"), false), (Some("1.2"), true)] {
+        let folder = TempDir::new().unwrap();
+        let set = min_version.map(|version| ("AVAL__SERVER__TLS__MIN_VERSION", version));
+        let app = start(&authority, folder.path(), set.as_slice()).await;
+        let accepts = async |version| is_trusted(&authority.client_with(HTTP_1, &[version]), &app).await;
+        assert!(accepts(&TLS13).await, "{min_version:?}");
+        assert_eq!(accepts(&TLS12).await, takes_1_2, "{min_version:?}");
+    }
+    let refused = Settings::from_variables(&HashMap::from([(
+        "AVAL__SERVER__TLS__MIN_VERSION".to_owned(),
+        "1.1".to_owned(),
+    )]));
+    let error = refused.expect_err("TLS 1.1").to_string();
+    assert!(error.contains("server.tls.min_version"), "{error}");
+}
+
+#[actix_rt::test]
+async fn a_websocket_over_tls_gets_updates_and_stays_open_when_the_certificate_changes() {
+    let (old, new, folder) = (Authority::new(), Authority::new(), TempDir::new().unwrap());
+    let app = start(&old, folder.path(), &[]).await;
+    let host = format!("localhost:{}", app.address().port());
+    let decided = async |client: &awc::Client, socket: &mut TestSocket| {
+        let request = client.post(format!("https://{host}/api/v1/applications")).bearer_auth(&app.token);
+        let mut answer = request.send_json(&spanish()).await.unwrap();
+        let created: Value = answer.json().await.unwrap();
+        assert_eq!(answer.status().as_u16(), 201, "{created}");
+        let id = created["id"].as_str().unwrap();
+        let statuses = socket.updates_until(id, "APPROVED").await;
+        assert_eq!(statuses.first().map(String::as_str), Some("PENDING"));
+    };
+    let subscriber = async |authority: &Authority| {
+        let url = format!("wss://{host}/api/v1/ws");
+        let mut socket = TestSocket::open(&authority.client(HTTP_1), &url).await?;
+        assert_eq!(socket.authenticate(&app.token).await["type"], "authenticated");
+        socket.subscribe(&json!({"channel": "applications"})).await;
+        Some(socket)
+    };
+    let mut socket = subscriber(&old).await.expect("a WebSocket over TLS");
+    decided(&old.client(HTTP_2), &mut socket).await;
+
+    new.write_pair(&["localhost"], folder.path());
+    eventually("the new certificate to be used", async || {
+        is_trusted(&new.client(HTTP_1), &app).await.then_some(())
+    })
+    .await;
+    decided(&new.client(HTTP_2), &mut socket).await;
+    assert!(subscriber(&old).await.is_none(), "new connections must get the new certificate");
+    let mut socket = subscriber(&new).await.expect("a WebSocket with the new certificate");
+    decided(&new.client(HTTP_2), &mut socket).await;
+}
+
+#[actix_rt::test]
 async fn an_unusable_pair_is_rejected_at_startup() {
     let folder = TempDir::new().unwrap();
     let (certificate, _) = Authority::new().write_pair(&["localhost"], folder.path());
     let elsewhere = TempDir::new().unwrap();
     let (_, other_key) = Authority::new().write_pair(&["localhost"], elsewhere.path());
-    for (certificate, key, complaint) in [
+    for (certificate, key, expected) in [
         (certificate.as_path(), other_key.as_path(), "private_key_file"),
         (certificate.as_path(), certificate.as_path(), "private_key_file"),
         (other_key.as_path(), other_key.as_path(), "certificate_file"),
@@ -99,7 +158,7 @@ async fn an_unusable_pair_is_rejected_at_startup() {
             ("AVAL__SERVER__TLS__PRIVATE_KEY_FILE", key.to_str().unwrap()),
         ])
         .await;
-        assert!(refused.contains(complaint), "{refused}");
+        assert!(refused.contains(expected), "{refused}");
     }
 }
 
@@ -111,7 +170,7 @@ async fn connection_limits_apply_below_tls() {
     let app = start(&authority, folder.path(), &limits).await;
     let first = authority.client(HTTP_1);
     assert!(is_trusted(&first, &app).await);
-    assert!(!is_trusted(&authority.client(HTTP_1), &app).await, "its connection must be the second");
+    assert!(!is_trusted(&authority.client(HTTP_1), &app).await, "the second connection must be refused");
     drop(first);
     eventually("the first connection to be closed", async || {
         is_trusted(&authority.client(HTTP_1), &app).await.then_some(())
@@ -129,7 +188,7 @@ async fn silent_connections_are_counted_and_do_not_block_handshakes() {
     ];
     let app = start(&authority, folder.path(), &limits).await;
     let refused = &app.engine().resources.metrics.http_connections_refused_total;
-    // All at the same time, so that the first ones have not reached their time limit when the client connects.
+    // All connect at the same time, so that the first ones have not reached their time limit when the client connects.
     let connecting = (0..299).map(|_| TcpStream::connect(app.address()));
     let mut silent = futures_util::future::try_join_all(connecting).await.unwrap();
     let client = authority.client(HTTP_1);
@@ -141,10 +200,10 @@ async fn silent_connections_are_counted_and_do_not_block_handshakes() {
         silent.push(TcpStream::connect(app.address()).await.unwrap());
     }
     eventually("a connection to be rejected", async || (address_limit.get() > 0).then_some(())).await;
-    let mut said = Vec::new();
+    let mut received = Vec::new();
     let mut first = silent.swap_remove(0);
-    let reading = first.read_to_end(&mut said);
-    let _closed = tokio::time::timeout(PATIENCE, reading).await.expect("the server to close it");
+    let reading = first.read_to_end(&mut received);
+    let _closed = tokio::time::timeout(PATIENCE, reading).await.expect("the server to close the connection");
     assert!(refused.with_label_values(&["tls_handshake"]).get() > 0);
 }
 
@@ -154,9 +213,10 @@ async fn a_client_that_never_finishes_its_handshake_is_disconnected() {
     let app = start(&authority, folder.path(), &[("AVAL__SERVER__REQUEST_HEAD_TIMEOUT_MS", "200")]).await;
     let mut stream = TcpStream::connect(app.address()).await.unwrap();
     stream.write_all(&[0x16, 3, 1]).await.unwrap();
-    let mut said = Vec::new();
-    let reading = stream.read_to_end(&mut said);
-    let _closed_or_reset = tokio::time::timeout(PATIENCE, reading).await.expect("the server to close it");
+    let mut received = Vec::new();
+    let reading = stream.read_to_end(&mut received);
+    let _closed_or_reset =
+        tokio::time::timeout(PATIENCE, reading).await.expect("the server to close the connection");
 }
 
 /// A PostgreSQL that listens on a port and requires TLS.
@@ -167,17 +227,23 @@ struct TlsPostgres {
 }
 
 impl TlsPostgres {
-    /// Starts one with a certificate for `names`.
+    /// Starts one with a certificate for `names` and all versions of TLS that it supports.
     async fn start(authority: &Authority, names: &[&str]) -> Self {
+        Self::start_with(authority, names, "").await
+    }
+
+    /// Like the above, with `newest` as the newest version of TLS.
+    async fn start_with(authority: &Authority, names: &[&str], newest: &str) -> Self {
         let open = fs::Permissions::from_mode(0o755);
         let folder = tempfile::Builder::new().prefix("aval-tls-").permissions(open).tempdir().unwrap();
-        let wanted = EmbeddedSettings {
+        let options = EmbeddedSettings {
             durable: false,
+            bin_dir: program_folder(),
             fallback_dir: folder.path().join("fallback"),
             ..EmbeddedSettings::new(folder.path().join("data"))
         };
         let logger = slog::Logger::root(slog::Discard, slog::o!());
-        let private = EmbeddedPostgres::start(wanted, logger).await.unwrap();
+        let private = EmbeddedPostgres::start(options, logger).await.unwrap();
         let program = fs::read_link(format!("/proc/{}/exe", private.pid().unwrap())).unwrap();
         let data = private.directory().to_owned();
         private.stop().await.unwrap();
@@ -195,6 +261,7 @@ impl TlsPostgres {
             .arg(&data)
             .args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", "ssl=on"])
             .args(["-c", "unix_socket_directories=", "-c", "logging_collector=off"])
+            .args(["-c", &format!("ssl_max_protocol_version={newest}")])
             .uid(owner.uid())
             .gid(owner.gid())
             .current_dir("/")
@@ -231,7 +298,7 @@ async fn every_database_connection_is_encrypted_and_verified() {
     let url = postgres.url(&format!("sslmode=verify-full&sslrootcert={}", root.display()));
     migrations::run_pending(&url).await.unwrap();
     let settings = settings(&[]);
-    let database = Database::connect(&url, &settings.database, key_ring(&settings)).await.unwrap();
+    let database = Database::connect(&url, &settings.database, key_ring(&settings), None).await.unwrap();
     assert_eq!(text(&mut database.get().await.unwrap(), IS_ENCRYPTED).await.as_deref(), Some("true"));
     assert_eq!(text(&mut database.dedicated().await.unwrap(), IS_ENCRYPTED).await.as_deref(), Some("true"));
     assert!(Leadership::try_acquire(&database, "test").await.unwrap().is_some());
@@ -239,9 +306,22 @@ async fn every_database_connection_is_encrypted_and_verified() {
     let notified = text(&mut database.get().await.unwrap(), "SELECT pg_notify('aval_jobs', '')").await;
     assert_eq!(notified.as_deref(), Some(""));
     tokio::time::timeout(PATIENCE, listener.next()).await.expect("a notification over TLS").unwrap();
-    let clear = "SELECT count(*) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) \
+    let unencrypted = "SELECT count(*) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) \
                  WHERE a.backend_type = 'client backend' AND NOT s.ssl";
-    assert_eq!(text(&mut database.get().await.unwrap(), clear).await.as_deref(), Some("0"));
+    assert_eq!(text(&mut database.get().await.unwrap(), unencrypted).await.as_deref(), Some("0"));
+}
+
+#[actix_rt::test]
+async fn connections_to_postgresql_work_with_tls_1_2_and_prefer_1_3() {
+    const VERSION: &str = "SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+    let authority = Authority::new();
+    for (newest, expected) in [("TLSv1.2", "TLSv1.2"), ("", "TLSv1.3")] {
+        let postgres = TlsPostgres::start_with(&authority, &["127.0.0.1"], newest).await;
+        let root = authority.write(postgres.folder.path());
+        let url = postgres.url(&format!("sslmode=verify-full&sslrootcert={}", root.display()));
+        let mut connection = connect(&url).await.unwrap();
+        assert_eq!(text(&mut connection, VERSION).await.as_deref(), Some(expected));
+    }
 }
 
 #[actix_rt::test]
@@ -250,14 +330,14 @@ async fn each_sslmode_verifies_as_documented() {
     let postgres = TlsPostgres::start(&authority, &["db.example"]).await;
     let root = authority.write(postgres.folder.path());
     let elsewhere = TempDir::new().unwrap();
-    let stranger = Authority::new().write(elsewhere.path());
+    let other_root = Authority::new().write(elsewhere.path());
     for (mode, root, connects) in [
         ("disable", None, false),
         ("prefer", None, true),
         ("require", None, true),
-        ("require", Some(&stranger), false),
+        ("require", Some(&other_root), false),
         ("verify-ca", Some(&root), true),
-        ("verify-ca", Some(&stranger), false),
+        ("verify-ca", Some(&other_root), false),
         ("verify-ca", None, false),
         ("verify-full", Some(&root), false),
         ("verify-full", None, false),

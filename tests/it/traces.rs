@@ -75,7 +75,7 @@ async fn the_spans_of_an_application_form_one_tree_across_two_instances() {
         )
         .await;
     let request = one(&spans, "POST /api/v1/applications");
-    assert_eq!(request.parent_id, "00f067aa0ba902b7", "the client's span");
+    assert_eq!(request.parent_id, "00f067aa0ba902b7", "the parent must be the client's span");
     assert_eq!(response, format!("00-{TRACE_ID}-{}-01", request.id));
     assert_eq!(request.attribute("http.response.status_code"), "201");
     assert_eq!(request.attribute("http.route"), "/api/v1/applications");
@@ -95,6 +95,15 @@ async fn the_spans_of_an_application_form_one_tree_across_two_instances() {
     assert_eq!(one(&spans, "apply_business_rules").parent_id, job.id);
     assert!(!spans.iter().any(|span| span.is_error), "{spans:#?}");
 
+    let statement = one(&spans, "postgresql insert_applications");
+    assert_eq!(
+        path(&spans, statement),
+        ["POST /api/v1/applications", "grouped_write", "commit_group", "postgresql insert_applications"]
+    );
+    let writes =
+        ["postgresql begin_jobs", "postgresql store_decisions"].map(|name| path(&spans, one(&spans, name)));
+    assert!(writes.iter().all(|path| path.contains(&"process_credit_application".to_owned())), "{writes:?}");
+
     assert_ne!(request.instance, job.instance);
     for span in &spans {
         let of_worker = path(&spans, span).iter().any(|name| name == "process_credit_application");
@@ -108,7 +117,7 @@ async fn the_spans_of_an_application_form_one_tree_across_two_instances() {
         assert!(!collector.has_received(personal), "{personal}");
     }
 
-    // The events name the spans that caused them.
+    // The events identify the spans that caused them.
     let mut traced = Vec::new();
     while traced.len() < 3 {
         let update = socket.json().await;
@@ -162,7 +171,7 @@ async fn a_request_without_a_trace_context_gets_one_that_its_job_and_events_carr
 }
 
 #[actix_rt::test]
-async fn requests_do_not_notice_a_collector_that_is_killed_stalls_and_comes_back() {
+async fn a_collector_that_is_killed_stalls_and_comes_back_does_not_affect_requests() {
     let mut collector = Collector::start();
     let exporting = collector.settings();
     let quick = [("AVAL__TELEMETRY__EXPORT_TIMEOUT_MS", "200"), ("AVAL__TELEMETRY__MAX_QUEUED_SPANS", "64")];
@@ -230,4 +239,32 @@ async fn a_caller_that_does_not_sample_gets_no_spans() {
     app.decided(&id).await;
     app.stop().await;
     assert!(!collector.spans().iter().any(|span| span.trace_id == TRACE_ID));
+}
+
+#[actix_rt::test]
+async fn log_lines_contain_the_identifiers_of_accounts_and_not_their_names() {
+    let app = TestApp::start(&[]).await;
+    let password = "correct horse battery staple";
+    let account = json!({"username": "beatriz-lima", "password": password, "role": "analyst"});
+    let id = app.post("/api/v1/users", &account).await.expect(201)["id"].clone();
+    let login = json!({"username": "beatriz-lima", "password": password});
+    app.anonymous().post("/api/v1/auth/login", &login).await.expect(200);
+    let change = json!({"disabled": true});
+    app.patch(&format!("/api/v1/users/{}", id.as_str().unwrap()), &change).await.expect(200);
+    let pause = json!({"paused": true, "reason": "maintenance"});
+    app.put("/api/v1/admin/jobs/lanes/ES", &pause).await.expect(200);
+
+    let lines = app.log.lines().await;
+    let line = |message: &str| {
+        let found = lines.iter().find(|line| line["message"] == message);
+        found.unwrap_or_else(|| panic!("no line {message:?} in {lines:#?}"))
+    };
+    let admin = &line("lane paused or resumed by an operator")["account"];
+    assert_eq!(admin.as_str().map(str::len), Some(36), "{lines:#?}");
+    assert_eq!((&line("account created")["user_id"], &line("account created")["account"]), (&id, admin));
+    assert_eq!((&line("account changed")["user_id"], &line("signed in")["account"]), (&id, &id));
+    for name in ["beatriz-lima", crate::support::accounts::ADMIN] {
+        let named: Vec<_> = lines.iter().filter(|line| line.to_string().contains(name)).collect();
+        assert!(named.is_empty(), "{named:#?}");
+    }
 }

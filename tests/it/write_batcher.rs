@@ -18,16 +18,16 @@ async fn an_application_whose_client_disconnected_while_queued_is_not_written() 
     execute(&mut sql, "BEGIN").await.unwrap();
     execute(&mut sql, "LOCK TABLE applications").await.unwrap();
 
-    let (first, given_up) = (row(), row());
-    let (first_id, given_up_id) = (first.id, given_up.id);
+    let (first, abandoned) = (row(), row());
+    let (first_id, abandoned_id) = (first.id, abandoned.id);
     let mut under_way = Box::pin(aval::lending::submit::insert(&test.engine.write_batchers, first));
     assert!((&mut under_way).now_or_never().is_none());
-    assert!(aval::lending::submit::insert(&test.engine.write_batchers, given_up).now_or_never().is_none());
+    assert!(aval::lending::submit::insert(&test.engine.write_batchers, abandoned).now_or_never().is_none());
     execute(&mut sql, "COMMIT").await.unwrap();
 
     under_way.await.unwrap();
     aval::lending::submit::insert(&test.engine.write_batchers, row()).await.unwrap();
-    let written = format!("SELECT count(*) FROM applications WHERE id IN ('{first_id}', '{given_up_id}')");
+    let written = format!("SELECT count(*) FROM applications WHERE id IN ('{first_id}', '{abandoned_id}')");
     assert_eq!(text(&mut sql, &written).await.as_deref(), Some("1"));
     assert_eq!(text(&mut sql, "SELECT count(*) FROM applications").await.as_deref(), Some("2"));
 }

@@ -225,6 +225,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/log-level": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_log_level"];
+        put: operations["set_log_level"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/schedule": {
         parameters: {
             query?: never;
@@ -1067,7 +1083,7 @@ export interface components {
             /** Format: int64 */
             restarts: number;
             /** Format: int64 */
-            waiting: number | null;
+            waiting: number;
         };
         Amount: string | number;
         AmountLimits: {
@@ -1335,7 +1351,9 @@ export interface components {
             connections_idle: number;
             /** Format: int64 */
             latency_ms: number | null;
+            migrations: components["schemas"]["MigrationHealth"] | null;
             replica: components["schemas"]["ReplicaHealth"] | null;
+            version: string | null;
         };
         /** @enum {string} */
         DataMemberKind: "text" | "choice" | "integer" | "amount" | "flag" | "date" | "email" | "code";
@@ -1438,7 +1456,7 @@ export interface components {
         /** @enum {string} */
         FailedJobStatus: "pending" | "reviewed" | "reprocessed" | "ignored";
         /** @enum {string} */
-        FieldCode: "ambiguous" | "bad_account" | "bad_amount" | "bad_boolean" | "bad_check_digit" | "bad_code" | "bad_cursor" | "bad_date" | "bad_email" | "bad_format" | "bad_identifier" | "bad_length" | "bad_name" | "bad_note" | "bad_provider" | "bad_range" | "bad_reason" | "bad_reference" | "bad_state" | "bad_text" | "bad_time" | "bad_type" | "bad_uuid" | "bad_value" | "blocked_word" | "duplicate_field" | "duplicate_parameter" | "in_the_future" | "inexact_number" | "needs_country" | "not_a_person" | "not_allowed" | "not_positive" | "not_searchable" | "nul_character" | "out_of_range" | "personal_data" | "read_only" | "repeated_digits" | "required" | "scope_needs_role" | "staff_only" | "too_common" | "too_deep" | "too_large" | "too_many" | "too_many_rows" | "too_obvious" | "too_old" | "underage" | "unknown_action" | "unknown_country" | "unknown_field" | "unknown_mode" | "unknown_outcome" | "unknown_parameter" | "unknown_risk_band" | "unknown_role" | "unknown_scope" | "unknown_separator" | "unknown_sort" | "unknown_status" | "unknown_target" | "unknown_task" | "unknown_value" | "wrong_reference";
+        FieldCode: "ambiguous" | "bad_account" | "bad_amount" | "bad_boolean" | "bad_check_digit" | "bad_code" | "bad_cursor" | "bad_date" | "bad_email" | "bad_format" | "bad_identifier" | "bad_length" | "bad_module" | "bad_name" | "bad_note" | "bad_provider" | "bad_range" | "bad_reason" | "bad_reference" | "bad_state" | "bad_text" | "bad_time" | "bad_type" | "bad_uuid" | "bad_value" | "blocked_word" | "duplicate_field" | "duplicate_parameter" | "in_the_future" | "inexact_number" | "needs_country" | "not_a_person" | "not_allowed" | "not_positive" | "not_searchable" | "nul_character" | "out_of_range" | "personal_data" | "read_only" | "repeated_digits" | "required" | "scope_needs_role" | "staff_only" | "too_common" | "too_deep" | "too_large" | "too_many" | "too_many_rows" | "too_obvious" | "too_old" | "underage" | "unknown_action" | "unknown_country" | "unknown_field" | "unknown_level" | "unknown_mode" | "unknown_outcome" | "unknown_parameter" | "unknown_risk_band" | "unknown_role" | "unknown_scope" | "unknown_separator" | "unknown_sort" | "unknown_status" | "unknown_target" | "unknown_task" | "unknown_value" | "wrong_reference";
         /** @enum {string} */
         ForcedCircuitMode: "forced_open" | "forced_closed";
         /** @enum {string} */
@@ -1449,9 +1467,12 @@ export interface components {
             database: components["schemas"]["DatabaseHealth"];
             draining: boolean;
             instance: string;
+            leaders: components["schemas"]["LeaderHealth"][];
             /** Format: int64 */
             outbox_lag_ms: number | null;
             push_channels: components["schemas"]["PushChannelHealth"][];
+            /** Format: int64 */
+            queue_age_ms: number | null;
             redis: components["schemas"]["RedisHealth"];
             /** Format: int64 */
             running_jobs: number;
@@ -1543,8 +1564,24 @@ export interface components {
             pause: components["schemas"]["PauseView"] | null;
             paused: boolean;
         };
+        LeaderHealth: {
+            leads: boolean;
+            role: components["schemas"]["LeaderRole"];
+        };
+        /** @enum {string} */
+        LeaderRole: "relay" | "housekeeper";
         LetterRequest: {
             reason: string;
+        };
+        LevelChangeView: {
+            /** Format: date-time */
+            expires_at: string;
+            level: components["schemas"]["LogLevelName"];
+            module: string | null;
+            reason: string;
+            /** Format: date-time */
+            set_at: string;
+            set_by: string;
         };
         Limits: {
             monthly_income: components["schemas"]["AmountLimits"];
@@ -1577,6 +1614,20 @@ export interface components {
             password: string;
             username: string;
         };
+        LogLevelList: {
+            changes: components["schemas"]["LevelChangeView"][];
+            configured: components["schemas"]["LogLevelName"];
+            instance: string;
+        };
+        /** @enum {string} */
+        LogLevelName: "trace" | "debug" | "info" | "warning" | "error" | "critical";
+        LogLevelRequest: {
+            /** Format: date-time */
+            expires_at: string;
+            level: components["schemas"]["LogLevelName"];
+            module?: string | null;
+            reason: string;
+        };
         Me: {
             account: string;
             credential: components["schemas"]["CredentialKind"];
@@ -1591,6 +1642,13 @@ export interface components {
             kind: components["schemas"]["DataMemberKind"];
             name: string;
             personal: boolean;
+        };
+        MigrationHealth: {
+            /** Format: int64 */
+            applied: number;
+            newest: string | null;
+            /** Format: int64 */
+            pending: number;
         };
         /** @enum {string} */
         MissedPolicy: "run" | "skip";
@@ -1685,7 +1743,10 @@ export interface components {
         /** @enum {string} */
         ReasonCode: "bad_length" | "bad_format" | "bad_check_digit" | "bad_date" | "underage" | "not_a_person" | "blocked_word" | "bad_state" | "repeated_digits";
         RedisHealth: {
+            /** Format: int64 */
+            latency_ms: number | null;
             state: components["schemas"]["RedisState"];
+            version: string | null;
         };
         /** @enum {string} */
         RedisState: "absent" | "up" | "degraded";
@@ -1696,6 +1757,8 @@ export interface components {
             is_read: boolean;
             /** Format: int64 */
             lag_ms: number | null;
+            /** Format: int64 */
+            latency_ms: number | null;
         };
         /** @enum {string} */
         ReportedOutcomeName: "confirmed" | "rejected" | "needs_review";
@@ -2453,6 +2516,64 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["JobStats"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_log_level: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LogLevelList"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    set_log_level: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LogLevelRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LogLevelList"];
                 };
             };
             default: {

@@ -67,7 +67,7 @@ fn a_token_identifies_its_account_until_it_expires() {
 }
 
 #[test]
-fn a_token_of_another_key_issuer_audience_or_time_is_rejected() {
+fn a_token_with_another_key_issuer_or_audience_or_from_the_future_is_rejected() {
     let clock = clock();
     let ours = tokens(&settings(), SECRET, &clock);
     let others = [

@@ -1,7 +1,7 @@
 //! Reused memory for password hashing.
 //!
-//! A hash needs about 20 MiB. Allocating it on whichever thread computes the hash would leave a copy in the allocator's
-//! arena of every such thread. With reused buffers, only as many exist as there are concurrent hashes.
+//! A hash needs about 20 MiB. Allocating it on whichever thread computes the hash would leave that much memory in the
+//! allocator's arena of every such thread. With reused buffers, only as many exist as there are concurrent hashes.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,15 +15,15 @@ pub(super) struct HashMemory {
 
 impl HashMemory {
     /// Calls `work` with a buffer of `blocks` blocks.
-    pub(super) fn lend<R>(&self, blocks: usize, work: impl FnOnce(&mut [Block]) -> R) -> R {
+    pub(super) fn with_buffer<R>(&self, blocks: usize, work: impl FnOnce(&mut [Block]) -> R) -> R {
         let kept = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut buffer = kept.unwrap_or_default();
         if buffer.len() < blocks {
             // Replaced instead of extended, because its content need not be copied.
             buffer = vec![Block::new(); blocks];
         }
-        let (lent, _) = buffer.split_at_mut(blocks);
-        let result = work(lent);
+        let (part, _) = buffer.split_at_mut(blocks);
+        let result = work(part);
         self.free.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
         result
     }

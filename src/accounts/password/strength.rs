@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use super::normalized;
 use crate::domain::account::AccountName;
 
-/// The minimum and maximum length in characters, after normalisation.
+/// The minimum and maximum length in characters, after normalization.
 const MIN_CHARS: usize = 12;
 const MAX_CHARS: usize = 128;
 /// The number of characters for the strength estimate, whose duration grows with their third power.

@@ -8,7 +8,7 @@ fn secret(text: &str) -> SecretString {
 }
 
 #[test]
-fn length_is_required_but_no_composition() {
+fn a_minimum_length_is_required_but_no_composition() {
     let account = AccountName::parse("ana.maria.lopez").unwrap();
     for (password, expected) in [
         ("elevenchars", Err(PasswordProblem::TooShort)),
@@ -68,9 +68,9 @@ async fn a_hash_is_salted_argon2id_and_matches_only_its_password() {
     let verify = async |text: &str, hash: Option<&str>| {
         passwords.verify(secret(text), hash.map(str::to_owned)).await.unwrap()
     };
-    assert_eq!(verify("correct horse", Some(&hash)).await, Verified::Good);
-    assert_eq!(verify("correct hors", Some(&hash)).await, Verified::Refused);
-    assert_eq!(verify("correct horse", None).await, Verified::Refused, "an unknown account must not match");
+    assert_eq!(verify("correct horse", Some(&hash)).await, Verification::Correct);
+    assert_eq!(verify("correct hors", Some(&hash)).await, Verification::Wrong);
+    assert_eq!(verify("correct horse", None).await, Verification::Wrong, "an unknown account must not match");
     assert!(passwords.verify(secret("x"), Some("no hash".to_owned())).await.is_err());
 }
 
@@ -82,7 +82,7 @@ async fn the_same_characters_are_the_same_password() {
     for form in [composed, decomposed, wide] {
         assert_eq!(
             passwords.verify(secret(form), Some(hash.clone())).await.unwrap(),
-            Verified::Good,
+            Verification::Correct,
             "{form}"
         );
     }
@@ -93,7 +93,7 @@ async fn a_hash_with_other_costs_is_outdated_and_hash_memory_is_reused() {
     let old = Passwords::new(&PasswordSettings { memory_kib: 32, ..CHEAP }, Clock::system()).unwrap();
     let passwords = Passwords::new(&PasswordSettings { queue: 100, ..CHEAP }, Clock::system()).unwrap();
     let hash = old.hash(secret("correct horse")).await.unwrap();
-    assert_eq!(passwords.verify(secret("correct horse"), Some(hash)).await.unwrap(), Verified::Outdated);
+    assert_eq!(passwords.verify(secret("correct horse"), Some(hash)).await.unwrap(), Verification::Outdated);
     let hashes = (0..50).map(|_| passwords.hash(secret("correct horse")));
     futures_util::future::try_join_all(hashes).await.unwrap();
     assert_eq!(passwords.memory.blocks(), [64], "one hash at a time must need only one buffer");
@@ -102,19 +102,23 @@ async fn a_hash_with_other_costs_is_outdated_and_hash_memory_is_reused() {
 #[actix_rt::test]
 async fn a_rejection_costs_as_much_as_the_most_expensive_known_hash() {
     let passwords = Passwords::new(&CHEAP, Clock::system()).unwrap();
-    passwords.expect_costs(&["m=128,t=3,p=1".to_owned(), "m=16,t=1,p=1".to_owned(), "nonsense".to_owned()]);
-    assert_eq!(passwords.refusal_cost.load(Ordering::Relaxed), 384);
+    passwords.add_known_costs(&[
+        "m=128,t=3,p=1".to_owned(),
+        "m=16,t=1,p=1".to_owned(),
+        "nonsense".to_owned(),
+    ]);
+    assert_eq!(passwords.rejection_cost.load(Ordering::Relaxed), 384);
     let older =
         Passwords::new(&PasswordSettings { memory_kib: 256, iterations: 2, ..CHEAP }, Clock::system())
             .unwrap();
     let hash = older.hash(secret("correct horse")).await.unwrap();
-    assert_eq!(passwords.verify(secret("wrong horse"), Some(hash)).await.unwrap(), Verified::Refused);
-    assert_eq!(passwords.refusal_cost.load(Ordering::Relaxed), 512);
+    assert_eq!(passwords.verify(secret("wrong horse"), Some(hash)).await.unwrap(), Verification::Wrong);
+    assert_eq!(passwords.rejection_cost.load(Ordering::Relaxed), 512);
 
     let cheaper = Passwords::new(&PasswordSettings { memory_kib: 16, ..CHEAP }, Clock::system()).unwrap();
     let hash = cheaper.hash(secret("correct horse")).await.unwrap();
     let passwords = Passwords::new(&CHEAP, Clock::system()).unwrap();
-    assert_eq!(passwords.verify(secret("wrong horse"), Some(hash)).await.unwrap(), Verified::Refused);
+    assert_eq!(passwords.verify(secret("wrong horse"), Some(hash)).await.unwrap(), Verification::Wrong);
     assert_eq!(passwords.memory.blocks(), [48], "the rest of 64 KiB must be spent on another hash");
 }
 

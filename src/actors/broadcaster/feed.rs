@@ -1,6 +1,6 @@
 //! Maps events to topics, viewers and frames.
 //!
-//! Only this part of the broadcaster knows the families of events. `application.*` events go to the application's
+//! Only this part of the broadcaster depends on the families of events. `application.*` events go to the application's
 //! topics. All others go to the audience that the [registry](crate::events::registry) declares.
 
 use uuid::Uuid;
@@ -73,7 +73,7 @@ mod tests {
     const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
     fn types() -> EventRegistry {
-        let of = |name, audience| EventType {
+        let event_type = |name, audience| EventType {
             name,
             description: "",
             audience,
@@ -81,8 +81,8 @@ mod tests {
             example: || json!({}),
         };
         EventRegistry::new(&[&[
-            of("application.created.v1", Audience::Owner),
-            of("account.disabled.v1", Audience::Operations),
+            event_type("application.created.v1", Audience::Owner),
+            event_type("account.disabled.v1", Audience::Operations),
         ]])
     }
 

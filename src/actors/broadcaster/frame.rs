@@ -1,4 +1,4 @@
-//! The server's WebSocket frames: the JSON of all of them.
+//! The WebSocket frames that the server sends, and their JSON.
 
 use std::sync::Arc;
 
@@ -35,6 +35,16 @@ pub enum FrameKind {
 }
 
 impl FrameKind {
+    pub const ALL: [Self; 7] = [
+        Self::ApplicationUpdate,
+        Self::OperationsUpdate,
+        Self::Subscribed,
+        Self::Unsubscribed,
+        Self::Error,
+        Self::Pong,
+        Self::Authenticated,
+    ];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ApplicationUpdate => "application_update",
@@ -57,7 +67,7 @@ impl FrameKind {
 pub struct Frame {
     pub kind: FrameKind,
     pub text: Arc<str>,
-    /// The position in its JSON.
+    /// The position that the JSON contains.
     position: Option<Position>,
 }
 
@@ -84,7 +94,7 @@ enum Content<'a> {
     },
     Subscribed {
         #[serde(flatten)]
-        topic: Echo,
+        topic: EchoedTopic,
         epoch: Uuid,
         offset: i64,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,13 +102,13 @@ enum Content<'a> {
     },
     Unsubscribed {
         #[serde(flatten)]
-        topic: Echo,
+        topic: EchoedTopic,
     },
     Error {
         code: &'a str,
         detail: &'a str,
         #[serde(flatten)]
-        topic: Option<Echo>,
+        topic: Option<EchoedTopic>,
     },
     Pong,
     Authenticated {
@@ -125,13 +135,13 @@ struct UpdateData<'a> {
 /// A topic in the form that the client used.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Echo {
+enum EchoedTopic {
     Channel(&'static str),
     Country(Country),
     ApplicationId(ApplicationId),
 }
 
-impl From<Topic> for Echo {
+impl From<Topic> for EchoedTopic {
     fn from(topic: Topic) -> Self {
         match topic {
             Topic::All => Self::Channel(Topic::ALL_CHANNEL),

@@ -6,7 +6,7 @@
 //! delivery, so a thousand reconnecting clients do not delay live events.
 //!
 //! Failure modes: if the bus cannot be read, delivery is delayed until a later poll succeeds, and no event is lost; if
-//! the broadcaster dies, its replacement continues, and queues ignore events that they already have; if a client does
+//! the broadcaster fails, its replacement continues, and queues ignore events that they already have; if a client does
 //! not read, its [`SessionQueue`] stays bounded.
 
 mod feed;
@@ -88,7 +88,7 @@ impl Broadcaster {
         let (resources, bus, sessions) =
             (self.resources.clone(), Arc::clone(&self.bus), self.sessions.clone());
         let types = Arc::clone(&self.types);
-        // Runs as a separate task, so a panic becomes an error instead of ending the actor.
+        // Runs as a separate asynchronous task, so a panic becomes an error instead of ending the actor.
         let task = actix_rt::spawn(async move { deliver_new(&resources, &*bus, &types, &sessions).await });
         ctx.spawn(task.into_actor(self).map(|ended, broadcaster, ctx| {
             let again = broadcaster.delivering.end();
@@ -115,7 +115,7 @@ impl Broadcaster {
         }));
     }
 
-    /// Logs a failure. The next poll retries.
+    /// Whether a round succeeded. Logs a failure, which the next poll retries.
     fn succeeded(&self, what: &'static str, ended: Result<Result<()>, JoinError>) -> bool {
         match &ended {
             Ok(Ok(())) => {}
@@ -180,7 +180,7 @@ fn delivery_spans(tracer: &Tracer, events: &[Envelope]) -> Vec<Entered> {
         .collect()
 }
 
-/// Instances whose version knows the type or shape deliver the event.
+/// Logs and counts an event that this version cannot deliver. Instances with a newer version deliver it.
 fn note_unknown(resources: &Resources, event: &Envelope) {
     resources.metrics.unknown_labels_total.with_label_values(&["outbox"]).inc();
     warn!(resources.logger, "skipping an event of unknown type or shape"; "id" => %event.id,

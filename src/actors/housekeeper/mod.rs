@@ -5,9 +5,9 @@
 //! starts a recurring task if one is due ([`schedule`], [`tasks`]). Only one task runs at a time, concurrently with the
 //! ticks. The database stores the history of runs ([`runs`]), so a new leader continues where the previous one stopped.
 //!
-//! If the leader's connection is lost, so is the lock. The leader notices at its next tick, and its task notices at the next
-//! step. Two instances that briefly act as leader do no harm: each due time belongs to one row, and every task may be
-//! stopped at any point and run again.
+//! If the leader's connection is lost, so is the lock. The leader detects that at its next tick, and its task at the
+//! next step. Two instances that briefly act as leader do no harm: each due time belongs to one row, and every task may
+//! be stopped at any point and run again.
 
 mod redecision;
 mod runs;
@@ -29,6 +29,7 @@ use crate::storage::{jobs, partitions};
 use crate::supervision::faults::FaultPoint;
 use crate::supervision::handle::{Handle, LivenessGuard};
 use crate::supervision::limited::catch_panic;
+use crate::telemetry::metrics::{Leader, seconds};
 
 /// The name of the role in logs and metrics.
 pub const NAME: &str = "housekeeper";
@@ -45,7 +46,7 @@ pub struct Housekeeper {
     resources: Resources,
     gateway: Handle<ProviderGateway>,
     leadership: Option<Leadership>,
-    /// The leadership as the running task sees it.
+    /// Shows the running task whether this instance is still the leader.
     lead: Lead,
     busy: bool,
     task_runs: bool,
@@ -66,10 +67,10 @@ struct Round {
 }
 
 /// The result of a tick: the leadership, if held, and the task that was started.
-type Rounded = (Option<Leadership>, Option<Begun>);
+type RoundResult = (Option<Leadership>, Option<Begun>);
 
 impl Housekeeper {
-    /// A housekeeper that does not lead yet.
+    /// A housekeeper that is not the leader yet.
     pub fn new(resources: &Resources, gateway: Handle<ProviderGateway>, liveness: LivenessGuard) -> Self {
         Self {
             resources: resources.named(NAME),
@@ -98,11 +99,12 @@ impl Housekeeper {
             idle: !self.task_runs,
             measure,
         };
-        // A separate task: a panic in it becomes an error, and releases the leadership with the connection.
+        // Runs as a separate asynchronous task, so a panic becomes an error and releases the leadership with the
+        // connection.
         let task = actix_rt::spawn(round.run());
         ctx.spawn(task.into_actor(self).map(move |ended, housekeeper, ctx| {
             housekeeper.busy = false;
-            match ended.map_err(Error::internal).and_then(|rounded| rounded) {
+            match ended.map_err(Error::internal).and_then(|result| result) {
                 Ok((leadership, begun)) => {
                     housekeeper.leadership = leadership;
                     if measure && housekeeper.leadership.is_some() {
@@ -133,18 +135,20 @@ impl Housekeeper {
         }));
     }
 
-    /// Another instance may lead. It reports the global metrics, and a task that runs here must end.
+    /// Stops acting as the leader. Another instance may be the leader now and report the global metrics, so a task that
+    /// runs here must end.
     fn follow(&mut self) {
         self.lead.set(false);
         self.measured_at = None;
-        self.resources.metrics.scheduled_task_last_success_timestamp_seconds.reset();
+        self.resources.metrics.lead(Leader::Housekeeper, false);
     }
 }
 
 impl Round {
-    async fn run(mut self) -> Result<Rounded> {
+    async fn run(mut self) -> Result<RoundResult> {
         let Some(leadership) = self.lead().await? else { return Ok((None, None)) };
         self.lead.set(true);
+        self.resources.metrics.lead(Leader::Housekeeper, true);
         // An error in one tick stops neither the schedule nor the leadership.
         if let Err(error) = self.each_tick().await {
             warn!(self.resources.logger, "housekeeping failed"; error);
@@ -162,7 +166,7 @@ impl Round {
         redecision::redecide(&self.resources, &self.gateway).await
     }
 
-    /// Keeps or acquires leadership. Returns `None` if another instance leads.
+    /// Keeps or acquires leadership. Returns `None` if another instance is the leader.
     async fn lead(&mut self) -> Result<Option<Leadership>> {
         let mut leadership = match self.leadership.take() {
             Some(leadership) => leadership,
@@ -184,9 +188,11 @@ impl Round {
     async fn measure(&self) -> Result<()> {
         let metrics = &self.resources.metrics;
         let mut connection = self.resources.database.get().await?;
-        metrics.worker_queue_depth.set(jobs::depth(&mut connection).await?);
+        metrics.worker_queue_depth.set(jobs::depth(&mut connection).await? as f64);
+        let age = jobs::oldest_due(&mut connection).await?;
+        metrics.worker_queue_age_seconds.set(seconds(age));
         for letters in jobs::dead_letters(&mut connection).await? {
-            metrics.dlq_jobs.with_label_values(&[&letters.status]).set(letters.jobs);
+            metrics.dlq_jobs.with_label_values(&[&letters.status]).set(letters.jobs as f64);
         }
         if self.measure {
             let ahead = partitions::months_ahead(&mut connection, self.resources.clock.now()).await?;
@@ -196,10 +202,18 @@ impl Round {
     }
 }
 
+impl Drop for Housekeeper {
+    /// A housekeeper that died leads no more.
+    fn drop(&mut self) {
+        self.resources.metrics.lead(Leader::Housekeeper, false);
+    }
+}
+
 impl Actor for Housekeeper {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        self.resources.metrics.lead(Leader::Housekeeper, false);
         let tick = Duration::from_millis(self.resources.settings.redecision.tick_ms);
         ctx.run_interval(tick, Self::tick);
         self.tick(ctx);

@@ -1,9 +1,9 @@
 //! Queues re-decisions of applications that were decided without their bureau, after the bureau has recovered.
 //!
-//! This instance's own circuit breaker decides whether it has. If the breaker is closed, the configured rate limits the
-//! number of applications. If it is half-open and waiting for a probe, one application is queued; it is the probe if there
-//! is no other traffic. If it is open, none is queued. The pause of each application doubles with every attempt,
-//! independently of other instances.
+//! This instance's own circuit breaker shows whether the bureau has recovered. If the breaker is closed, the configured
+//! rate limits the number of applications. If it is half-open and waiting for a probe, one application is queued; it is
+//! the probe if there is no other traffic. If it is open, none is queued. The pause of each application doubles with
+//! every attempt, independently of other instances.
 
 use slog::info;
 
@@ -53,7 +53,7 @@ fn allowance(settings: &RedecisionSettings, breaker: &BreakerStatus) -> i32 {
             let share = u64::from(settings.per_second) * settings.tick_ms / 1000;
             i32::try_from(share.max(1)).unwrap_or(i32::MAX)
         }
-        State::HalfOpen if breaker.snapshot.wants_probe() => 1,
+        State::HalfOpen if breaker.snapshot.is_ready_for_probe() => 1,
         State::HalfOpen | State::Open => 0,
     }
 }

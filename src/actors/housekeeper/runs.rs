@@ -12,15 +12,15 @@ use crate::resources::Resources;
 use crate::storage::scheduled_runs::{self, Cause, Ending, NewRun, Outcome, TaskRecord};
 use crate::supervision::limited::run_limited;
 
-/// A run that this instance has started, and whose row says so.
+/// A run that this instance has started and recorded.
 #[derive(Debug)]
 pub(super) struct Begun {
     id: Uuid,
     task: Task,
 }
 
-/// Starts the run that is due, if any: requested runs first, then the one that has been due longest. Only a leader that runs
-/// no task calls this, so any run that the history shows as running is marked as abandoned.
+/// Starts the run that is due, if any: requested runs first, then the one that has been due longest. Only a leader that
+/// runs no task calls this, so any run that the history shows as running is marked as abandoned.
 pub(super) async fn begin_due(resources: &Resources) -> Result<Option<Begun>> {
     let (now, metrics) = (resources.clock.now(), &resources.metrics);
     let skew = (now - resources.database.time().await?).abs().to_std().unwrap_or(Duration::MAX);
@@ -32,7 +32,7 @@ pub(super) async fn begin_due(resources: &Resources) -> Result<Option<Begun>> {
     let mut connection = resources.database.get().await?;
     for task in scheduled_runs::abandon_orphans(&mut connection, now).await? {
         warn!(resources.logger, "recurring task abandoned"; "task" => &task);
-        // Only names that this version knows become metric labels.
+        // Only names that are known to this version become metric labels.
         if let Some(task) = Task::parse(&task) {
             count(resources, task, Outcome::Abandoned);
         }
@@ -42,11 +42,11 @@ pub(super) async fn begin_due(resources: &Resources) -> Result<Option<Begun>> {
     for (task, record) in &known {
         if let Some(at) = record.completed_at {
             let gauge = &metrics.scheduled_task_last_success_timestamp_seconds;
-            gauge.with_label_values(&[task.name()]).set(at.timestamp());
+            gauge.with_label_values(&[task.name()]).set(at.timestamp() as f64);
         }
     }
-    let asked_for = known.iter().filter_map(|(task, record)| Some((*task, record.requested?)));
-    for (task, (id, _)) in asked_for {
+    let requested = known.iter().filter_map(|(task, record)| Some((*task, record.requested?)));
+    for (task, (id, _)) in requested {
         if scheduled_runs::begin_requested(&mut connection, id, now, &resources.instance).await? {
             return Ok(Some(Begun { id, task }));
         }
@@ -81,9 +81,9 @@ pub(super) async fn begin_due(resources: &Resources) -> Result<Option<Begun>> {
 /// Runs a task and records the result. If the result cannot be recorded, the leader at that time marks the run as abandoned.
 pub(super) async fn carry_out(resources: Resources, lead: Lead, begun: Begun) {
     let task = begun.task;
-    let longest = resources.settings.housekeeping.task_timeout();
+    let timeout = resources.settings.housekeeping.task_timeout();
     let work = task.run(&resources, &lead);
-    let result = run_limited("recurring task", longest, work).await.and_then(|result| result);
+    let result = run_limited("recurring task", timeout, work).await.and_then(|result| result);
     let ending = match result {
         Ok(detail) => Ending { outcome: Outcome::Completed, detail, error: None },
         Err(error) => {
@@ -93,12 +93,12 @@ pub(super) async fn carry_out(resources: Resources, lead: Lead, begun: Begun) {
         }
     };
     count(&resources, task, ending.outcome);
-    if let Err(error) = write_down(&resources, begun.id, &ending).await {
+    if let Err(error) = record_result(&resources, begun.id, &ending).await {
         warn!(resources.logger, "the result of a recurring task could not be recorded"; "task" => task.name(), error);
     }
 }
 
-async fn write_down(resources: &Resources, id: Uuid, ending: &Ending) -> Result<()> {
+async fn record_result(resources: &Resources, id: Uuid, ending: &Ending) -> Result<()> {
     let mut connection = resources.database.get().await?;
     if !scheduled_runs::finish(&mut connection, id, resources.clock.now(), ending).await? {
         info!(resources.logger, "another leader has marked this run as abandoned"; "run" => %id);

@@ -3,7 +3,7 @@
 //! There is no other state, so a restart or a change of leader neither skips nor repeats a run. A due time counts as handled
 //! if the history contains it or a later one, so any number of due times that pass without a leader lead to one run. A
 //! failed run is retried after a pause. An abandoned run is retried immediately, but only once, because the run itself may
-//! be what kills its instances. The next due time of the schedule takes precedence over retries.
+//! have caused its instance to crash. The next due time of the schedule takes precedence over retries.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -43,15 +43,16 @@ pub struct Due {
 
 /// The run of a task that may start now, if any. Requested runs do not depend on this.
 pub fn due(schedule: &TaskSchedule, rules: &Rules, record: &TaskRecord, now: DateTime<Utc>) -> Option<Due> {
-    let in_time = |at: DateTime<Utc>| schedule.missed == MissedPolicy::Run || now - at <= rules.missed_after;
+    let is_on_time =
+        |at: DateTime<Utc>| schedule.missed == MissedPolicy::Run || now - at <= rules.missed_after;
     let last_due = schedule.cron.last_due(now, rules.zone)?;
     // A due time in the future was recorded by a wrong clock and is ignored.
-    let dealt_with = record.scheduled_until.is_some_and(|until| until >= last_due && until <= now);
-    if !dealt_with && in_time(last_due) {
+    let is_handled = record.scheduled_until.is_some_and(|until| until >= last_due && until <= now);
+    if !is_handled && is_on_time(last_due) {
         return Some(Due { cause: Cause::Schedule, at: last_due });
     }
     let at = retry_at(rules, record)?;
-    (at <= now && in_time(at)).then_some(Due { cause: Cause::Retry, at })
+    (at <= now && is_on_time(at)).then_some(Due { cause: Cause::Retry, at })
 }
 
 /// When a failed or abandoned run is retried.
@@ -127,12 +128,9 @@ mod tests {
     }
 
     #[test]
-    fn a_run_recorded_in_the_future_by_a_wrong_clock_blocks_nothing() {
-        let of_the_future = record(Some("20T03:00"), Some((Cause::Schedule, Outcome::Completed, "20T03:01")));
-        assert_eq!(
-            found(MissedPolicy::Run, &of_the_future, "03T03:00"),
-            Some((Cause::Schedule, at("03T03:00")))
-        );
+    fn a_run_recorded_in_the_future_by_a_wrong_clock_does_not_block_later_runs() {
+        let future = record(Some("20T03:00"), Some((Cause::Schedule, Outcome::Completed, "20T03:01")));
+        assert_eq!(found(MissedPolicy::Run, &future, "03T03:00"), Some((Cause::Schedule, at("03T03:00"))));
     }
 
     #[test]
@@ -192,47 +190,50 @@ mod tests {
         Led,
         /// There is a leader, and a run that starts fails.
         Failing,
-        /// There is a leader, and it dies in a run that starts.
-        Dying,
+        /// There is a leader, and it crashes during a run that starts.
+        Crashing,
         /// There is no leader.
-        Alone,
+        Leaderless,
     }
 
     fn minutes() -> impl Strategy<Value = Vec<Minute>> {
         let minute = prop_oneof![
             6 => Just(Minute::Led),
             1 => Just(Minute::Failing),
-            1 => Just(Minute::Dying),
-            2 => Just(Minute::Alone),
+            1 => Just(Minute::Crashing),
+            2 => Just(Minute::Leaderless),
         ];
         let stretch = (minute, 1_usize..90).prop_map(|(minute, count)| vec![minute; count]);
         prop::collection::vec(stretch, 1..12).prop_map(|stretches| stretches.concat())
     }
 
     proptest! {
-        /// Leaders start, fail, die and leave. They share only the history.
+        /// Leaders start, fail, crash and stop. They share only the history.
         #[test]
         fn no_due_time_runs_twice_and_none_is_missed_while_there_is_a_leader(
-            life in minutes(), policy in prop_oneof![Just(MissedPolicy::Run), Just(MissedPolicy::Skip)],
+            timeline in minutes(), policy in prop_oneof![Just(MissedPolicy::Run), Just(MissedPolicy::Skip)],
         ) {
             let hourly = schedule("*/20 * * * *", policy);
             let mut history = TaskRecord::default();
             let mut dues = std::collections::BTreeSet::new();
             let mut now = at("01T00:00");
-            for minute in life {
-                if let Some(last) = &mut history.last && last.outcome == Outcome::Running && !matches!(minute, Minute::Alone) {
+            for minute in timeline {
+                if let Some(last) = &mut history.last
+                    && last.outcome == Outcome::Running
+                    && !matches!(minute, Minute::Leaderless)
+                {
                     *last = LastRun { outcome: Outcome::Abandoned, finished_at: Some(now), ..*last };
                 }
                 let last_due = hourly.cron.last_due(now, Tz::UTC).unwrap();
-                if !matches!(minute, Minute::Alone) {
+                if !matches!(minute, Minute::Leaderless) {
                     let found = due(&hourly, &RULES, &history, now);
                     if let Some(due) = found {
-                        prop_assert!(dues.insert(due.at), "{} again", due.at);
+                        prop_assert!(dues.insert(due.at), "{} is due twice", due.at);
                         prop_assert!(due.at <= now);
                         let outcome = match minute {
-                            Minute::Led | Minute::Alone => Outcome::Completed,
+                            Minute::Led | Minute::Leaderless => Outcome::Completed,
                             Minute::Failing => Outcome::Failed,
-                            Minute::Dying => Outcome::Running,
+                            Minute::Crashing => Outcome::Running,
                         };
                         let finished_at = (outcome != Outcome::Running).then_some(now);
                         history.last = Some(LastRun { cause: due.cause, outcome, finished_at });
@@ -240,7 +241,7 @@ mod tests {
                             history.scheduled_until = Some(due.at);
                         }
                     }
-                    // A leader leaves no run behind that is due by the policy.
+                    // While there is a leader, no run that the policy requires stays due.
                     let caught_up = history.scheduled_until.is_some_and(|until| until >= last_due);
                     let late = now - last_due > RULES.missed_after;
                     prop_assert!(caught_up || policy == MissedPolicy::Skip && late);

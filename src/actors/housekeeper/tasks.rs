@@ -1,7 +1,7 @@
 //! The recurring tasks.
 //!
-//! A task runs small statements, each in its own transaction, and checks between them whether this instance still leads
-//! ([`Lead::check`]). It may therefore be stopped at any point and run again. Its result is a set of counts.
+//! A task runs small statements, each in its own transaction, and checks between them whether this instance is still
+//! the leader ([`Lead::check`]). It may therefore be stopped at any point and run again. Its result is a set of counts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,7 +36,7 @@ pub enum Task {
     ExpireCredentials,
     /// Deletes old published events.
     ExpireOutbox,
-    /// Deletes stored answers to writes with an `Idempotency-Key`.
+    /// Deletes stored responses to writes with an `Idempotency-Key`.
     ExpireIdempotencyKeys,
     /// Deletes expired claims on documents.
     ExpireDocumentClaims,
@@ -136,12 +136,12 @@ impl Task {
     }
 }
 
-/// Each row stores its own expiry, which is compared with the database's clock.
+/// Deletes expired audit views. Each row stores its own expiry, which is compared with the database's clock.
 async fn delete_views(connection: &mut AsyncPgConnection, _: DateTime<Utc>, limit: u32) -> Result<usize> {
     staff_views::delete_expired(connection, limit).await
 }
 
-/// Whether this instance leads, as far as it knows.
+/// Whether this instance is the leader, as of its last tick.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Lead(Arc<AtomicBool>);
 
@@ -154,7 +154,7 @@ impl Lead {
         self.0.load(Ordering::SeqCst)
     }
 
-    /// Fails if another instance may now lead.
+    /// Fails if another instance may be the leader now.
     fn check(&self) -> Result<()> {
         if self.holds() { Ok(()) } else { Err(Error::unavailable("leadership", "lost during the run")) }
     }
@@ -267,7 +267,7 @@ impl Work<'_> {
                 }
             }
             if let Some(tablespace) = settings.tablespace()
-                && let Err(error) = archive::place(&mut connection, month, tablespace).await
+                && let Err(error) = archive::move_to_tablespace(&mut connection, month, tablespace).await
             {
                 warn!(self.resources.logger, "month could not be moved to its tablespace"; "month" => %month, error.clone());
                 failure = Some(error);

@@ -3,7 +3,7 @@
 //!
 //! The actor holds the job's lease, renews it, limits the duration of the attempt and stops when the attempt ends. A panic
 //! in the attempt is caught and becomes an error. The actor then stops without finishing the job, and the supervisor, which
-//! also detects the death of the actor itself, decides whether to restart it. The attempt is a future of the actor, so it
+//! also detects the end of the actor itself, decides whether to restart it. The attempt is a future of the actor, so it
 //! never runs concurrently with the attempt of a replacement.
 //!
 //! However the attempt ends, one statement records the result in the queue ([`settle`]). If that statement fails, nothing is
@@ -16,6 +16,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use slog::{Logger, info, o, warn};
 
+pub use self::settle::AttemptStatus;
 use self::settle::run_attempt;
 pub(super) use self::settle::{give_up, may_retry, release_after_failure};
 use crate::actors::write_batcher::WriteBatchers;
@@ -31,7 +32,7 @@ use crate::supervision::limited::catch_panic;
 pub const NAME: &str = "job";
 
 /// How long an actor whose lease was lost waits for its own attempt to end, because the attempt may have ended the job
-/// itself. Without the lease it can change nothing in that time.
+/// itself. Without the lease the attempt can change nothing in that time.
 const LOST_LEASE_GRACE: Duration = Duration::from_millis(250);
 
 /// The shared parts of job actors. Cheap to clone.
@@ -76,7 +77,7 @@ impl JobActor {
         let renewal = async move { write_batchers.write(heartbeat).await };
         ctx.spawn(renewal.into_actor(self).map(|renewed, actor, ctx| match renewed {
             Ok(true) => {}
-            // The same transaction may have committed the job's own end.
+            // The attempt may have ended the job in its own transaction.
             Ok(false) => {
                 ctx.run_later(LOST_LEASE_GRACE, |actor, ctx| {
                     info!(actor.logger, "lease lost: another worker has the job");
@@ -111,7 +112,7 @@ impl Handler<StopWork> for JobActor {
     }
 }
 
-/// The error of a job whose actor died more often than its restart budget allows.
+/// The error of a job whose actor failed more often than its restart budget allows.
 pub(super) fn panicked(cause: &str) -> Error {
     Error::Panicked { what: "job actor", cause: PrivateMessage::new(cause) }
 }

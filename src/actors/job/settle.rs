@@ -10,6 +10,7 @@ use crate::queue::task::{Attempt, Outcome};
 use crate::resilience::retry::retry_unavailable;
 use crate::storage::jobs::{ClaimedJob, DeadLetter, Release};
 use crate::supervision::limited::run_limited;
+use crate::telemetry::labels::label_values;
 use crate::telemetry::metrics::seconds;
 use crate::telemetry::trace::{self, KeyValue, SpanKind};
 
@@ -47,41 +48,54 @@ async fn run_in_trace(parts: &JobParts, attempt: Attempt) -> Result<()> {
         None => Err(Error::internal(format_args!("no task is named {}", attempt.job.task_name))),
     };
     let status = settle(parts, &attempt, result).await;
-    trace::set(|| vec![KeyValue::new("job.status", status)]);
-    if matches!(status, "failed" | "retried") {
+    trace::set(|| vec![KeyValue::new("job.status", status.as_str())]);
+    if matches!(status, AttemptStatus::Failed | AttemptStatus::Retried) {
         trace::fail("the attempt failed");
     }
     let (metrics, task) = (&parts.resources.metrics, attempt.job.task_name.as_str());
     let elapsed = clock.monotonic().saturating_sub(started);
-    metrics.worker_tasks_total.with_label_values(&[task, status]).inc();
+    metrics.worker_tasks_total.with_label_values(&[task, status.as_str()]).inc();
     metrics.worker_task_duration_seconds.with_label_values(&[task]).observe(seconds(elapsed));
     Ok(())
 }
 
-/// Records the result of the attempt in the queue. Returns the status label for the metrics.
-async fn settle(parts: &JobParts, attempt: &Attempt, result: Result<Outcome>) -> &'static str {
+label_values! {
+    /// The result of an attempt, the label `status` of `worker_tasks_total`.
+    pub enum AttemptStatus {
+        Success = "success",
+        Superseded = "superseded",
+        LeaseLost = "lease_lost",
+        Snoozed = "snoozed",
+        Waiting = "waiting",
+        Retried = "retried",
+        Failed = "failed",
+    }
+}
+
+/// Records the result of the attempt in the queue.
+async fn settle(parts: &JobParts, attempt: &Attempt, result: Result<Outcome>) -> AttemptStatus {
     let logger = &attempt.logger;
     let error = match result {
-        Ok(Outcome::Completed) => return "success",
+        Ok(Outcome::Completed) => return AttemptStatus::Success,
         Ok(Outcome::Superseded) => {
             info!(logger, "job superseded: it is no longer needed");
-            return "superseded";
+            return AttemptStatus::Superseded;
         }
         Ok(Outcome::LeaseLost) | Err(Error::LeaseLost) => {
             info!(logger, "lease lost: another worker has the job");
-            return "lease_lost";
+            return AttemptStatus::LeaseLost;
         }
         Ok(Outcome::Snoozed(pause)) => {
             debug!(logger, "job snoozed"; "pause_ms" => pause.as_millis());
             release(parts, attempt, snooze(&attempt.job, pause)).await;
-            return "snoozed";
+            return AttemptStatus::Snoozed;
         }
         Ok(Outcome::WaitingExternal { reference, timeout }) => {
-            info!(logger, "job waits for an external answer";
+            info!(logger, "job waits for an external response";
                 "provider_reference" => &reference, "timeout_ms" => timeout.as_millis());
             let waiting = Release { provider_reference: Some(reference), ..snooze(&attempt.job, timeout) };
             release(parts, attempt, waiting).await;
-            return "waiting";
+            return AttemptStatus::Waiting;
         }
         Err(error) => error,
     };
@@ -90,14 +104,14 @@ async fn settle(parts: &JobParts, attempt: &Attempt, result: Result<Outcome>) ->
         warn!(logger, "attempt failed: the job is retried";
             "attempt" => attempt.job.attempt, "pause_ms" => failed.delay_ms, error.clone());
         release(parts, attempt, failed).await;
-        return "retried";
+        return AttemptStatus::Retried;
     }
     warn!(logger, "job given up: it becomes a dead letter"; "attempt" => attempt.job.attempt, error.clone());
     let write = async || write_dead_letter(parts, &attempt.job, &error).await;
     if let Err(error) = retry_unavailable(&parts.resources.clock, logger, write).await {
         warn!(logger, "dead letter not written: the lease will expire"; error);
     }
-    "failed"
+    AttemptStatus::Failed
 }
 
 /// Whether a job that failed with `error` gets another attempt.
@@ -106,7 +120,7 @@ pub(in crate::actors) fn may_retry(parts: &JobParts, job: &ClaimedJob, error: &E
     task.is_some_and(|task| task.retryable(error) && job.attempt < task.max_attempts())
 }
 
-/// Returns a job to the queue without using an attempt.
+/// The release that returns a job to the queue without using an attempt.
 fn snooze(job: &ClaimedJob, pause: Duration) -> Release {
     Release {
         lease: job.lease,
@@ -117,14 +131,14 @@ fn snooze(job: &ClaimedJob, pause: Duration) -> Release {
     }
 }
 
-/// Returns a job to the queue after a failed attempt, with the backoff of its task.
+/// The release that returns a job to the queue after a failed attempt, with the backoff of its task.
 pub(in crate::actors) fn release_after_failure(parts: &JobParts, job: &ClaimedJob, error: &Error) -> Release {
-    let longest =
+    let max_pause =
         parts.tasks.find(&job.task_name).map_or(Duration::ZERO, |task| task.longest_pause(job.attempt));
     Release {
         give_attempt_back: false,
         error: Some(error.recorded()),
-        ..snooze(job, parts.resources.clock.jitter(longest))
+        ..snooze(job, parts.resources.clock.jitter(max_pause))
     }
 }
 

@@ -1,4 +1,4 @@
-//! A single HTTP request to a bureau, and the meaning of its result (docs/specification.md 4).
+//! A single HTTP request to a bureau, and the meaning of its result (section 4 of docs/specification.md).
 //!
 //! | the bureau's response                        | result         | for the breaker | retried          |
 //! |----------------------------------------------|----------------|-----------------|------------------|
@@ -13,8 +13,8 @@
 //! | no response within the call timeout          | timeout        | failure         | yes              |
 //! | an unreadable or oversized body, other codes | malformed      | failure         | yes              |
 //!
-//! Redirects are never followed, because requests contain personal data and only the configuration decides where they are
-//! sent. A redirect is treated like any other unexpected status.
+//! Redirects are never followed, because requests contain personal data and only the configuration determines where
+//! they are sent. A redirect is treated like any other unexpected status.
 
 use std::time::Duration;
 
@@ -30,6 +30,7 @@ use crate::domain::banking::BankingData;
 use crate::providers::retry_after;
 use crate::providers::{BureauRequest, acceptance};
 use crate::resilience::circuit_breaker::CallResult;
+use crate::telemetry::labels::label_values;
 use crate::telemetry::trace;
 
 /// The result of an attempt.
@@ -46,7 +47,7 @@ pub(super) enum BureauAnswer {
     RateLimited {
         retry_after: Duration,
     },
-    /// The bureau understood the request and rejected it.
+    /// The bureau processed the request and rejected it.
     Refused {
         status: StatusCode,
     },
@@ -74,12 +75,16 @@ pub(super) enum FailureKind {
 impl FailureKind {
     /// The name in metrics, logs and errors.
     pub(super) const fn as_str(self) -> &'static str {
+        self.status().as_str()
+    }
+
+    const fn status(self) -> CallStatus {
         match self {
-            Self::Timeout => "timeout",
-            Self::Connect => "connect",
-            Self::ServerError => "server_error",
-            Self::Unauthorized => "unauthorized",
-            Self::Malformed => "malformed",
+            Self::Timeout => CallStatus::Timeout,
+            Self::Connect => CallStatus::Connect,
+            Self::ServerError => CallStatus::ServerError,
+            Self::Unauthorized => CallStatus::Unauthorized,
+            Self::Malformed => CallStatus::Malformed,
         }
     }
 
@@ -92,16 +97,37 @@ impl FailureKind {
     }
 }
 
+label_values! {
+    /// The result of a call, the label `status` of `provider_calls_total`.
+    pub enum CallStatus {
+        Success = "success",
+        Accepted = "accepted",
+        NotFound = "not_found",
+        RateLimited = "rate_limited",
+        /// The bureau rejected the request.
+        Refused = "refused",
+        Timeout = "timeout",
+        Connect = "connect",
+        ServerError = "server_error",
+        Unauthorized = "unauthorized",
+        Malformed = "malformed",
+        /// Not called: the circuit breaker is open.
+        CircuitOpen = "circuit_open",
+        /// Not called: too many calls are in flight and queued.
+        BulkheadFull = "bulkhead_full",
+    }
+}
+
 impl BureauAnswer {
     /// The `status` label of `provider_calls_total`.
-    pub(super) const fn status(&self) -> &'static str {
+    pub(super) const fn status(&self) -> CallStatus {
         match self {
-            Self::Report(_) => "success",
-            Self::Accepted { .. } => "accepted",
-            Self::NotFound => "not_found",
-            Self::RateLimited { .. } => "rate_limited",
-            Self::Refused { .. } => "refused",
-            Self::Failed(failure) => failure.kind.as_str(),
+            Self::Report(_) => CallStatus::Success,
+            Self::Accepted { .. } => CallStatus::Accepted,
+            Self::NotFound => CallStatus::NotFound,
+            Self::RateLimited { .. } => CallStatus::RateLimited,
+            Self::Refused { .. } => CallStatus::Refused,
+            Self::Failed(failure) => failure.kind.status(),
         }
     }
 
@@ -241,7 +267,7 @@ mod tests {
         let meaning = |code: u16| {
             let status = StatusCode::from_u16(code).unwrap();
             let reply = without_report(status, &HeaderMap::new(), DateTime::UNIX_EPOCH);
-            (reply.status(), reply.result())
+            (reply.status().as_str(), reply.result())
         };
         let (success, failure) = (Some(CallResult::Success), Some(CallResult::Failure));
         for (code, expected) in [

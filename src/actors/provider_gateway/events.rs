@@ -1,10 +1,10 @@
 //! The `circuit.*` events.
 //!
 //! A breaker changes its state in memory, during a call. The lane only adds the change to a bounded queue
-//! ([`CircuitEvents::record`]), and a separate task writes it to the outbox ([`CircuitEvents::write`]). While the
-//! database is unavailable, changes wait in the queue, and the oldest are dropped when it is full. Events that wait
-//! when the process stops are lost. That is acceptable because they only inform operators. Overrides are rows, so a
-//! trigger writes their events in the same transaction.
+//! ([`CircuitEvents::record`]), and a separate asynchronous task writes it to the outbox ([`CircuitEvents::write`]).
+//! While the database is unavailable, changes wait in the queue, and the oldest are dropped when it is full. Events
+//! that wait when the process stops are lost. That is acceptable because they only inform operators. Overrides are
+//! rows, so a trigger writes their events in the same transaction.
 //!
 //! The breakers of a new instance are closed, and no event reports that.
 
@@ -26,14 +26,14 @@ use crate::resilience::circuit_breaker::{Cause, CircuitMode, State, Transition};
 use crate::resources::Resources;
 use crate::storage::circuit_events::{self, NewCircuitEvent};
 
-/// The name of the task in logs and metrics.
+/// The name of the asynchronous task in logs and metrics.
 pub const NAME: &str = "circuit_events";
 
 /// The capacity of the queue.
 const CAPACITY: usize = 256;
 
 /// The delay after a database error.
-const RETRY: Duration = Duration::from_secs(1);
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 const OPENED: &str = "circuit.opened.v1";
 const CLOSED: &str = "circuit.closed.v1";
@@ -57,7 +57,7 @@ pub const TYPES: &[EventType] = &[
                         "Milliseconds until it admits a probe; null if an operator forced it open",
                     )),
                 ),
-                ("changed_at", moment("When it opened, by the clock of the instance")),
+                ("changed_at", moment("When it opened, according to the clock of the instance")),
             ])
         },
         example: || {
@@ -77,7 +77,7 @@ pub const TYPES: &[EventType] = &[
                 ("provider", text("The bureau")),
                 ("instance", text("The instance whose breaker it is")),
                 ("cause", word(&Cause::ALL.map(Cause::as_str), "Why it closed")),
-                ("changed_at", moment("When it closed, by the clock of the instance")),
+                ("changed_at", moment("When it closed, according to the clock of the instance")),
             ])
         },
         example: || {
@@ -157,7 +157,7 @@ impl CircuitEvents {
                 Ok(()) => self.added.notified().await,
                 Err(error) => {
                     warn!(resources.logger, "cannot write circuit breaker events; retrying"; error);
-                    tokio::time::sleep(RETRY).await;
+                    tokio::time::sleep(RETRY_PAUSE).await;
                 }
             }
         }
@@ -188,7 +188,14 @@ mod tests {
 
     fn transition(to: State) -> Transition {
         let open_for = (to == State::Open).then_some(Duration::from_secs(60));
-        Transition { from: State::Closed, to, cause: Cause::Forced, at: Duration::ZERO, open_for }
+        Transition {
+            from: State::Closed,
+            to,
+            cause: Cause::Forced,
+            at: Duration::ZERO,
+            open_for,
+            failures: 0,
+        }
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //! countries.
 //!
 //! A call must be admitted by the breaker, the pause after a 429, and the bulkhead. Refusals are returned immediately
-//! by the actor's handler. Calls run as tasks on the actor's thread and share the lane with it. No borrow of its cells
-//! is held across an `await`.
+//! by the actor's handler. Calls run as asynchronous tasks on the actor's thread and share the lane with it. No borrow
+//! of its cells is held across an `await`.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use slog::{Logger, crit, info, o, warn};
 
-use super::call::{self, BureauAnswer, Failure, FailureKind};
+use super::call::{self, BureauAnswer, CallStatus, Failure, FailureKind};
 use super::{BankingAnswer, BreakerStatus, Endpoint, FetchBankingData, GatewayParts, Recovered};
 use crate::actors::provider_gateway::events::CircuitEvents;
 use crate::actors::provider_gateway::overrides::CircuitOverrides;
@@ -37,6 +37,8 @@ pub(super) struct Lane {
     clock: Clock,
     metrics: Arc<Metrics>,
     log: Logger,
+    /// The kind and cause of the last failed call, for the log.
+    last_failure: RefCell<Option<String>>,
     on_recovered: Option<Recovered>,
     overrides: CircuitOverrides,
     events: CircuitEvents,
@@ -85,17 +87,18 @@ impl Drop for Attempt {
 impl Lane {
     pub(super) fn new(endpoint: Endpoint, parts: &GatewayParts) -> Self {
         let country = endpoint.adapter.country();
-        let provider = endpoint.adapter.name();
+        let (provider, label) = (endpoint.adapter.name(), endpoint.adapter.label());
         let gauge = &parts.metrics.provider_circuit_breaker_state;
-        gauge.with_label_values(&[country.code(), provider]).set(State::Closed.metric_value());
+        gauge.with_label_values(&[country.code(), label]).set(State::Closed.metric_value());
         let gauge = &parts.metrics.provider_circuit_breaker_mode;
-        gauge.with_label_values(&[country.code(), provider]).set(metric_value(CircuitMode::Auto));
+        gauge.with_label_values(&[country.code(), label]).set(metric_value(CircuitMode::Auto));
         Self {
             country,
             client: call::client(&endpoint.call),
             clock: parts.clock.clone(),
             metrics: Arc::clone(&parts.metrics),
             log: parts.logger.new(o!("country" => country.code(), "provider" => provider)),
+            last_failure: RefCell::default(),
             on_recovered: parts.on_recovered.clone(),
             overrides: parts.overrides.clone(),
             events: parts.events.clone(),
@@ -115,6 +118,10 @@ impl Lane {
         self.endpoint.adapter.name()
     }
 
+    fn provider_label(&self) -> &'static str {
+        self.endpoint.adapter.label()
+    }
+
     pub(super) fn status(&self) -> BreakerStatus {
         BreakerStatus {
             country: self.country,
@@ -130,7 +137,7 @@ impl Lane {
     pub(super) fn enter(self: &Rc<Self>) -> Result<AdmittedCall, Refusal> {
         let attempt = self.admit()?;
         match self.bulkhead.enter() {
-            Entry::Free(place) => Ok(AdmittedCall::Start(attempt, place)),
+            Entry::Free(bulkhead_permit) => Ok(AdmittedCall::Start(attempt, bulkhead_permit)),
             Entry::Queued(waiting) => Ok(AdmittedCall::Wait(waiting)),
             Entry::Full => Err(Refusal::BulkheadFull),
         }
@@ -151,11 +158,11 @@ impl Lane {
     /// The response to a refused call.
     pub(super) fn refuse(&self, refusal: &Refusal) -> BankingAnswer {
         let (status, answer) = match refusal {
-            Refusal::CircuitOpen => ("circuit_open", self.fallback()),
+            Refusal::CircuitOpen => (CallStatus::CircuitOpen, self.fallback()),
             Refusal::RateLimited { retry_after } => {
-                ("rate_limited", BankingAnswer::RateLimited { retry_after: *retry_after })
+                (CallStatus::RateLimited, BankingAnswer::RateLimited { retry_after: *retry_after })
             }
-            Refusal::BulkheadFull => ("bulkhead_full", BankingAnswer::BulkheadFull),
+            Refusal::BulkheadFull => (CallStatus::BulkheadFull, BankingAnswer::BulkheadFull),
         };
         self.count(status);
         answer
@@ -172,20 +179,24 @@ impl Lane {
         admission: AdmittedCall,
         fetch: FetchBankingData,
     ) -> BankingAnswer {
-        match self.pass(admission).await {
-            Ok((attempt, _place)) => self.ask_bureau(attempt, &fetch).await,
+        match self.wait_for_permits(admission).await {
+            Ok((attempt, _bulkhead_permit)) => self.ask_bureau(attempt, &fetch).await,
             Err(refusal) => self.refuse(&refusal),
         }
     }
 
-    /// A waiting caller asks the breaker for its permit only now. If the breaker opened meanwhile, the bulkhead permit
-    /// passes through the whole queue immediately, and each waiting caller is refused.
-    async fn pass(self: &Rc<Self>, admission: AdmittedCall) -> Result<(Attempt, BulkheadPermit), Refusal> {
+    /// Waits for the permits of a queued call. The breaker permit is requested only after the bulkhead permit was
+    /// granted. If the breaker has opened in the meantime, each waiting caller receives the bulkhead permit in turn and
+    /// is refused immediately.
+    async fn wait_for_permits(
+        self: &Rc<Self>,
+        admission: AdmittedCall,
+    ) -> Result<(Attempt, BulkheadPermit), Refusal> {
         match admission {
-            AdmittedCall::Start(attempt, place) => Ok((attempt, place)),
+            AdmittedCall::Start(attempt, bulkhead_permit) => Ok((attempt, bulkhead_permit)),
             AdmittedCall::Wait(waiting) => {
-                let place = waiting.turn().await.ok_or(Refusal::BulkheadFull)?;
-                Ok((self.admit()?, place))
+                let bulkhead_permit = waiting.turn().await.ok_or(Refusal::BulkheadFull)?;
+                Ok((self.admit()?, bulkhead_permit))
             }
         }
     }
@@ -199,15 +210,16 @@ impl Lane {
                 Ok(answer) => return answer,
                 Err(failure) => failure,
             };
-            // Also without remaining retries: another attempt of the job would only find the breaker open.
+            // This also applies if no retries remain, because another attempt of the job would find the breaker open.
             if self.state() != State::Closed {
                 return self.refuse(&Refusal::CircuitOpen);
             }
             if !self.may_retry(failure.kind, retries) {
                 return BankingAnswer::Failed { error: self.error(failure.kind.as_str(), failure.cause) };
             }
-            let longest = self.endpoint.call.retry_backoff_ms.saturating_mul(2_u64.saturating_pow(retries));
-            tokio::time::sleep(self.clock.jitter(Duration::from_millis(longest))).await;
+            let max_pause_ms =
+                self.endpoint.call.retry_backoff_ms.saturating_mul(2_u64.saturating_pow(retries));
+            tokio::time::sleep(self.clock.jitter(Duration::from_millis(max_pause_ms))).await;
             retries += 1;
             attempt = match self.admit() {
                 Ok(attempt) => attempt,
@@ -233,11 +245,14 @@ impl Lane {
         let reply = self.call(bureau_request, fetch).await;
         let took = self.clock.monotonic().saturating_sub(began);
         self.count(reply.status());
-        let labels = [self.country.code(), self.provider()];
+        let labels = [self.country.code(), self.provider_label()];
         self.metrics.provider_call_duration_seconds.with_label_values(&labels).observe(seconds(took));
         self.log_reply(&reply, took, fetch);
         if let BureauAnswer::RateLimited { retry_after } = reply {
             self.pause(retry_after);
+        }
+        if let BureauAnswer::Failed(failure) = &reply {
+            *self.last_failure.borrow_mut() = Some(format!("{}: {}", failure.kind.as_str(), failure.cause));
         }
         match reply.result() {
             Some(result) => attempt.record(result),
@@ -271,9 +286,9 @@ impl Lane {
         let sending = async {
             let reply =
                 call::send(&self.client, &self.endpoint, bureau_request, fetch, self.clock.now()).await;
-            trace::set(|| vec![KeyValue::new("provider.status", reply.status())]);
+            trace::set(|| vec![KeyValue::new("provider.status", reply.status().as_str())]);
             if matches!(reply.result(), Some(CallResult::Failure)) {
-                trace::fail(reply.status());
+                trace::fail(reply.status().as_str());
             }
             reply
         };
@@ -288,14 +303,15 @@ impl Lane {
         self.with_breaker(|breaker, now, roll| breaker.state(now, roll))
     }
 
-    /// All access to the breaker. Applies the operator's override first and publishes every transition.
+    /// Accesses the breaker; there is no other way. Applies the operator's override first and publishes every
+    /// transition.
     fn with_breaker<T>(&self, step: impl FnOnce(&mut CircuitBreaker, Duration, u8) -> T) -> T {
         let (now, roll) = (self.clock.monotonic(), self.clock.percent_roll());
-        let wanted = self.overrides.mode(self.country);
+        let mode = self.overrides.mode(self.country);
         let mut breaker = self.breaker.borrow_mut();
-        if breaker.mode() != wanted {
-            breaker.set_mode(wanted, now, roll);
-            self.announce_mode(wanted);
+        if breaker.mode() != mode {
+            breaker.set_mode(mode, now, roll);
+            self.announce_mode(mode);
         }
         let result = step(&mut breaker, now, roll);
         let transitions = breaker.take_transitions();
@@ -307,7 +323,7 @@ impl Lane {
     }
 
     fn announce_mode(&self, mode: CircuitMode) {
-        let labels = [self.country.code(), self.provider()];
+        let labels = [self.country.code(), self.provider_label()];
         let gauge = &self.metrics.provider_circuit_breaker_mode;
         gauge.with_label_values(&labels).set(metric_value(mode));
         warn!(self.log, "circuit breaker override changed"; "mode" => mode.as_str());
@@ -316,9 +332,9 @@ impl Lane {
     fn announce(&self, transition: &Transition) {
         let to = transition.to.as_str();
         let metrics = &self.metrics;
-        let labels = [self.country.code(), self.provider()];
+        let labels = [self.country.code(), self.provider_label()];
         metrics.provider_circuit_breaker_state.with_label_values(&labels).set(transition.to.metric_value());
-        let labels = [self.country.code(), self.provider(), to];
+        let labels = [self.country.code(), self.provider_label(), to];
         metrics.provider_circuit_breaker_transitions_total.with_label_values(&labels).inc();
         self.events.record(self.country, self.provider(), transition);
         let log = self.log.new(o!("from" => transition.from.as_str(), "to" => to));
@@ -326,15 +342,16 @@ impl Lane {
         match transition.to {
             State::Open => {
                 let open_ms = transition.open_for.map_or(0, |time| time.as_millis());
-                warn!(log, "circuit breaker opened"; "cause" => cause, "open_ms" => open_ms);
+                warn!(log, "circuit breaker opened"; "cause" => cause, "open_ms" => open_ms,
+                    "failure_count" => transition.failures, "last_failure" => &*self.last_failure.borrow());
             }
             State::HalfOpen => info!(log, "circuit breaker half-open"; "cause" => cause),
             State::Closed => {
-                let word = match transition.cause {
+                let detail = match transition.cause {
                     Cause::ProbeSucceeded => ": the bureau has recovered",
                     _ => "",
                 };
-                info!(log, "circuit breaker closed{word}"; "cause" => cause);
+                info!(log, "circuit breaker closed{detail}"; "cause" => cause);
                 if let Some(on_recovered) = &self.on_recovered {
                     on_recovered(self.country);
                 }
@@ -352,8 +369,8 @@ impl Lane {
         (!left.is_zero()).then_some(left)
     }
 
-    fn count(&self, status: &'static str) {
-        let labels = [self.country.code(), self.provider(), status];
+    fn count(&self, status: CallStatus) {
+        let labels = [self.country.code(), self.provider_label(), status.as_str()];
         self.metrics.provider_calls_total.with_label_values(&labels).inc();
     }
 
@@ -361,7 +378,7 @@ impl Lane {
         let log = self.log.new(o!(
             "application_id" => fetch.application_id.to_string(),
             "request_id" => fetch.request_id.as_ref().map(ToString::to_string),
-            "status" => reply.status(),
+            "status" => reply.status().as_str(),
             "took_ms" => took.as_millis(),
         ));
         match reply {

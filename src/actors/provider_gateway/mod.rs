@@ -1,15 +1,16 @@
-//! The provider gateway (docs/specification.md 4; docs/ARCHITECTURE.md), which makes all calls to bureaus.
+//! The provider gateway (section 4 of docs/specification.md, and docs/ARCHITECTURE.md), which makes all calls to
+//! bureaus.
 //!
 //! Each instance has one actor with a `lane` per country: circuit breaker, bulkhead and retry budget. They are local to the
-//! instance, so a network problem of one instance does not block a country everywhere. Countries share nothing, not even
-//! connections.
+//! instance, so a network problem of one instance does not block a country on all instances. Countries share nothing,
+//! not even connections.
 //!
-//! The handler immediately answers calls that the breaker refuses, with fallback figures. All other calls run as tasks on
-//! the actor's thread. A task ends early
+//! The handler immediately answers calls that the breaker refuses, with fallback figures. All other calls run as
+//! asynchronous tasks on the actor's thread. A task ends early
 //! - if it panics, with an [`Error::Panicked`] for that call only;
 //! - if its caller is dropped, which releases its permits without a result for the bureau;
-//! - if the actor dies. Callers get a mailbox error, and the replacement starts with closed breakers or with the operators'
-//!   overrides.
+//! - if the actor fails. Callers get a mailbox error, and the replacement starts with closed breakers or with the
+//!   operators' overrides.
 //!
 //! A message whose response is not awaited (`try_send`) makes no call.
 
@@ -44,6 +45,7 @@ pub mod events;
 mod lane;
 pub mod overrides;
 
+pub use call::CallStatus;
 use lane::{AdmittedCall, Lane};
 
 /// The actor's name in logs and metrics.
@@ -91,7 +93,7 @@ impl Endpoint {
 
     /// Sets whether the bureau responds synchronously.
     #[must_use]
-    pub fn answering(self, mode: ProviderMode) -> Self {
+    pub fn with_mode(self, mode: ProviderMode) -> Self {
         Self { mode, ..self }
     }
 }
@@ -106,7 +108,7 @@ pub struct GatewayParts {
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
     pub faults: Arc<Faults>,
-    /// The operators' overrides, known before the first call.
+    /// The operators' overrides, read before the first call.
     pub overrides: CircuitOverrides,
     pub events: CircuitEvents,
     pub logger: Logger,
@@ -131,7 +133,7 @@ pub struct ProviderGateway {
 pub struct FetchBankingData {
     pub country: Country,
     pub subject: Subject,
-    /// For the log.
+    /// The application, for the log.
     pub application_id: ApplicationId,
     /// The request that caused the call, passed on as `X-Request-ID`.
     pub request_id: Option<RequestId>,

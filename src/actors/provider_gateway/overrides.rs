@@ -24,13 +24,13 @@ use crate::storage::Database;
 use crate::storage::circuit_overrides::{InForce, in_force};
 use crate::supervision::handle::Handle;
 
-/// The name of the task in logs and metrics.
+/// The name of the asynchronous task in logs and metrics.
 pub const NAME: &str = "circuit_overrides";
 
 #[derive(Debug, Clone, Copy)]
 struct Forced {
     mode: CircuitMode,
-    /// In the clock's monotonic time.
+    /// When the override ends, in the clock's monotonic time.
     until: Duration,
 }
 
@@ -108,7 +108,7 @@ mod tests {
     use chrono::DateTime;
 
     #[test]
-    fn an_override_expires_and_reports_when() {
+    fn an_override_expires_and_its_end_is_reported() {
         let clock = Clock::manual(DateTime::UNIX_EPOCH);
         let overrides = CircuitOverrides::new(clock.clone());
         let left = Duration::from_secs(10);

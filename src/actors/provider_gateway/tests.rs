@@ -23,24 +23,29 @@ use crate::providers::{BureauRequest, MalformedReport};
 use crate::resilience::circuit_breaker::CircuitMode;
 use crate::resilience::circuit_breaker::State;
 use crate::storage::circuit_overrides::InForce;
+use crate::telemetry::labels::KnownLabels;
 use crate::telemetry::trace::{SpanKind, Tracer};
 
 const NAME: &str = "Ximena Inventada";
 const DOCUMENT: &str = "99887766Q";
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-/// A bureau whose wire format is `BankingData`.
 /// The trace context of [`TRACE`], as an actor gets it.
 fn carried() -> Carried {
     let caller = Tracer::off(&Clock::system()).enter(Some(TRACE), "test", SpanKind::Internal, Vec::new);
     caller.run(async { Carried::capture() }).now_or_never().unwrap()
 }
 
+/// A bureau whose wire format is `BankingData`.
 struct PlainFormat(Country);
 
 impl BankingProvider for PlainFormat {
     fn name(&self) -> &'static str {
         "Scripted Bureau"
+    }
+
+    fn label(&self) -> &'static str {
+        "scripted_bureau"
     }
 
     fn country(&self) -> Country {
@@ -72,14 +77,14 @@ enum Step {
     StatusWithHeader(u16, &'static str, &'static str),
     Body(String),
     /// A truncated body.
-    BreakOff,
+    Truncated,
     /// No response.
     Hang,
     /// A report after the test opens the gate.
     Gate,
     /// A failure after the test opens the gate.
     GateThenFail,
-    /// A report, with the clock advanced meanwhile.
+    /// A report, sent after the clock has been advanced by this time.
     Slow(Duration),
 }
 
@@ -128,7 +133,7 @@ async fn report(
             return status(code).insert_header((name, value)).finish();
         }
         Step::Body(text) => return HttpResponse::Ok().body(text),
-        Step::BreakOff => {
+        Step::Truncated => {
             let start = Ok(web::Bytes::from_static(b"{\"credit_"));
             let broken = stream::iter([start, Err(std::io::Error::other("scripted"))]);
             return HttpResponse::Ok().streaming(broken);
@@ -194,7 +199,7 @@ struct Rig {
     script: Arc<Script>,
     recovered: Arc<Mutex<Vec<Country>>>,
     lines: Lines,
-    death: crate::supervision::handle::Termination,
+    termination: crate::supervision::handle::Termination,
 }
 
 impl Rig {
@@ -229,23 +234,23 @@ impl Rig {
         let lines = Lines::default();
         let drain = Mutex::new(slog_json::Json::default(lines.clone())).fuse();
         let recovered = Arc::new(Mutex::new(Vec::new()));
-        let told = Arc::clone(&recovered);
+        let recorded = Arc::clone(&recovered);
         let overrides = CircuitOverrides::new(clock.clone());
         let events = CircuitEvents::new(clock.clone(), "test".into());
         let parts = GatewayParts {
             endpoints: vec![spain, endpoint(Country::Mx)],
             mailbox_capacity: 1024,
             clock,
-            metrics: Arc::new(Metrics::new().unwrap()),
+            metrics: Arc::new(Metrics::new(&KnownLabels::default()).unwrap()),
             overrides,
             events,
             faults: Arc::new(Faults::new(true)),
             logger: Logger::root(drain, o!()),
-            on_recovered: Some(Arc::new(move |country| told.lock().unwrap().push(country))),
+            on_recovered: Some(Arc::new(move |country| recorded.lock().unwrap().push(country))),
         };
-        let (liveness, death) = LivenessGuard::pair();
+        let (liveness, termination) = LivenessGuard::pair();
         let gateway = ProviderGateway::new(parts.clone(), liveness).start();
-        Self { gateway, parts, script, recovered, lines, death }
+        Self { gateway, parts, script, recovered, lines, termination }
     }
 
     fn ask(&self, country: Country) -> Request<ProviderGateway, FetchBankingData> {
@@ -304,12 +309,12 @@ impl Rig {
     }
 
     fn counted(&self, country: Country, status: &str) -> u64 {
-        let labels = [country.code(), "Scripted Bureau", status];
+        let labels = [country.code(), "scripted_bureau", status];
         self.parts.metrics.provider_calls_total.with_label_values(&labels).get()
     }
 
     fn gauge(&self, country: Country) -> i64 {
-        let labels = [country.code(), "Scripted Bureau"];
+        let labels = [country.code(), "scripted_bureau"];
         self.parts.metrics.provider_circuit_breaker_state.with_label_values(&labels).get()
     }
 
@@ -378,7 +383,7 @@ async fn each_kind_of_failure_is_distinguished_and_counts_for_the_breaker() {
         (Step::StatusWithHeader(307, "location", "/mx/reports"), "malformed"),
         (Step::Body("<html>".to_owned()), "malformed"),
         (Step::Body(format!("{{{}}}", " ".repeat(9_999))), "malformed"),
-        (Step::BreakOff, "connect"),
+        (Step::Truncated, "connect"),
         (Step::Hang, "timeout"),
     ]) {
         rig.script.play(Country::Es, [step]);
@@ -504,14 +509,14 @@ async fn a_successful_probe_closes_the_breaker_and_reports_the_recovery_once() {
     rig.open_spain().await;
     assert!(rig.recovered.lock().unwrap().is_empty());
     rig.parts.clock.advance(Duration::from_secs(60));
-    assert!(rig.status(Country::Es).await.snapshot.wants_probe());
+    assert!(rig.status(Country::Es).await.snapshot.is_ready_for_probe());
     assert!(is_report(&rig.fetch(Country::Es).await));
     assert!(is_report(&rig.fetch(Country::Es).await));
     assert_eq!(*rig.recovered.lock().unwrap(), [Country::Es]);
     assert_eq!(rig.gauge(Country::Es), 0);
     let transitions = &rig.parts.metrics.provider_circuit_breaker_transitions_total;
     for to in ["open", "half_open", "closed"] {
-        assert_eq!(transitions.with_label_values(&["ES", "Scripted Bureau", to]).get(), 1, "{to}");
+        assert_eq!(transitions.with_label_values(&["ES", "scripted_bureau", to]).get(), 1, "{to}");
     }
 }
 
@@ -538,8 +543,8 @@ async fn a_failing_call_is_retried_and_every_attempt_counts() {
     rig.script.play(Country::Es, vec![Step::Status(500); 5]);
     assert_eq!(reason(&rig.fetch(Country::Es).await), "server_error");
     assert_eq!(rig.script.hits(), 6);
-    let opened_on_the_way = rig.fetch(Country::Es).await;
-    assert!(is_fallback(&opened_on_the_way), "{opened_on_the_way:?}");
+    let opened_during_retries = rig.fetch(Country::Es).await;
+    assert!(is_fallback(&opened_during_retries), "{opened_during_retries:?}");
     assert_eq!(rig.script.hits(), 8, "the fifth consecutive failure must end the retries");
 }
 
@@ -629,13 +634,13 @@ async fn waiting_calls_fall_back_immediately_when_the_breaker_opens() {
 async fn a_dropped_caller_releases_its_permit_and_its_place_in_the_queue() {
     let rig = Rig::with(|spain| spain.call.max_in_flight = 1);
     rig.script.play(Country::Es, [Step::Hang]);
-    let flying = actix_rt::spawn(rig.ask(Country::Es));
+    let call_in_flight = actix_rt::spawn(rig.ask(Country::Es));
     rig.wait_for_hits(1).await;
     let waiting = actix_rt::spawn(rig.ask(Country::Es));
     rig.wait_for_spain("one waits", |spain| spain.queued == 1).await;
     waiting.abort();
     rig.wait_for_spain("the queue is empty", |spain| spain.queued == 0).await;
-    flying.abort();
+    call_in_flight.abort();
     rig.wait_for_spain("nothing is in flight", |spain| spain.in_flight == 0).await;
     assert_eq!(
         rig.status(Country::Es).await.snapshot.calls,
@@ -646,7 +651,7 @@ async fn a_dropped_caller_releases_its_permit_and_its_place_in_the_queue() {
 }
 
 #[actix_rt::test]
-async fn a_dropped_probe_is_left_to_the_next_call() {
+async fn after_a_dropped_probe_the_next_call_is_the_probe() {
     let rig = Rig::new();
     rig.open_spain().await;
     rig.parts.clock.advance(Duration::from_secs(60));
@@ -655,7 +660,7 @@ async fn a_dropped_probe_is_left_to_the_next_call() {
     rig.wait_for_hits(6).await;
     assert!(is_fallback(&rig.fetch(Country::Es).await));
     probe.abort();
-    rig.wait_for_spain("a probe is wanted", |spain| spain.snapshot.wants_probe()).await;
+    rig.wait_for_spain("a probe is wanted", |spain| spain.snapshot.is_ready_for_probe()).await;
     assert!(is_report(&rig.fetch(Country::Es).await));
     assert_eq!(rig.state(Country::Es).await, State::Closed);
 }
@@ -709,18 +714,18 @@ async fn a_panic_of_the_gateway_ends_its_calls_and_its_replacement_starts_closed
     let rig = Rig::new();
     rig.open_spain().await;
     rig.script.play(Country::Mx, [Step::Hang]);
-    let flying = actix_rt::spawn(rig.ask(Country::Mx));
+    let call_in_flight = actix_rt::spawn(rig.ask(Country::Mx));
     rig.wait_for_hits(6).await;
     rig.parts.faults.arm(FaultPoint::ProviderGateway, Some(Country::Es.code()), 1).unwrap();
     assert!(rig.ask(Country::Es).await.is_err(), "a mailbox error");
-    rig.death.wait().await;
-    assert!(flying.await.unwrap().is_err(), "calls in flight must end with the actor");
+    rig.termination.wait().await;
+    assert!(call_in_flight.await.unwrap().is_err(), "calls in flight must end with the actor");
 
-    let (liveness, _death) = LivenessGuard::pair();
+    let (liveness, _termination) = LivenessGuard::pair();
     let next = ProviderGateway::new(rig.parts.clone(), liveness).start();
     let all = next.send(ReadBreakers).await.unwrap();
     assert!(all.iter().all(|status| status.snapshot.state == State::Closed && status.in_flight == 0));
-    let labels = ["ES", "Scripted Bureau"];
+    let labels = ["ES", "scripted_bureau"];
     assert_eq!(rig.parts.metrics.provider_circuit_breaker_state.with_label_values(&labels).get(), 0);
 }
 
@@ -732,11 +737,11 @@ async fn an_override_applies_from_the_next_call_survives_restarts_and_expires() 
     rig.parts.overrides.set(&[InForce { country: Country::Es, mode: CircuitMode::ForcedOpen, left }]);
     assert!(matches!(rig.fetch(Country::Es).await, BankingAnswer::CircuitOpen(_)));
     assert!(is_report(&rig.fetch(Country::Mx).await));
-    let (liveness, _death) = LivenessGuard::pair();
+    let (liveness, _termination) = LivenessGuard::pair();
     let next = ProviderGateway::new(rig.parts.clone(), liveness).start();
     let all = next.send(ReadBreakers).await.unwrap();
     assert_eq!((all[0].snapshot.state, all[0].snapshot.mode), (State::Open, CircuitMode::ForcedOpen));
-    let labels = ["ES", "Scripted Bureau"];
+    let labels = ["ES", "scripted_bureau"];
     let mode = rig.parts.metrics.provider_circuit_breaker_mode.with_label_values(&labels);
     assert_eq!((mode.get(), rig.script.hits()), (1, 2));
 
@@ -812,6 +817,8 @@ async fn logs_describe_calls_without_personal_data() {
         "\"logger\":\"provider_gateway\"",
         "circuit breaker opened",
         "\"open_ms\":60000",
+        "\"failure_count\":5",
+        "\"last_failure\":\"server_error: ",
         "circuit breaker half-open",
         "the bureau has recovered",
     ] {

@@ -87,7 +87,7 @@ trait AnyBatch {
     /// The spans of the callers.
     fn callers(&self) -> &[Waiting];
 
-    /// Writes all of them in the open transaction.
+    /// Makes all writes of the batch in the open transaction.
     fn write<'a>(
         &'a self,
         connection: &'a mut AsyncPgConnection,
@@ -97,8 +97,8 @@ trait AnyBatch {
     /// Responds with the outcomes that [`AnyBatch::write`] returned.
     fn answer(self: Box<Self>, outcomes: Outcomes);
 
-    /// Writes and answers each individually. If the database is unavailable for one, the remaining writes get the same
-    /// error, which is returned.
+    /// Makes each write individually and responds to its caller. If the database is unavailable for one, the remaining
+    /// writes get the same error, which is returned.
     fn write_one_by_one<'a>(
         self: Box<Self>,
         resources: &'a Resources,

@@ -1,4 +1,4 @@
-//! The write batcher: writes waiting writes together.
+//! The write batcher: makes waiting writes together, in one transaction.
 //!
 //! The cost of a commit is a disk round trip, whatever its size. A write batcher therefore takes all waiting writes,
 //! writes them in one transaction of set-based statements, and answers each after the commit. It does not wait for
@@ -6,9 +6,9 @@
 //! accumulates.
 //!
 //! A single bad row fails its whole group. A failed group is therefore retried write by write, and only the bad one
-//! fails. A missing partition also shows up in that way and is created then. When the write batcher dies, its waiting
+//! fails. A missing partition also makes the group fail, and is created then. When the write batcher fails, its waiting
 //! writes get an error, and it is unknown whether they were committed. Therefore every write can be repeated: inserts
-//! have an id, the others are fenced by their lease.
+//! have an id, the others are protected by their fencing token.
 
 mod group;
 
@@ -81,7 +81,7 @@ impl WriteBatcher {
         self.measure();
         self.writing = true;
         let (resources, on_commit) = (self.resources.clone(), Arc::clone(&self.on_commit));
-        // Runs as a separate task, so a panic becomes an error instead of ending the actor.
+        // Runs as a separate asynchronous task, so a panic becomes an error instead of ending the actor.
         let task = actix_rt::spawn(async move { group.write(&resources, &on_commit).await });
         ctx.spawn(task.into_actor(self).map(|ended, write_batcher, ctx| {
             if let Err(panic) = ended {
@@ -149,7 +149,7 @@ impl WriteBatchers {
         let (reply, answer) = oneshot::channel();
         let waiting = Waiting::start();
         write_batcher.tell(Enqueue(Box::new(Queued { write, reply, waiting: waiting.for_group() })))?;
-        let outcome = answer.await.unwrap_or_else(|died| Err(Error::unavailable(NAME, died)));
+        let outcome = answer.await.unwrap_or_else(|dropped| Err(Error::unavailable(NAME, dropped)));
         waiting.end();
         outcome
     }

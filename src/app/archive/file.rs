@@ -28,18 +28,18 @@ const MAX_LINE_BYTES: u64 = 64 << 20;
 /// The length of a gzip header without a name.
 const GZIP_HEADER_BYTES: usize = 10;
 
-/// The first line.
+/// The first line of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
     pub format: String,
     pub version: u32,
-    /// As `YYYY-MM`.
+    /// The exported month, as `YYYY-MM`.
     pub month: String,
     /// The newest migration of the source database.
     pub schema_version: String,
     pub exported_at: DateTime<Utc>,
-    /// In the order of the file.
+    /// The tables, in the order of their rows in the file.
     pub tables: Vec<TableSummary>,
 }
 
@@ -105,9 +105,9 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// The ids in a row. The month is that of the application's id.
+/// The ids in a row. A row belongs to the month of its application's id.
 #[derive(Deserialize)]
-struct About {
+struct RowIds {
     id: Uuid,
     application_id: Option<Uuid>,
 }
@@ -119,7 +119,7 @@ struct About {
 pub fn read(mut file: impl BufRead) -> Result<Header> {
     let mut beginning = [0; GZIP_HEADER_BYTES];
     file.read_exact(&mut beginning).map_err(|_short| damaged("it is not a gzip file"))?;
-    // No checksum covers these bytes, so they must have their only valid value.
+    // No checksum covers these bytes, so they must equal the bytes that every export begins with.
     if beginning.as_slice() != gzip_header()? {
         return Err(damaged("its gzip header is not that of an export"));
     }
@@ -131,9 +131,9 @@ pub fn read(mut file: impl BufRead) -> Result<Header> {
     if header.format != FORMAT || header.version != VERSION {
         return Err(damaged("its format or version is unknown"));
     }
-    let month = Month::parse(&header.month).ok_or_else(|| damaged("it does not name a month"))?;
+    let month = Month::parse(&header.month).ok_or_else(|| damaged("its header has no valid month"))?;
     if !header.tables.iter().map(|table| table.name.as_str()).eq(TABLES.map(|(name, _, _)| name)) {
-        return Err(damaged("it does not name the tables of an export"));
+        return Err(damaged("its header does not list the tables of an export"));
     }
     for table in &header.tables {
         let mut contents = Contents::default();
@@ -171,10 +171,14 @@ fn next(lines: &mut impl BufRead, line: &mut String) -> Result<()> {
 }
 
 fn check_month(line: &str, month: Month) -> Result<()> {
-    let about: About = serde_json::from_str(line).map_err(|_other| damaged("a row is malformed"))?;
-    let id = about.application_id.unwrap_or(about.id);
-    let made = crate::domain::ids::ApplicationId::new(id).created_at();
-    if made.map(Month::of) == Some(month) { Ok(()) } else { Err(damaged("a row belongs to another month")) }
+    let ids: RowIds = serde_json::from_str(line).map_err(|_other| damaged("a row is malformed"))?;
+    let id = ids.application_id.unwrap_or(ids.id);
+    let created_at = crate::domain::ids::ApplicationId::new(id).created_at();
+    if created_at.map(Month::of) == Some(month) {
+        Ok(())
+    } else {
+        Err(damaged("a row belongs to another month"))
+    }
 }
 
 /// The bytes that every file begins with.
@@ -215,7 +219,7 @@ mod tests {
         }
     }
 
-    fn written(header: &Header, lines: &[String]) -> Vec<u8> {
+    fn export(header: &Header, lines: &[String]) -> Vec<u8> {
         let mut writer = Writer::begin(Vec::new(), header).unwrap();
         lines.iter().for_each(|line| writer.line(line).unwrap());
         writer.finish().unwrap()
@@ -224,12 +228,12 @@ mod tests {
     #[test]
     fn an_export_round_trips() {
         let (lines, header) = (lines(), header(&lines()));
-        assert_eq!(read(written(&header, &lines).as_slice()).unwrap(), header);
+        assert_eq!(read(export(&header, &lines).as_slice()).unwrap(), header);
     }
 
     #[test]
     fn any_changed_byte_is_detected() {
-        let bytes = written(&header(&lines()), &lines());
+        let bytes = export(&header(&lines()), &lines());
         for position in 0..bytes.len() {
             let mut changed = bytes.clone();
             changed[position] = !changed[position];
@@ -239,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_truncated_or_extended_file_is_detected() {
-        let bytes = written(&header(&lines()), &lines());
+        let bytes = export(&header(&lines()), &lines());
         for length in 0..bytes.len() {
             assert!(read(&bytes[..length]).is_err(), "{length} bytes");
         }
@@ -253,8 +257,8 @@ mod tests {
         for tables in [Vec::new(), whole.tables[..2].to_vec()] {
             let lines = if tables.is_empty() { Vec::new() } else { lines() };
             let partial = Header { tables, ..header(&lines) };
-            let refusal = read(written(&partial, &lines).as_slice()).unwrap_err().to_string();
-            assert!(refusal.contains("does not name the tables"), "{refusal}");
+            let refusal = read(export(&partial, &lines).as_slice()).unwrap_err().to_string();
+            assert!(refusal.contains("does not list the tables"), "{refusal}");
         }
     }
 
@@ -263,14 +267,12 @@ mod tests {
         let (all, header) = (lines(), header(&lines()));
         let mut other = all.clone();
         other[2] = other[2].replace("REJECTED", "APPROVED");
-        let mut turned = all.clone();
-        turned.swap(0, 1);
-        for lines in [&other, &turned, &all[1..].to_vec(), &[&all[..], &all[..1]].concat()] {
-            assert!(read(written(&header, lines).as_slice()).is_err());
+        let mut reordered = all.clone();
+        reordered.swap(0, 1);
+        for lines in [&other, &reordered, &all[1..].to_vec(), &[&all[..], &all[..1]].concat()] {
+            assert!(read(export(&header, lines).as_slice()).is_err());
         }
         let elsewhere = Header { month: "2024-02".to_owned(), ..header };
-        assert!(
-            read(written(&elsewhere, &all).as_slice()).unwrap_err().to_string().contains("another month")
-        );
+        assert!(read(export(&elsewhere, &all).as_slice()).unwrap_err().to_string().contains("another month"));
     }
 }

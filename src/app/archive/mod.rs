@@ -1,15 +1,15 @@
 //! Operators' commands that archive, restore and export months (see [`crate::storage::archive`]).
 //!
-//! They run beside running instances, as the serving user or the owner; database functions do what requires the owner.
+//! They run beside running instances, as the database user of the server or as the schema's owner; database functions
+//! do what requires the owner.
 //! An export is written to a temporary file, read back, and moved to its destination if it is valid. Nothing is ever
 //! deleted.
 
 pub mod file;
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::BufReader;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -17,6 +17,7 @@ use diesel_async::AsyncPgConnection;
 use slog::Logger;
 
 use self::file::{Contents, FORMAT, Header, TableSummary, VERSION, Writer};
+use super::partial::Partial;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::error::{Error, PublicMessage, Result};
@@ -46,7 +47,7 @@ pub struct MonthReport {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
     pub header: Header,
-    /// How it compares with the database.
+    /// How the export compares with the database.
     pub comparison: Comparison,
 }
 
@@ -72,12 +73,12 @@ impl Months {
         settings.database.pool_size = 2;
         let keys = KeyRing::of(&settings.complete_secrets(clock)?)?;
         let started = StartedDatabase::find_or_start(&settings, logger).await?;
-        let database = Database::connect(started.url(), &settings.database, Arc::new(keys)).await?;
+        let database = Database::connect(started.url(), &settings.database, Arc::new(keys), None).await?;
         let tablespace = settings.archive.tablespace().map(ToOwned::to_owned);
         Ok(Self { started, database, tablespace, now: clock.now() })
     }
 
-    /// Stops what was started.
+    /// Stops the private database if it was started.
     ///
     /// # Errors
     /// If the private database does not stop.
@@ -103,12 +104,12 @@ impl Months {
     /// Archives a month, and moves it to the archive's tablespace if one is configured.
     ///
     /// # Errors
-    /// As [`archive::archive`] and [`archive::place`].
+    /// As [`archive::archive`] and [`archive::move_to_tablespace`].
     pub async fn detach(&self, month: Month) -> Result<()> {
         let mut connection = self.database.get().await?;
         archive::archive(&mut connection, month, self.now).await?;
         if let Some(tablespace) = &self.tablespace {
-            archive::place(&mut connection, month, tablespace).await?;
+            archive::move_to_tablespace(&mut connection, month, tablespace).await?;
         }
         Ok(())
     }
@@ -124,8 +125,8 @@ impl Months {
     /// Writes a month to a new file and reads it back.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if the month does not exist; [`Error::Conflict`] if it has not ended, has open applications,
-    /// or the file exists. Also if the file cannot be written.
+    /// [`Error::NotFound`] if the month does not exist; [`Error::Conflict`] if the month has not ended or
+    /// has open applications, or if the file exists; an error if the file cannot be written.
     pub async fn export(&self, month: Month, path: &Path) -> Result<Header> {
         if path.exists() {
             return Err(conflict(format!("{} already exists", path.display())));
@@ -156,20 +157,20 @@ impl Months {
         }
         archive::end_reading(&mut connection).await?;
         writer.finish()?.sync_all().map_err(failed)?;
-        if read(&partial.0)? != header {
+        if read(partial.path())? != header {
             return Err(Error::internal("the export differs when it is read back"));
         }
         partial.keep_as(path)?;
         Ok(header)
     }
 
-    /// Reads an export and compares it with the database, if that has the month.
+    /// Reads an export and compares it with the database, if the database has the month.
     ///
     /// # Errors
     /// As [`verify_file`]; [`Error::Conflict`] if the rows in the database differ.
     pub async fn verify(&self, path: &Path) -> Result<Verified> {
         let header = read(path)?;
-        let month = Month::parse(&header.month).ok_or_else(|| damaged("it does not name a month"))?;
+        let month = Month::parse(&header.month).ok_or_else(|| damaged("its header has no valid month"))?;
         // A dedicated connection, which closes with an aborted transaction.
         let mut connection = self.database.dedicated().await?;
         archive::begin_reading(&mut connection).await?;
@@ -179,14 +180,14 @@ impl Months {
         if archive::schema_version(&mut connection).await? != header.schema_version {
             return Ok(Verified { header, comparison: Comparison::OtherSchema });
         }
-        let held = summarise(&mut connection, tier, month).await?;
+        let in_database = summarise(&mut connection, tier, month).await?;
         archive::end_reading(&mut connection).await?;
-        // Reading has verified that the file names every table.
-        for (written, held) in header.tables.iter().zip(&held) {
-            if written != held {
+        // Reading has verified that the header lists every table.
+        for (written, in_database) in header.tables.iter().zip(&in_database) {
+            if written != in_database {
                 let text = format!(
                     "the export differs from the database: {} has {} rows in the database and {} in the file",
-                    held.name, held.rows, written.rows
+                    in_database.name, in_database.rows, written.rows
                 );
                 return Err(conflict(text));
             }
@@ -225,38 +226,6 @@ async fn summarise(
         tables.push(contents.summary(table.0));
     }
     Ok(tables)
-}
-
-/// A partially written file, which is deleted unless it is kept.
-struct Partial(PathBuf);
-
-impl Partial {
-    fn beside(path: &Path) -> Result<Self> {
-        let name = path.file_name().ok_or_else(|| conflict(format!("{} is not a file", path.display())))?;
-        let mut name = name.to_owned();
-        name.push(".partial");
-        Ok(Self(path.with_file_name(name)))
-    }
-
-    /// Readable only by the owner. Overwrites the rest of an aborted export.
-    fn create(&self) -> Result<File> {
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&self.0).map_err(failed)
-    }
-
-    fn keep_as(mut self, path: &Path) -> Result<()> {
-        // A link fails if the destination was created meanwhile. A rename would replace it.
-        std::fs::hard_link(&self.0, path).map_err(failed)?;
-        let _ = std::fs::remove_file(std::mem::take(&mut self.0));
-        Ok(())
-    }
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        if !self.0.as_os_str().is_empty() {
-            let _ = std::fs::remove_file(&self.0);
-        }
-    }
 }
 
 fn conflict(text: String) -> Error {

@@ -51,7 +51,7 @@ fn stamp(change_log: &mut ChangeLog, subject: Subject, visibility: &Visibility) 
 }
 
 #[test]
-fn events_of_other_families_change_nothing_and_unreadable_ones_of_applications_everything() {
+fn other_events_change_nothing_and_unreadable_application_events_change_everything() {
     let mut change_log = change_log(100, 0);
     let subject = Subject::Application(id(1));
     let before = stamp(&mut change_log, subject, &Visibility::All);
@@ -75,7 +75,7 @@ fn look_ups_fail_before_the_beginning_and_when_events_may_be_missing() {
 }
 
 #[test]
-fn an_event_changes_its_application_its_owner_and_all_but_no_others() {
+fn an_event_changes_the_stamps_of_its_application_its_owner_and_all_applications_only() {
     let mut change_log = change_log(10, 0);
     change_log.apply(&[event(1, 7, 1, ANA), event(2, 8, 1, BEN)]);
     let mut changed = |subject, visibility: &Visibility| stamp(&mut change_log, subject, visibility).changed;
@@ -115,7 +115,7 @@ fn an_own_change_counts_until_its_event_arrives_in_either_order() {
 }
 
 #[test]
-fn an_own_change_without_event_expires_with_the_oldest_entries() {
+fn an_own_change_without_an_event_expires_with_the_oldest_entries() {
     let mut change_log = change_log(10, 0);
     change_log.record_own(id(7), 2, ANA, NOW);
     change_log.follow_until(TTL * 3, TTL);
@@ -134,7 +134,7 @@ fn too_many_own_changes_suspend_look_ups_for_a_while() {
 }
 
 #[test]
-fn statistics_of_all_are_renewed_at_a_limited_rate_and_an_accounts_own_immediately() {
+fn statistics_of_all_are_renewed_at_a_limited_rate_and_those_of_an_account_immediately() {
     let mut change_log = change_log(10, 0);
     let mut changed = |events: &[Envelope], visibility: &Visibility, ms| {
         change_log.apply(events);
@@ -152,12 +152,12 @@ fn statistics_of_all_are_renewed_at_a_limited_rate_and_an_accounts_own_immediate
     assert_eq!(changed(&[], &Visibility::All, 6000), 2);
 }
 
-/// The steps of two instances and the shared store.
+/// A step of the model, which has two instances, a sequence of events and a shared store.
 #[derive(Debug, Clone)]
 enum Step {
     Commit { on: usize, number: usize },
     Publish,
-    Apply { on: usize, most: usize },
+    Apply { on: usize, max: usize },
     ApplyEarly { on: usize },
     Load { on: usize, number: usize },
     FinishLoad,
@@ -170,7 +170,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         (on.clone(), number.clone()).prop_map(|(on, number)| Step::Commit { on, number }),
         Just(Step::Publish),
-        (on.clone(), 1..4_usize).prop_map(|(on, most)| Step::Apply { on, most }),
+        (on.clone(), 1..4_usize).prop_map(|(on, max)| Step::Apply { on, max }),
         on.clone().prop_map(|on| Step::ApplyEarly { on }),
         (on.clone(), number.clone()).prop_map(|(on, number)| Step::Load { on, number }),
         Just(Step::FinishLoad),
@@ -197,7 +197,7 @@ struct World {
 }
 
 impl World {
-    fn take(&mut self, step: &Step, instances: &mut [Instance; 2]) {
+    fn perform(&mut self, step: &Step, instances: &mut [Instance; 2]) {
         match *step {
             Step::Commit { on, number } => {
                 self.versions[number] += 1;
@@ -212,9 +212,9 @@ impl World {
                 let offset = self.published.len() as i64 + 1;
                 self.published.push(event(offset, number as u128, version, ANA));
             }
-            Step::Apply { on, most } => {
+            Step::Apply { on, max } => {
                 let from = instances[on].change_log.position().unwrap().offset as usize;
-                let until = self.published.len().min(from + most);
+                let until = self.published.len().min(from + max);
                 apply(&mut instances[on], &self.published[from..until], ChangeLog::apply);
             }
             Step::ApplyEarly { on } => {
@@ -256,8 +256,8 @@ impl World {
     }
 }
 
-fn apply(instance: &mut Instance, events: &[Envelope], how: fn(&mut ChangeLog, &[Envelope])) {
-    how(&mut instance.change_log, events);
+fn apply(instance: &mut Instance, events: &[Envelope], apply_events: fn(&mut ChangeLog, &[Envelope])) {
+    apply_events(&mut instance.change_log, events);
     for event in events {
         let floor = &mut instance.floor[data(event).id.as_uuid().as_u128() as usize];
         *floor = data(event).version.max(*floor);
@@ -277,7 +277,7 @@ proptest! {
     ) {
         let (mut world, mut instances) = (World::default(), [instance(0), instance(0)]);
         for step in &steps {
-            world.take(step, &mut instances);
+            world.perform(step, &mut instances);
         }
     }
 }

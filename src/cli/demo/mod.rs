@@ -42,6 +42,7 @@ use crate::clock::Clock;
 use crate::domain::ids::ApplicationId;
 use crate::domain::personal_data::IdentityDocument;
 use crate::error::{Error, PublicMessage, Result};
+use crate::telemetry::terminal;
 
 /// Concurrent requests in the phases that send many.
 const IN_FLIGHT: usize = 32;
@@ -101,7 +102,7 @@ async fn client(args: &DemoArgs, clock: &Clock) -> Result<Client> {
 
 /// Properties of standard output. Respects `NO_COLOR` (<https://no-color.org>).
 fn surface(live: bool) -> Surface {
-    let coloured = live && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let coloured = live && terminal::allows_colour();
     let width = if live { comfy_table::Table::new().width() } else { None };
     Surface { coloured, width }
 }

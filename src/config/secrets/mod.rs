@@ -82,10 +82,10 @@ impl Secrets {
         clock: &Clock,
     ) -> Result<Self> {
         match environment {
-            Environment::Development if section.is_incomplete() => {
+            Environment::Development | Environment::Test if section.is_incomplete() => {
                 section.or(kept::read_or_make(data_dir, clock)?).parse()
             }
-            Environment::Development | Environment::Production => section.parse(),
+            Environment::Development | Environment::Test | Environment::Production => section.parse(),
         }
     }
 }
@@ -93,7 +93,7 @@ impl Secrets {
 impl SecretsSection {
     /// Validates the secrets that are set. In production, all must be set.
     pub(super) fn validate(&self, environment: Environment) -> Result<()> {
-        if environment == Environment::Production {
+        if environment.is_production() {
             for (name, value) in self.required() {
                 if is_empty(value) {
                     return Err(Error::configuration(format_args!("{name} must be set in production")));

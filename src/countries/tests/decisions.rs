@@ -20,7 +20,7 @@ fn cents(cents: u64) -> Money {
     Money::parse(&format!("{}.{:02}", cents / 100, cents % 100)).unwrap()
 }
 
-/// Amounts of the column, including zero, with small, ordinary and huge ones in equal shares.
+/// Amounts that the database column can store, including zero. Small, ordinary and huge ones are equally frequent.
 fn money() -> impl Strategy<Value = Money> {
     prop_oneof![0u64..=100, 0u64..=10_000_000, 0u64..=999_999_999_999, Just(999_999_999_999)].prop_map(cents)
 }
@@ -113,12 +113,12 @@ proptest! {
 
     #[test]
     fn the_verdict_of_a_bureau_is_the_outcome_and_the_first_reason(country in country(), case in any_case()) {
-        for (word, status, reason) in [
+        for (label, status, reason) in [
             ("rejected", Outcome::Rejected, PROVIDER_REJECTED),
             ("needs_review", Outcome::UnderReview, PROVIDER_NEEDS_REVIEW),
         ] {
             let mut reported = case.clone();
-            reported.banking_data.additional_data.insert("reported_outcome".to_owned(), json!(word));
+            reported.banking_data.additional_data.insert("reported_outcome".to_owned(), json!(label));
             let decision = evaluate(country, &reported);
             if case.banking_data.is_fallback() {
                 prop_assert_eq!(&decision, &evaluate(country, &case), "fallback figures contain no verdict");
@@ -179,18 +179,18 @@ proptest! {
 #[test]
 fn fallback_figures_are_not_evaluated_and_never_reject() {
     for country in Country::ALL {
-        let mut hopeless = case("9999999999.99", "1", 6, report("0", 300));
-        hopeless.banking_data = BankingData::fallback("bureau", FallbackReason::CircuitOpen, "open");
-        let decision = evaluate(country, &hopeless);
+        let mut failing = case("9999999999.99", "1", 6, report("0", 300));
+        failing.banking_data = BankingData::fallback("bureau", FallbackReason::CircuitOpen, "open");
+        let decision = evaluate(country, &failing);
         assert_eq!((decision.status, decision.risk_score), (Outcome::UnderReview, None), "{country}");
         assert_eq!(decision.reasons[0], PROVIDER_UNAVAILABLE);
         assert!(decision.reasons.len() > 1, "{country}: rules without bureau data are reported");
         for rule in &decision.rules {
-            let of_the_bureau = rule.inputs.keys().any(|input| {
+            let needs_bureau_data = rule.inputs.keys().any(|input| {
                 ["credit_score", "monthly_obligations", "has_defaults", "average_monthly_income", "verified"]
                     .contains(&input.as_str())
             });
-            assert_eq!(of_the_bureau, rule.result == RuleResult::NotEvaluated, "{rule:?}");
+            assert_eq!(needs_bureau_data, rule.result == RuleResult::NotEvaluated, "{rule:?}");
         }
     }
 }
@@ -208,9 +208,9 @@ fn a_person_unknown_to_the_bureau_goes_to_review() {
 
 #[test]
 fn a_thin_file_does_not_override_a_rule_without_bureau_data() {
-    let mut poor = case("10000", "700", 36, report("0", 300));
-    poor.banking_data = BankingData::thin_file("bureau");
-    let decision = evaluate(Country::Pt, &poor);
+    let mut low_income = case("10000", "700", 36, report("0", 300));
+    low_income.banking_data = BankingData::thin_file("bureau");
+    let decision = evaluate(Country::Pt, &low_income);
     assert_eq!(decision.status, Outcome::Rejected);
     assert_eq!(decision.reasons, ["INCOME_TOO_LOW", THIN_FILE]);
 }
@@ -233,15 +233,15 @@ fn a_document_used_by_another_account_goes_to_review_without_added_risk() {
     assert_eq!(elsewhere.reasons, [APPLIED_ELSEWHERE]);
     assert_eq!(elsewhere.risk_score, alone.risk_score);
 
-    let hopeless = Case { applied_elsewhere: true, ..case("15000", "1000", 36, report("900", 500)) };
-    let rejected = evaluate(Country::Es, &hopeless);
-    assert_eq!(rejected.status, Outcome::Rejected, "it never improves the outcome");
+    let failing = Case { applied_elsewhere: true, ..case("15000", "1000", 36, report("900", 500)) };
+    let rejected = evaluate(Country::Es, &failing);
+    assert_eq!(rejected.status, Outcome::Rejected, "the other application must not improve the outcome");
     assert!(rejected.reasons.contains(&APPLIED_ELSEWHERE.to_owned()));
 }
 
 #[test]
 fn a_risk_of_exactly_50_goes_to_review() {
-    // 40 * 250 / 550 = 18.18 for a score of 600 and 10 for the standing leave 21.82 of 30 for the DTI.
+    // 40 * 250 / 550 = 18.18 for a score of 600 and 10 for the account status leave 21.82 of 30 for the DTI.
     let at = |obligations: &str| {
         let report = report(obligations, 600).account_status(AccountStatus::Closed);
         evaluate(Country::Es, &case("15000", "3500", 36, report))

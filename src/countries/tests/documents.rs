@@ -7,7 +7,7 @@ use super::super::table::check;
 use super::super::{Countries, definition_of};
 use crate::domain::application::Country;
 
-/// A country and a valid document of it.
+/// A country and one of its valid documents.
 fn any_valid() -> impl Strategy<Value = (Country, String)> {
     select(Country::ALL.to_vec()).prop_flat_map(|country| {
         (definition_of(country).expected.valid_document)().prop_map(move |text| (country, text))

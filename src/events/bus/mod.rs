@@ -1,9 +1,9 @@
-//! The event bus, which brings published events to every instance.
+//! The event bus, which delivers published events to every instance.
 //!
 //! There is one global sequence of events, in which the leading relay assigns offsets without gaps. Every instance
 //! reads the whole sequence from its own position. Nothing is acknowledged, and no reader can delay another. The
-//! default bus is the outbox table itself ([`postgres`]): hints (an in-process call, `NOTIFY`) wake readers, and a poll
-//! compensates for lost hints. If Redis is configured, it also holds the newest events ([`redis`]).
+//! default bus is the outbox table itself ([`postgres`]): hints (an in-process call, `NOTIFY`) wake readers, and
+//! polling compensates for lost hints. If Redis is configured, it also holds the newest events ([`redis`]).
 
 pub mod postgres;
 pub mod redis;
@@ -28,8 +28,9 @@ impl Extent {
     /// event after it has expired.
     pub fn holds_everything_after(&self, position: Position) -> bool {
         let known = position.epoch == self.end.epoch && (0..=self.end.offset).contains(&position.offset);
-        let whole = || self.oldest_offset.is_some_and(|oldest| oldest <= position.offset.saturating_add(1));
-        known && (position.offset == self.end.offset || whole())
+        let none_expired =
+            || self.oldest_offset.is_some_and(|oldest| oldest <= position.offset.saturating_add(1));
+        known && (position.offset == self.end.offset || none_expired())
     }
 }
 

@@ -38,7 +38,7 @@ impl EventBus for PostgresBus {
 
     fn extent(&self) -> BoxFuture<'_, Result<Extent>> {
         async {
-            // The end is read first, so events published in between are not taken for a gap.
+            // The end is read first, so events published in between are not mistaken for a gap.
             let end = self.database.run(outbox::position).await?;
             Ok(Extent { end, oldest_offset: self.database.run(outbox::oldest_offset).await? })
         }

@@ -33,32 +33,41 @@ use crate::config::Settings;
 use crate::domain::published::Position;
 use crate::error::{Error, Result};
 use crate::events::envelope::Envelope;
-use crate::redis::Redis;
+use crate::redis::{Operation, Redis};
 use crate::storage::seal::KeyRing;
 use crate::storage::{Database, outbox, transaction};
+use crate::telemetry::labels::label_values;
 use crate::telemetry::metrics::Metrics;
 
 /// The name of the watch in logs and metrics.
 pub const WATCH: &str = "event_stream_watch";
 
-/// The name of the channel in metrics and the health report.
+/// The label of this push channel in metrics and the health report.
 pub const CHANNEL: &str = "redis";
 
-/// The field of an entry.
+label_values! {
+    /// Where an instance read events, the label `source` of `bus_events_read_total`.
+    pub enum EventSource {
+        Redis = "redis",
+        Database = "database",
+    }
+}
+
+/// The field of an entry that contains the sealed envelope.
 const FIELD: &str = "e";
 /// The number of events to read from the database and append at a time.
 const APPEND_PAGE: u32 = 512;
-/// How long a read waits for the next entry. The empty result also shows that the connection is intact.
+/// How long a read waits for the next entry. An empty result also shows that the connection is intact.
 const WATCH_WAIT: Duration = Duration::from_secs(1);
-/// The additional time that the result may take.
+/// The additional time in which the result must arrive.
 const WATCH_TIMEOUT: Duration = Duration::from_secs(2);
 /// After this many empty waits, the watch checks the epoch again.
 const WAITS_PER_EPOCH_CHECK: u32 = 5;
 /// The delay of the watch after a failure.
 const WATCH_RETRY: Duration = Duration::from_secs(1);
 
-/// Appends events after the newest entry, without a gap. Returns the offset of the then newest entry, or -1 if Aval
-/// cannot have appended that entry. Numbers of 15 digits are exact in Lua.
+/// Appends events after the newest entry, without a gap. Returns the offset of the entry that is then the newest, or
+/// -1 if Aval cannot have appended the previous newest entry. Numbers of 15 digits are exact in Lua.
 ///
 /// KEYS: the stream. ARGV: entries to keep, milliseconds to keep the stream, `1` to recreate it; then for each event
 /// its offset and the sealed event.
@@ -85,7 +94,7 @@ end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return top";
 
-/// The newest entry, as a list of at most one. For a key that is not a stream, a list with an invalid entry.
+/// Returns the newest entry as a list of at most one. For a key that is not a stream, the list has an invalid entry.
 const NEWEST: &str = "\
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind == 'none' then return {} end
@@ -161,7 +170,7 @@ impl EventStream {
             Newest::Foreign => {
                 let key = self.key(end.epoch);
                 warn!(self.logger, "newest stream entry was not written by Aval; recreating the stream"; "key" => &key);
-                self.redis.call::<Value>("stream_drop", ::redis::cmd("DEL").arg(&key)).await?;
+                self.redis.call::<Value>(Operation::StreamDrop, ::redis::cmd("DEL").arg(&key)).await?;
                 0
             }
         };
@@ -173,24 +182,24 @@ impl EventStream {
                 .await?
         {
             warn!(self.logger, "the database has lost announced events; beginning a new epoch";
-                "told_of" => top, "kept" => end.offset);
+                "announced" => top, "stored" => end.offset);
             end = self.database.run(outbox::position).await?;
             top = 0;
         }
         // A stream that is too far behind is recreated.
-        let mut anew = top == 0 || end.offset - top > i64::from(self.max_events);
-        if anew {
+        let mut recreate = top == 0 || end.offset - top > i64::from(self.max_events);
+        if recreate {
             top = (end.offset - i64::from(APPEND_PAGE)).max(0);
         }
         while top < end.offset {
             let events = self.read_after(top).await?;
             let Some(first) = events.first() else { break };
-            if first.offset != top + 1 && !anew {
+            if first.offset != top + 1 && !recreate {
                 info!(self.logger, "events missing from the stream have expired; recreating the stream"; "offset" => first.offset);
-                anew = true;
+                recreate = true;
             }
             let appended = events.last().map_or(top, |event| event.offset);
-            top = self.append(end.epoch, &events, std::mem::take(&mut anew)).await?;
+            top = self.append(end.epoch, &events, std::mem::take(&mut recreate)).await?;
             if top != appended {
                 // Another writer uses the stream. The next call finds out whether it is a relay.
                 return Err(Error::unavailable(
@@ -212,7 +221,7 @@ impl EventStream {
     /// The newest entry of the stream.
     async fn newest(&self, epoch: Uuid) -> Result<Newest> {
         let key = self.key(epoch);
-        let reply: Value = self.redis.run("stream_newest", &self.newest.key(&key)).await?;
+        let reply: Value = self.redis.run(Operation::StreamNewest, &self.newest.key(&key)).await?;
         Ok(match elements(&reply) {
             [] => Newest::None,
             [entry] => open(self.database.keys(), &key, epoch, entry)
@@ -221,23 +230,23 @@ impl EventStream {
         })
     }
 
-    async fn append(&self, epoch: Uuid, events: &[Envelope], anew: bool) -> Result<i64> {
+    async fn append(&self, epoch: Uuid, events: &[Envelope], recreate: bool) -> Result<i64> {
         let key = self.key(epoch);
         let mut script = self.append.key(&key);
-        script.arg(self.max_events).arg(self.keep_ms).arg(u8::from(anew));
+        script.arg(self.max_events).arg(self.keep_ms).arg(u8::from(recreate));
         for event in events {
             script.arg(event.offset).arg(seal(self.database.keys(), &key, epoch, event)?);
         }
-        self.redis.run("stream_append", &script).await
+        self.redis.run(Operation::StreamAppend, &script).await
     }
 
-    /// The entries directly after `offset`, at most `limit`.
+    /// The events directly after the position `after`, at most `limit`.
     async fn read(&self, after: Position, limit: u32) -> Result<Vec<Envelope>> {
         let key = self.key(after.epoch);
         let mut range = ::redis::cmd("XRANGE");
         let from = format!("{}-0", after.offset.saturating_add(1));
         range.arg(&key).arg(from).arg("+").arg("COUNT").arg(limit);
-        let reply: Value = self.redis.call("stream_read", &range).await?;
+        let reply: Value = self.redis.call(Operation::StreamRead, &range).await?;
         let keys = self.database.keys();
         let events = elements(&reply).iter().map_while(|entry| open(keys, &key, after.epoch, entry));
         let expected = after.offset.saturating_add(1)..;
@@ -251,7 +260,7 @@ impl EventStream {
 }
 
 fn seal(keys: &KeyRing, key: &str, epoch: Uuid, event: &Envelope) -> Result<Vec<u8>> {
-    keys.seal_copy(&place(key, event.offset), &event.to_json(epoch)?)
+    keys.seal_copy(&location(key, event.offset), &event.to_json(epoch)?)
 }
 
 /// `None` for any invalid entry; the database has the event too.
@@ -262,12 +271,12 @@ fn open(keys: &KeyRing, key: &str, epoch: Uuid, entry: &Value) -> Option<Envelop
         return None;
     }
     let offset = offset_of(std::str::from_utf8(bytes(name)?).ok()?)?;
-    let json = keys.open_copy(&place(key, offset), bytes(sealed)?).ok()?;
+    let json = keys.open_copy(&location(key, offset), bytes(sealed)?).ok()?;
     Envelope::from_json(&json, Position { epoch, offset })
 }
 
 /// The location that an entry is sealed for. It cannot be opened at another offset or in another stream.
-fn place(key: &str, offset: i64) -> String {
+fn location(key: &str, offset: i64) -> String {
     format!("{key}/{offset}")
 }
 
@@ -312,7 +321,7 @@ impl RedisBus {
         Self { stream, database: PostgresBus::new(database), seen, metrics }
     }
 
-    /// Whether the stream is watched, so the watch wakes readers.
+    /// Whether the stream is watched. If so, the watch wakes readers.
     pub fn is_watching(&self) -> bool {
         self.seen.load(Ordering::SeqCst) != UNWATCHED && !self.stream.redis.is_degraded()
     }
@@ -354,7 +363,7 @@ impl RedisBus {
                     // Waiting for entries after it would return immediately, forever.
                     Newest::Foreign => return Ok(()),
                 };
-                // For entries that were added while the stream was not watched.
+                // Readers may have missed entries that were added while the stream was not watched.
                 on_published();
                 self.seen.store(last, Ordering::SeqCst);
                 up.set(1);
@@ -371,7 +380,7 @@ impl RedisBus {
     }
 }
 
-/// Resets `seen` also when the watch is dropped or panics.
+/// Also resets `seen` when the watch is dropped or panics.
 struct UnwatchOnDrop(Arc<AtomicI64>);
 
 impl Drop for UnwatchOnDrop {
@@ -395,17 +404,17 @@ impl EventBus for RedisBus {
 
     fn read_after(&self, after: Position, limit: u32) -> BoxFuture<'_, Result<Vec<Envelope>>> {
         async move {
-            let count = |source, events: &[Envelope]| {
+            let count = |source: EventSource, events: &[Envelope]| {
                 let number = u64::try_from(events.len()).unwrap_or(u64::MAX);
-                self.metrics.bus_events_read_total.with_label_values(&[source]).inc_by(number);
+                self.metrics.bus_events_read_total.with_label_values(&[source.as_str()]).inc_by(number);
             };
             let events = self.stream.read(after, limit).await.unwrap_or_default();
             if !events.is_empty() {
-                count("redis", &events);
+                count(EventSource::Redis, &events);
                 return Ok(events);
             }
             let events = self.database.read_after(after, limit).await?;
-            count("database", &events);
+            count(EventSource::Database, &events);
             Ok(events)
         }
         .boxed()

@@ -37,7 +37,7 @@ request_body! {
         scopes: Vec<Scope> = required(|raw| scopes(raw, role)),
         /// Expiry time. By default the key does not expire. A key created with another key expires no later than that
         /// key.
-        expires_at: Option<DateTime<Utc>> = optional(|raw| later(raw, now)),
+        expires_at: Option<DateTime<Utc>> = optional(|raw| future_time(raw, now)),
         /// The key's rate limits. Limits that are not given have the default from `[limits]`.
         limits: Option<KeyLimitsRequest> = optional(|raw| KeyLimitsRequest::read(object(raw)?)),
     }
@@ -107,9 +107,10 @@ pub(in crate::http) async fn create(
 
 fn reply(made: &MadeKey) -> Result<Reply> {
     let location = format!("/api/v1/api-keys/{}", made.key.id);
-    let kept = Reply::json(StatusCode::CREATED, &ApiKeyView::from(made.key.clone()))?;
+    let stored = Reply::json(StatusCode::CREATED, &ApiKeyView::from(made.key.clone()))?;
     let api_key = ApiKeyView::from(made.key.clone());
-    let reply = kept.telling_once(&CreatedApiKey { key: made.text.expose_secret().to_owned(), api_key })?;
+    let reply =
+        stored.with_first_body(&CreatedApiKey { key: made.text.expose_secret().to_owned(), api_key })?;
     Ok(reply.with_header(&header::LOCATION, location).with_header(&header::CACHE_CONTROL, "no-store"))
 }
 
@@ -124,10 +125,11 @@ fn read(body: &JsonObject, now: DateTime<Utc>) -> Result<NewKey> {
 }
 
 fn name(raw: &RawValue) -> Result<AccountName, Refusal> {
-    let most = AccountName::KEY_MAX_CHARS;
-    let refusal =
-        || ("bad_name", format!("must be 3 to {most} characters from a-z, 0-9, dot, underscore and hyphen"));
-    AccountName::parse(&string(raw)?).filter(|name| name.as_str().len() <= most).ok_or_else(refusal)
+    let max_chars = AccountName::KEY_MAX_CHARS;
+    let refusal = || {
+        ("bad_name", format!("must be 3 to {max_chars} characters from a-z, 0-9, dot, underscore and hyphen"))
+    };
+    AccountName::parse(&string(raw)?).filter(|name| name.as_str().len() <= max_chars).ok_or_else(refusal)
 }
 
 /// Reads scopes. A scope that is unknown or not available to `role` is reported at its position.
@@ -151,8 +153,8 @@ fn scopes(raw: &RawValue, role: Option<Role>) -> Result<Vec<Scope>, Refusals> {
 fn scope(text: &str, role: Option<Role>) -> Result<Scope, Refusal> {
     let refusal = |_unknown| ("unknown_scope", format!("must be one of {}", known_scopes()));
     let scope: Scope = text.parse().map_err(refusal)?;
-    if role.is_some_and(|role| role < scope.least_role()) {
-        let detail = format!("{scope} requires a key with the role {} or a higher one", scope.least_role());
+    if role.is_some_and(|role| role < scope.minimum_role()) {
+        let detail = format!("{scope} requires a key with the role {} or a higher one", scope.minimum_role());
         return Err(("scope_needs_role", detail));
     }
     Ok(scope)
@@ -163,13 +165,13 @@ fn known_scopes() -> String {
 }
 
 fn per_minute(raw: &RawValue) -> Result<NonZeroU32, Refusal> {
-    let most = KeyLimits::MAX_PER_MINUTE;
-    let rate = whole_number(raw)?.and_then(|rate| u32::try_from(rate).ok()).filter(|rate| *rate <= most);
-    let refusal = || ("out_of_range", format!("must be a whole number from 1 to {most}"));
+    let max_rate = KeyLimits::MAX_PER_MINUTE;
+    let rate = whole_number(raw)?.and_then(|rate| u32::try_from(rate).ok()).filter(|rate| *rate <= max_rate);
+    let refusal = || ("out_of_range", format!("must be a whole number from 1 to {max_rate}"));
     rate.and_then(NonZeroU32::new).ok_or_else(refusal)
 }
 
-fn later(raw: &RawValue, now: DateTime<Utc>) -> Result<DateTime<Utc>, Refusal> {
+fn future_time(raw: &RawValue, now: DateTime<Utc>) -> Result<DateTime<Utc>, Refusal> {
     let moment = DateTime::parse_from_rfc3339(&string(raw)?).ok().map(|moment| moment.to_utc());
     let refusal = || ("bad_time", "must be an RFC 3339 time in the future, before the year 10000".to_owned());
     moment.filter(|moment| *moment > now).ok_or_else(refusal)

@@ -43,20 +43,20 @@ pub struct AuditEntryView {
     /// The new status.
     #[schema(value_type = crate::http::schemas::ApplicationStatus)]
     pub new_status: Label<Status>,
-    /// The account, system component (`system:…`) or database user (`sql:…`) that made the change. Applicants see their
+    /// The account, system component (`system:…`) or database user (`sql:…`) that made the change. Owners see their
     /// own account, `staff` or `system`.
     #[schema(example = "system:application-actor")]
     pub changed_by: String,
     /// The reason for the change, if one was given and the caller may read it.
     pub reason: Option<String>,
-    /// An internal note by staff; absent if there is none, and for applicants.
+    /// An internal note by staff; absent if there is none, and for owners.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "Called the employer on 12 May")]
     pub internal_note: Option<String>,
-    /// The values that changed; absent if there are none, and for applicants.
+    /// The values that changed; absent if there are none, and for owners.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<ValueChangeView>,
-    /// The request that caused the change; `null` for applicants unless it was their own request.
+    /// The request that caused the change; `null` for owners unless it was their own request.
     pub request_id: Option<String>,
     /// The trace of the change (W3C Trace Context); `null` under the same conditions as `request_id`.
     #[schema(example = "4bf92f3577b34da6a3ce929d0e0e4736")]
@@ -78,15 +78,15 @@ pub struct ValueChangeView {
     pub new: Option<Value>,
 }
 
-/// Shown to applicants instead of the name of a staff account.
+/// Shown to owners instead of the name of a staff account.
 const STAFF: &str = "staff";
-/// Shown to applicants instead of the name of a system component.
+/// Shown to owners instead of the name of a system component.
 const SYSTEM: &str = "system";
 
 impl AuditEntryView {
-    /// The entry as the applicant with this account sees it. The applicant's own changes are shown in full. Other
+    /// The entry as the owner with this account sees it. The owner's own changes are shown in full. Other
     /// entries have no name, request or note, and show a reason only if staff marked it as public.
-    fn for_applicant(entry: AuditEntry, account: &str) -> Self {
+    fn for_owner(entry: AuditEntry, account: &str) -> Self {
         let is_own = entry.changed_by == account;
         let is_system = entry.changed_by.starts_with("system:");
         let shows_reason = is_own || !is_system && entry.reason_is_public;
@@ -136,10 +136,10 @@ fn trace_id(traceparent: &str) -> Option<&str> {
     traceparent.split('-').nth(1)
 }
 
-/// Returns the change history of an application: who changed what, why and by which request.
+/// Returns the change history of an application: who changed what, why and with which request.
 ///
-/// Staff see everything, including old and new values. Applicants see `staff` and `system` instead of names, only the
-/// reasons addressed to them, and no internal notes.
+/// Staff see everything, including old and new values. Owners see `staff` and `system` instead of names, only the
+/// public reasons, and no internal notes.
 #[utoipa::path(
     get,
     path = "/api/v1/applications/{id}/audit",
@@ -161,7 +161,7 @@ pub(in crate::http) async fn audit(
     let entries = state.lending.audit_trail(&caller, id).await?;
     let view = |entry| match &caller.may_see {
         Visibility::All => AuditEntryView::from(entry),
-        Visibility::OwnedBy(account) => AuditEntryView::for_applicant(entry, account),
+        Visibility::OwnedBy(account) => AuditEntryView::for_owner(entry, account),
     };
     let entries = entries.into_iter().map(view).collect();
     Ok(HttpResponse::Ok().json(AuditTrail { application_id: id, entries }))

@@ -26,22 +26,22 @@ const MAX_NOTE_CHARS: usize = 2000;
 
 request_body! {
     /// A change of status.
-    pub struct StatusRequest given(mover: Initiator) {
+    pub struct StatusRequest given(initiator: Initiator) {
         /// The new status.
         #[schema(value_type = crate::http::schemas::ApplicationStatus, example = "CANCELLED")]
         status: Status = required(text(status)),
-        /// The reason for the change. It is recorded in the audit trail, where the applicant may see it.
+        /// The reason for the change. It is recorded in the audit trail, where the owner may see it.
         #[schema(max_length = 500, example = "Withdrawn by the applicant")]
         reason: Option<String> = optional(reason),
-        /// A note for staff. It is recorded in the audit trail and hidden from the applicant. Only staff can set it.
+        /// A note for staff. It is recorded in the audit trail and hidden from the owner. Only staff can set it.
         #[schema(max_length = 2000, example = "Called the employer on 12 May")]
-        internal_note: Option<String> = optional(|raw| note(raw, mover)),
+        internal_note: Option<String> = optional(|raw| note(raw, initiator)),
     }
 }
 
 request_body! {
     /// A JSON Merge Patch (RFC 7396) with either a new status or changes to the country's data.
-    pub struct PatchRequest given(country: Option<Country>, mover: Initiator) {
+    pub struct PatchRequest given(country: Option<Country>, initiator: Initiator) {
         /// The new status.
         #[schema(value_type = Option<crate::http::schemas::ApplicationStatus>, example = "CANCELLED")]
         status: Option<Status> = changed(text(status)) then(|status| check_alone(status, country_specific_data.is_some())),
@@ -49,12 +49,12 @@ request_body! {
         /// members; `birth_date` and `sex` can only be set on creation. The owner can change them until the decision.
         #[schema(value_type = Option<Object>)]
         country_specific_data: Option<DataChange> = changed(|raw| data_change(raw, country.filter(|_| status.is_none()))),
-        /// The reason for the change. It is recorded in the audit trail, where the applicant may see it.
+        /// The reason for the change. It is recorded in the audit trail, where the owner may see it.
         #[schema(max_length = 500, example = "Withdrawn by the applicant")]
         reason: Option<String> = optional(reason),
-        /// A note for staff. It is recorded in the audit trail and hidden from the applicant. Only staff can set it.
+        /// A note for staff. It is recorded in the audit trail and hidden from the owner. Only staff can set it.
         #[schema(max_length = 2000, example = "Called the employer on 12 May")]
-        internal_note: Option<String> = optional(|raw| note(raw, mover)),
+        internal_note: Option<String> = optional(|raw| note(raw, initiator)),
     }
 }
 
@@ -90,7 +90,7 @@ fn data_change(raw: &RawValue, country: Option<Country>) -> Result<DataChange, R
 }
 
 /// Reads an internal note, which may have several lines.
-fn note(raw: &RawValue, mover: Initiator) -> Result<String, Refusal> {
+fn note(raw: &RawValue, initiator: Initiator) -> Result<String, Refusal> {
     let text = string(raw)?;
     let is_control = |c: char| c.is_control() && c != '\n';
     let fits =
@@ -99,7 +99,7 @@ fn note(raw: &RawValue, mover: Initiator) -> Result<String, Refusal> {
         let detail = format!("must be 1 to {MAX_NOTE_CHARS} characters, without control characters");
         return Err(("bad_note", detail));
     }
-    if mover != Initiator::Staff {
+    if initiator != Initiator::Staff {
         return Err(("staff_only", "is only available to staff".to_owned()));
     }
     Ok(text)
@@ -185,15 +185,15 @@ mod tests {
     const DATA: Wanted = Wanted::StatusOrData;
 
     fn read_as(
-        mover: Initiator,
+        initiator: Initiator,
         json: &str,
         wanted: Wanted,
     ) -> Result<ChangeRequest, Vec<(String, &'static str)>> {
         let body = JsonObject::check(Bytes::copy_from_slice(json.as_bytes())).unwrap();
         let members = body.members().unwrap();
         let request: Result<ChangeRequest> = match wanted {
-            Wanted::Status => StatusRequest::read(members, mover).map(Into::into).map_err(Error::from),
-            Wanted::StatusOrData => PatchRequest::read(members, Some(Country::Es), mover)
+            Wanted::Status => StatusRequest::read(members, initiator).map(Into::into).map_err(Error::from),
+            Wanted::StatusOrData => PatchRequest::read(members, Some(Country::Es), initiator)
                 .map_err(Error::from)
                 .and_then(TryInto::try_into),
         };

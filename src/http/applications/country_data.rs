@@ -21,14 +21,14 @@ use crate::lending::change::MAX_COUNTRY_DATA_BYTES as MAX_BYTES;
 /// Maximum nesting of search values, counting the object itself as the first level.
 const MAX_DEPTH: usize = 8;
 
-/// Nobody has lived longer than 122 years.
+/// The longest documented human life lasted 122 years.
 const MAX_AGE_YEARS: u32 = 125;
 
 const BIRTH_DATE: &str = "birth_date";
 const SEX: &str = "sex";
 
 /// The members that a document may contain.
-const TOLD_BY_DOCUMENT: [&str; 2] = [BIRTH_DATE, SEX];
+const FROM_DOCUMENT: [&str; 2] = [BIRTH_DATE, SEX];
 
 /// Reads any object, as a search value.
 ///
@@ -99,8 +99,8 @@ fn is_plausible(birth: &BirthDate, today: NaiveDate) -> bool {
 /// All field errors of its members.
 pub(super) fn read_change(country: Country, members: &Members<'_>) -> Result<DataChange, Refusals> {
     let read_only = |member: &DataMember| {
-        let is_told = TOLD_BY_DOCUMENT.contains(&member.name);
-        is_told.then(|| ("read_only", "is only accepted on creation".to_owned()))
+        let is_from_document = FROM_DOCUMENT.contains(&member.name);
+        is_from_document.then(|| ("read_only", "is only accepted on creation".to_owned()))
     };
     let (mut change, mut refusals) = (DataChange::default(), Refusals::default());
     for (member, value) in declared(country, members, &mut refusals, read_only) {
@@ -113,7 +113,8 @@ pub(super) fn read_change(country: Country, members: &Members<'_>) -> Result<Dat
     refusals.into_result(change)
 }
 
-/// The declared members in the request, with their values. Undeclared, invalid and duplicate members become problems.
+/// The declared members in the request, with their values. Undeclared, invalid and duplicate members become field
+/// errors.
 fn declared(
     country: Country,
     members: &Members<'_>,
@@ -220,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn only_declared_members_are_accepted_and_each_problem_has_its_pointer() {
+    fn only_declared_members_are_accepted_and_each_field_error_has_its_pointer() {
         let new = |country: Country, members: &Members<'_>| read_new(country, members, today()).map(drop);
         for (json, expected) in [
             (r#"{"employer": "Acme", "iban": "ES91 2100 0418 4502 0005 1332", "note": null}"#, ""),

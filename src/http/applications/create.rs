@@ -105,7 +105,7 @@ pub(in crate::http) async fn create(
         Ok(draft) => draft,
         Err(refused) => {
             refused.count(&state.resources.metrics);
-            return Err(Error::Validation(refused.problems).into());
+            return Err(Error::Validation(refused.field_errors).into());
         }
     };
     let keyed = idempotency.keyed(&state, &caller.account, body.as_bytes(), &reply);
@@ -130,14 +130,17 @@ fn reply(application: &NewApplication) -> Result<Reply> {
 #[derive(Debug)]
 struct Refused {
     country: Option<Country>,
-    problems: Vec<FieldError>,
+    field_errors: Vec<FieldError>,
 }
 
 impl Refused {
     fn count(&self, metrics: &Metrics) {
         let country = self.country.map_or("unknown", Country::code);
-        for problem in &self.problems {
-            metrics.applications_validation_errors_total.with_label_values(&[country, problem.code]).inc();
+        for field_error in &self.field_errors {
+            metrics
+                .applications_validation_errors_total
+                .with_label_values(&[country, field_error.code])
+                .inc();
         }
     }
 }
@@ -145,8 +148,8 @@ impl Refused {
 /// Reads and validates a body. `now` is the time of the application.
 ///
 /// # Errors
-/// The outer error if the body is not an object or an internal error occurs; the inner one lists all problems of the
-/// members.
+/// The outer error if the body is not an object or an internal error occurs; the inner one lists the field
+/// errors of the members.
 fn read_draft(
     body: &JsonObject,
     countries: &Countries,
@@ -157,7 +160,7 @@ fn read_draft(
         Err(refusals) => {
             let sent = body.members()?.get("country");
             let country = sent.and_then(|raw| text(country)(raw).ok());
-            Ok(Err(Refused { country, problems: refusals.into() }))
+            Ok(Err(Refused { country, field_errors: refusals.into() }))
         }
     }
 }

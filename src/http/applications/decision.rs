@@ -108,8 +108,8 @@ pub struct StoredDecisionView {
 }
 
 impl StoredDecisionView {
-    /// The applicant's view, which contains only the public reasons.
-    fn for_applicant(mut stored: StoredDecision) -> Self {
+    /// The owner's view, which contains only the public reasons.
+    fn for_owner(mut stored: StoredDecision) -> Self {
         let decision = &mut stored.decision;
         decision.reasons = public_reasons(decision.status, std::mem::take(&mut decision.reasons));
         stored.into()
@@ -130,7 +130,7 @@ impl From<StoredDecision> for StoredDecisionView {
 
 /// Returns the latest decision on an application with its explanation.
 ///
-/// Applicants see only the public reason codes. If there are none, `MANUAL_REVIEW` is shown instead of the internal
+/// Owners see only the public reason codes. If there are none, `MANUAL_REVIEW` is shown instead of the internal
 /// ones.
 #[utoipa::path(
     get,
@@ -153,7 +153,7 @@ pub(in crate::http) async fn decision(
     let stored = state.lending.latest_decision(&caller, id).await?;
     let view = match caller.may_see {
         Visibility::All => StoredDecisionView::from(stored),
-        Visibility::OwnedBy(_) => StoredDecisionView::for_applicant(stored),
+        Visibility::OwnedBy(_) => StoredDecisionView::for_owner(stored),
     };
     Ok(HttpResponse::Ok().json(view))
 }

@@ -79,7 +79,7 @@ const COLUMNS: [&str; 14] = [
             content_type = "text/csv",
             headers(("Content-Disposition" = String, description = "Suggested file name")),
         ),
-        (status = 400, description = "The query is not percent-encoded UTF-8"),
+        (status = 400, description = "The query string is not percent-encoded UTF-8"),
         (status = 422, description = "Invalid parameter, or too many applications for one export"),
     ),
 )]
@@ -324,7 +324,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_way_to_split_a_line_gives_a_cell_with_a_formula(
+        fn no_cell_starts_with_a_formula_however_a_line_is_split(
             name in "([A-Za]|[=+@;,|\t\"' ]|-){0,14}", written in 0..3_usize, read in 0..3_usize,
         ) {
             let separators = [Separator::Comma, Separator::Semicolon, Separator::Tab].map(Separator::byte);

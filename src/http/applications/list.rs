@@ -84,13 +84,13 @@ pub struct ApplicationPage {
     tag = "applications",
     params(FilterParameters, PartParameters),
     responses(
-        (status = 200, description = "A part of the list", body = ApplicationPage),
-        (status = 400, description = "The query is not percent-encoded UTF-8"),
-        (status = 422, description = "A parameter is not acceptable"),
+        (status = 200, description = "A page of the list", body = ApplicationPage),
+        (status = 400, description = "The query string is not percent-encoded UTF-8"),
+        (status = 422, description = "Invalid parameter"),
     ),
 )]
 pub(in crate::http) async fn list(state: HttpState, caller: Caller, query: Query) -> Answer {
-    let wanted = Wanted::read(query, state.keys())?;
+    let wanted = RequestedPage::read(query, state.keys())?;
     let load = async {
         let page = page(&state, Share::Account, &caller, &wanted).await?;
         Ok(Bytes::from(serde_json::to_vec(&page).map_err(Error::internal)?))
@@ -105,14 +105,14 @@ pub(super) async fn page(
     state: &HttpState,
     share: Share,
     caller: &Caller,
-    wanted: &Wanted,
+    wanted: &RequestedPage,
 ) -> Result<ApplicationPage> {
     let request = &wanted.request;
     let (total, mut listed) = state.lending.list(caller, share, request).await?;
     let page_length = usize::try_from(wanted.page_size).unwrap_or(usize::MAX);
-    let goes_on = listed.len() > page_length;
+    let has_more = listed.len() > page_length;
     listed.truncate(page_length);
-    let last = listed.last().filter(|_| goes_on);
+    let last = listed.last().filter(|_| has_more);
     let name = list_name(request.order, &request.filter);
     Ok(ApplicationPage {
         total: total.map(|total| total.count),
@@ -133,13 +133,13 @@ pub(super) async fn page(
 
 /// A requested page of a list.
 #[derive(Debug)]
-pub(super) struct Wanted {
+pub(super) struct RequestedPage {
     pub(super) request: ListRequest,
     pub(super) page: Option<i64>,
     pub(super) page_size: i64,
 }
 
-impl Wanted {
+impl RequestedPage {
     /// Requests one application more than the page size, to find out whether there is a next page.
     pub(super) fn new(
         filter: ListFilter,
@@ -218,8 +218,8 @@ mod tests {
     use crate::domain::status::Status;
     use crate::http::cursor::tests::keys;
 
-    fn read(query: &str) -> Result<Wanted, Vec<(String, &'static str)>> {
-        Wanted::read(Query::parse(query).unwrap(), &keys(1)).map_err(|error| match error {
+    fn read(query: &str) -> Result<RequestedPage, Vec<(String, &'static str)>> {
+        RequestedPage::read(Query::parse(query).unwrap(), &keys(1)).map_err(|error| match error {
             Error::Validation(fields) => fields.into_iter().map(|f| (f.pointer, f.code)).collect(),
             other => panic!("{other:?}"),
         })
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_of_time_are_within_bounds() {
+    fn the_earliest_and_latest_times_are_accepted() {
         for query in ["from=0000-01-01&to=9999-12-31", "from=0000-01-01T00:00:00Z&to=9999-12-31T23:59:60Z"] {
             assert!(read(query).is_ok(), "{query}");
         }
@@ -318,7 +318,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_query_causes_a_panic(text in "((from|to|page|page_size|cursor|min_amount)=[0-9TZ:.+-]{0,24}&){0,4}") {
-            let _ = Query::parse(&text).map(|query| Wanted::read(query, &keys(1)));
+            let _ = Query::parse(&text).map(|query| RequestedPage::read(query, &keys(1)));
         }
     }
 }

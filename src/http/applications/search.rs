@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::country_data;
 use super::filter::{after, check_amounts, order, risk_band, valid_document};
-use super::list::{ApplicationPage, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Wanted, page};
+use super::list::{ApplicationPage, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, RequestedPage, page};
 use crate::countries::Countries;
 use crate::countries::is_personal;
 use crate::domain::account::Role;
@@ -108,7 +108,12 @@ pub(in crate::http) async fn search(state: HttpState, caller: Caller, body: Json
 }
 
 /// Reads search criteria. `now` is the time for which a document is checked.
-fn read(body: &JsonObject, countries: &Countries, keys: &KeyRing, now: DateTime<Utc>) -> Result<Wanted> {
+fn read(
+    body: &JsonObject,
+    countries: &Countries,
+    keys: &KeyRing,
+    now: DateTime<Utc>,
+) -> Result<RequestedPage> {
     let request = SearchRequest::read(body.members()?, countries, keys, now)?;
     let order = request.sort.unwrap_or_default();
     let filter = ListFilter {
@@ -128,7 +133,7 @@ fn read(body: &JsonObject, countries: &Countries, keys: &KeyRing, now: DateTime<
     let start = request.cursor.map(|text| after(&text, keys, order, &filter)).transpose();
     let start = start.map_err(|(code, detail)| Error::field("/cursor", code, detail))?;
     let page_size = request.page_size.unwrap_or(DEFAULT_PAGE_SIZE);
-    Ok(Wanted::new(filter, order, start.unwrap_or(PageStart::Beginning), None, page_size))
+    Ok(RequestedPage::new(filter, order, start.unwrap_or(PageStart::Beginning), None, page_size))
 }
 
 /// The blind index of a document, which must be valid in its country.
@@ -174,7 +179,7 @@ mod tests {
     use actix_web::web::Bytes;
     use proptest::prelude::*;
 
-    fn wanted(json: &str) -> Result<Wanted> {
+    fn wanted(json: &str) -> Result<RequestedPage> {
         let body = JsonObject::check(Bytes::copy_from_slice(json.as_bytes()))?;
         read(&body, &Countries::built_in().unwrap(), &keys(1), DateTime::UNIX_EPOCH)
     }

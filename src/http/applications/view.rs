@@ -130,7 +130,8 @@ impl ApplicationView {
     /// The view of an application that is about to be inserted. The creation time, which the database sets, is derived
     /// from the identifier.
     pub(super) fn of_new(application: &NewApplication) -> Result<Self> {
-        let made = application.id.created_at().ok_or_else(|| Error::internal("an id without a time"))?;
+        let created_at =
+            application.id.created_at().ok_or_else(|| Error::internal("an id without a time"))?;
         Ok(Self {
             id: application.id,
             country: application.country,
@@ -152,8 +153,8 @@ impl ApplicationView {
             processing_errors: Vec::new(),
             version: NewApplication::VERSION,
             created_by: application.created_by.clone(),
-            created_at: made,
-            updated_at: made,
+            created_at,
+            updated_at: created_at,
         })
     }
 }
@@ -247,7 +248,7 @@ impl From<ListedApplication> for ListedView {
 /// Banking data in the common form of all bureaus. Values that the bureau did not provide are `null`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct BankingView {
-    /// The name of the bureau; for fallback figures, the name says so.
+    /// The name of the bureau; for fallback figures, it contains `FALLBACK`.
     #[schema(example = "ASNEF-CIRBE")]
     pub provider_name: String,
     /// `active`, `inactive`, `suspended`, `closed` or `unknown`.
@@ -310,7 +311,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_report_is_shown_without_what_else_the_bureau_said() {
+    fn only_the_common_figures_of_a_report_are_shown() {
         let mut data = BankingData::fallback("CRIF", FallbackReason::CircuitOpen, "open");
         data.additional_data.insert("raw".to_owned(), json!("everything about the person"));
         let stored = serde_json::to_value(&data).unwrap();
@@ -324,13 +325,13 @@ mod tests {
             })
         );
         assert!(BankingView::read(&BankingData::thin_file("CRIF").additional_data.into()).is_none());
-        for strange in [json!(null), json!([1]), json!({"credit_score": 9000}), json!({"surprise": 1})] {
-            assert_eq!(BankingView::read(&strange), None, "{strange}");
+        for invalid in [json!(null), json!([1]), json!({"credit_score": 9000}), json!({"surprise": 1})] {
+            assert_eq!(BankingView::read(&invalid), None, "{invalid}");
         }
     }
 
     #[test]
-    fn of_processing_errors_only_the_codes_are_shown() {
+    fn only_the_codes_of_processing_errors_are_shown() {
         let errors = json!([{"code": "panicked", "detail": "secret"}, {"detail": "x"}, 7]);
         assert_eq!(codes(Some(&errors)), ["panicked"]);
         assert!(codes(Some(&json!("x"))).is_empty() && codes(None).is_empty());

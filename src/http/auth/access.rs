@@ -31,11 +31,11 @@ pub enum Access {
 
 impl Access {
     /// Whether the request must be authenticated.
-    pub fn asks_who(self, environment: Environment) -> bool {
+    pub fn requires_authentication(self, environment: Environment) -> bool {
         match self {
             Self::Public | Self::Signed => false,
             Self::Anyone | Self::People(_) | Self::AtLeast(..) => true,
-            Self::Metrics | Self::Operators => environment == Environment::Production,
+            Self::Metrics | Self::Operators => environment.is_production(),
         }
     }
 

@@ -25,7 +25,7 @@ pub(in crate::http) fn is_sent(headers: &HeaderMap) -> bool {
     headers.contains_key(AUTHORIZATION) || headers.contains_key(API_KEY_HEADER)
 }
 
-/// Authenticates the sender of a request. Returns a 401 if the credential is missing or invalid.
+/// Authenticates the client of a request. Returns a 401 if the credential is missing or invalid.
 pub(in crate::http) async fn identify(
     headers: &HeaderMap,
     accounts: &Accounts,
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn one_credential_is_taken_and_two_are_refused() {
+    fn one_credential_is_accepted_and_two_are_refused() {
         let (bearer, key) = (("authorization", "Bearer abc"), ("x-api-key", "aval_1_2"));
         for (pairs, expected) in [
             (&[][..], "nothing"),

@@ -21,7 +21,7 @@ pub use crate::accounts::{Credential, Principal};
 use crate::error::Error;
 use crate::lending::Caller;
 
-/// Checks the principal of a request again, after a wait for data from the client. Returns a 401 if the credential is
+/// Checks the principal of a request again, after receiving data from the client. Returns a 401 if the credential is
 /// no longer valid or its role has changed.
 pub(super) async fn confirm(request: &HttpRequest) -> Result<(), Rejection> {
     let principal = request.extensions().get::<Principal>().cloned();
@@ -34,7 +34,7 @@ fn caller(principal: &Principal, context: RequestContext) -> Caller {
     Caller {
         account: principal.account.clone(),
         role: principal.role,
-        initiator: principal.mover(),
+        initiator: principal.initiator(),
         may_see: principal.visibility(),
         may_change: principal.visibility_for_changes(),
         request_id: context.request_id,

@@ -47,7 +47,7 @@ async fn a_body_over_the_limit_is_refused_by_its_header_and_by_its_bytes() {
 }
 
 #[actix_rt::test]
-async fn a_body_that_never_ends_is_given_up_and_one_that_breaks_off_is_malformed() {
+async fn a_body_that_never_ends_times_out_and_an_interrupted_one_is_malformed() {
     async fn status_of(stream: impl Stream<Item = Result<Bytes, PayloadError>> + 'static) -> u16 {
         let (request, _) = json("").app_data(server_state()).to_http_parts();
         let mut payload = Payload::Stream { payload: stream.boxed_local() };

@@ -1,6 +1,6 @@
-//! State shared by the stream of a connection and the application.
+//! State shared by the stream of a connection and the HTTP service.
 //!
-//! The stream passes on one request at a time; the application signals when it starts and finishes each one. Both run
+//! The stream passes on one request at a time; the HTTP service signals when it starts and finishes each one. Both run
 //! on the same thread.
 
 use std::cell::{Cell, RefCell};
@@ -9,13 +9,13 @@ use std::task::Waker;
 /// The shared state of one connection.
 #[derive(Debug, Default)]
 pub(in crate::http) struct Exchange {
-    /// Number of requests that the application has started.
+    /// Number of requests that the HTTP service has started.
     begun: Cell<u64>,
-    /// Woken when the application finishes a request.
+    /// Woken when the HTTP service finishes a request.
     reader: RefCell<Option<Waker>>,
     /// The client of the last request waits for `100 Continue` before it sends the body.
     expects_continue: Cell<bool>,
-    /// The application is reading that body, so `100 Continue` must be sent.
+    /// The HTTP service is reading that body, so `100 Continue` must be sent.
     continue_is_due: Cell<bool>,
     /// Reading has ended.
     has_ended: Cell<bool>,
@@ -24,7 +24,7 @@ pub(in crate::http) struct Exchange {
 }
 
 impl Exchange {
-    /// Number of requests that the application has started.
+    /// Number of requests that the HTTP service has started.
     pub(in crate::http) fn begun(&self) -> u64 {
         self.begun.get()
     }
@@ -35,7 +35,7 @@ impl Exchange {
         self.expects_continue.take()
     }
 
-    /// Registers `waker` to be woken when the application finishes a request.
+    /// Registers `waker` to be woken when the HTTP service finishes a request.
     pub(in crate::http) fn wait(&self, waker: &Waker) {
         self.reader.replace(Some(waker.clone()));
     }
@@ -73,7 +73,7 @@ impl Exchange {
     }
 
     /// Counts a response; returns the number of consecutive refusals.
-    pub(super) fn count_answer(&self, is_refusal: bool) -> u32 {
+    pub(super) fn count_response(&self, is_refusal: bool) -> u32 {
         let in_a_row = if is_refusal { self.refused_in_a_row.get().saturating_add(1) } else { 0 };
         self.refused_in_a_row.set(in_a_row);
         in_a_row

@@ -62,11 +62,11 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    const ALL: [Self; 5] =
+    pub(super) const ALL: [Self; 5] =
         [Self::AddressLimit, Self::ConnectionLimit, Self::NoRequest, Self::Handshake, Self::Flood];
 
     /// The label in metrics and logs.
-    const fn as_str(self) -> &'static str {
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::AddressLimit => "address_limit",
             Self::ConnectionLimit => "connection_limit",

@@ -12,8 +12,8 @@ use super::SPARE_CONNECTIONS;
 const FILES_PER_CONNECTION: u64 = 2;
 /// File descriptors reserved for the database, the bureaus, the log and refused connections.
 const OTHER_FILES: u64 = 512;
-/// Minimum number of connections, however low the limit is.
-const FEWEST: usize = 16;
+/// Minimum number of connections, even if the open-file limit allows fewer.
+const MIN_CONNECTIONS: usize = 16;
 
 /// `wanted`, or the number of connections that the open-file limit allows besides the spare ones.
 pub(in crate::http) fn connections_that_fit(wanted: usize, logger: &Logger) -> usize {
@@ -39,7 +39,7 @@ fn files_of(connections: usize) -> u64 {
 fn fitting(wanted: usize, allowed: u64) -> usize {
     let room = allowed.saturating_sub(OTHER_FILES) / FILES_PER_CONNECTION;
     let room = usize::try_from(room).unwrap_or(usize::MAX).saturating_sub(SPARE_CONNECTIONS);
-    room.max(FEWEST).min(wanted)
+    room.max(MIN_CONNECTIONS).min(wanted)
 }
 
 #[cfg(test)]
@@ -47,15 +47,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_are_as_many_as_the_open_files_leave_room_for() {
+    fn the_open_file_limit_determines_the_number_of_connections() {
         for (wanted, allowed, expected) in [
             (10_000, files_of(10_000), 10_000),
             (10_000, u64::MAX, 10_000),
             (10_000, 20_000, 9_680),
             (10_000, files_of(10_000) - 1, 9_999),
             (10_000, 1024, 192),
-            (10_000, 256, FEWEST),
-            (10_000, 0, FEWEST),
+            (10_000, 256, MIN_CONNECTIONS),
+            (10_000, 0, MIN_CONNECTIONS),
             (3, 0, 3),
         ] {
             assert_eq!(fitting(wanted, allowed), expected, "{wanted} {allowed}");

@@ -22,9 +22,9 @@ use super::{OpenConnection, Refusal};
 const MAX_REFUSED_IN_A_ROW: u32 = 100;
 
 /// Marks a connection as in use by a request.
-struct Presence(Rc<OpenConnection>);
+struct RequestGuard(Rc<OpenConnection>);
 
-impl Presence {
+impl RequestGuard {
     fn begin(connection: &Rc<OpenConnection>) -> Self {
         connection.watched.requests.fetch_add(1, Ordering::SeqCst);
         connection.set_partial_head(false);
@@ -32,7 +32,7 @@ impl Presence {
     }
 }
 
-impl Drop for Presence {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         let watched = Arc::clone(&self.0.watched);
         watched.idle_since_ms.store(self.0.connections.inner.now_ms(), Ordering::SeqCst);
@@ -50,7 +50,7 @@ pub(in crate::http) async fn track_request(
     let Some(connection) = request.request().conn_data::<Rc<OpenConnection>>().cloned() else {
         return next.call(request).await.map(ServiceResponse::map_into_boxed_body);
     };
-    let presence = Presence::begin(&connection);
+    let guard = RequestGuard::begin(&connection);
     if connection.exchange.begin() {
         let payload = request.take_payload();
         let awaited =
@@ -59,21 +59,21 @@ pub(in crate::http) async fn track_request(
     }
     let version = request.version();
     let answered = next.call(request).await;
-    // From here on the response itself is sent.
+    // From here on, only the final response is sent.
     connection.exchange.set_continue_due(false);
     let mut response = answered?.map_into_boxed_body();
-    close_a_flood(&connection, &mut response);
+    close_flood(&connection, &mut response);
     if response.response().body().size() != BodySize::Stream {
         return Ok(response);
     }
     if version < Version::HTTP_11 {
-        end_with_the_connection(&mut response);
+        end_body_with_connection(&mut response);
     }
-    Ok(response.map_body(|_, body| BoxBody::new(Attended { body, _presence: presence })))
+    Ok(response.map_body(|_, body| BoxBody::new(TrackedBody { body, _guard: guard })))
 }
 
-fn close_a_flood(connection: &OpenConnection, response: &mut ServiceResponse<BoxBody>) {
-    let refused = connection.exchange.count_answer(response.status().is_client_error());
+fn close_flood(connection: &OpenConnection, response: &mut ServiceResponse<BoxBody>) {
+    let refused = connection.exchange.count_response(response.status().is_client_error());
     if refused < MAX_REFUSED_IN_A_ROW {
         return;
     }
@@ -88,7 +88,7 @@ fn close_a_flood(connection: &OpenConnection, response: &mut ServiceResponse<Box
 }
 
 /// HTTP/1.0 has no chunked encoding: a body of unknown length ends when the connection closes (RFC 9112, section 6.3).
-fn end_with_the_connection(response: &mut ServiceResponse<BoxBody>) {
+fn end_body_with_connection(response: &mut ServiceResponse<BoxBody>) {
     let head = response.response_mut().head_mut();
     head.no_chunking(true);
     head.set_connection_type(ConnectionType::Close);
@@ -115,12 +115,12 @@ impl Stream for AwaitedBody {
 }
 
 /// The body of a streamed response, which keeps its connection marked as in use.
-struct Attended {
+struct TrackedBody {
     body: BoxBody,
-    _presence: Presence,
+    _guard: RequestGuard,
 }
 
-impl MessageBody for Attended {
+impl MessageBody for TrackedBody {
     type Error = <BoxBody as MessageBody>::Error;
 
     fn size(&self) -> BodySize {

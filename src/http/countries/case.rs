@@ -98,7 +98,7 @@ impl From<ReportRequest> for BankingData {
 /// Parses a case.
 ///
 /// # Errors
-/// [`Error::Malformed`] if the text is not a JSON object; [`Error::Validation`] with the problems of its members.
+/// [`Error::Malformed`] if the text is not a JSON object; [`Error::Validation`] with the field errors of its members.
 pub fn parse_case(json: &[u8]) -> Result<Case> {
     let members: Members<'_> = serde_json::from_slice(json).map_err(|error| malformed(&error))?;
     Ok(CaseRequest::read(members)?.into())
@@ -107,8 +107,8 @@ pub fn parse_case(json: &[u8]) -> Result<Case> {
 /// Reports the position of a syntax error without quoting the text.
 fn malformed(error: &serde_json::Error) -> Error {
     let what = if error.is_data() { "is not a JSON object" } else { "is not valid JSON" };
-    let place = format!("the case {what} (line {}, column {})", error.line(), error.column());
-    Error::Malformed(PublicMessage::new(place))
+    let text = format!("the case {what} (line {}, column {})", error.line(), error.column());
+    Error::Malformed(PublicMessage::new(text))
 }
 
 #[cfg(test)]
@@ -138,8 +138,8 @@ mod tests {
         }
     }"#;
 
-    /// Pointers and codes of the problems.
-    fn problems(json: &str) -> Vec<(String, &'static str)> {
+    /// Pointers and codes of the field errors.
+    fn field_errors(json: &str) -> Vec<(String, &'static str)> {
         match parse_case(json.as_bytes()) {
             Err(Error::Validation(fields)) => fields.into_iter().map(|f| (f.pointer, f.code)).collect(),
             other => panic!("{json}: {other:?}"),
@@ -237,15 +237,15 @@ mod tests {
             (with_banking_data("additional_data", "[]"), "/banking_data/additional_data", "bad_type"),
             (with_banking_data("score", "700"), "/banking_data/score", "unknown_field"),
         ] {
-            assert_eq!(problems(&json), [(pointer.to_owned(), code)], "{json}");
+            assert_eq!(field_errors(&json), [(pointer.to_owned(), code)], "{json}");
         }
     }
 
     #[test]
-    fn all_problems_are_reported_together() {
+    fn all_field_errors_are_reported_together() {
         let json = r#"{"requested_amount": "x", "term_months": 1, "term_months": 1, "colour": "red",
             "banking_data": {"credit_score": 1, "hat": 1}}"#;
-        let found = problems(json);
+        let found = field_errors(json);
         let found: Vec<(&str, &str)> =
             found.iter().map(|(pointer, code)| (pointer.as_str(), *code)).collect();
         assert_eq!(
@@ -277,15 +277,15 @@ mod tests {
     #[test]
     fn only_the_first_unknown_members_are_reported() {
         let unknown: Vec<String> = (0..1000).map(|n| format!("\"x{n}\": 1")).collect();
-        let missing = problems("{}").len();
-        assert_eq!(problems(&format!("{{{}}}", unknown.join(","))).len(), MAX_UNKNOWN_REPORTED + missing);
+        let missing = field_errors("{}").len();
+        assert_eq!(field_errors(&format!("{{{}}}", unknown.join(","))).len(), MAX_UNKNOWN_REPORTED + missing);
     }
 
     #[test]
     fn deep_nesting_is_reported_for_its_field() {
         let deep = format!("{}{}", "[".repeat(50_000), "]".repeat(50_000));
         let json = with_banking_data("additional_data", &format!("{{\"a\": {deep}}}"));
-        assert_eq!(problems(&json), [("/banking_data/additional_data".to_owned(), "too_deep")]);
+        assert_eq!(field_errors(&json), [("/banking_data/additional_data".to_owned(), "too_deep")]);
     }
 
     proptest! {

@@ -13,7 +13,7 @@ use crate::http::keyset::{DEFAULT_PAGE_SIZE, Page, page_size};
 use crate::http::problem::Answer;
 use crate::http::query::Query;
 use crate::http::request::request_query;
-use crate::http::request::values::{any_text, application_id, period_end, period_start, word};
+use crate::http::request::values::{any_text, application_id, identifier, period_end, period_start};
 use crate::json::Refusal;
 use crate::queue::dead_letters::{self, DeadLetterFilter, FailedJobStatus};
 use crate::storage::seal::KeyRing;
@@ -26,13 +26,13 @@ request_query! {
         status: Option<FailedJobStatus> = status,
         /// The task.
         #[param(example = "process_credit_application")]
-        task: Option<String> = word,
+        task: Option<String> = identifier,
         /// The error code.
         #[param(example = "panicked")]
-        error_type: Option<String> = word,
+        error_type: Option<String> = identifier,
         /// The lane; for applications, the country code.
         #[param(example = "ES")]
-        lane: Option<String> = word,
+        lane: Option<String> = identifier,
         /// The application.
         #[param(value_type = Option<Uuid>)]
         application_id: Option<ApplicationId> = application_id,
@@ -70,9 +70,9 @@ pub struct DeadLetterPage {
     tag = "operations",
     params(DeadLetterParameters),
     responses(
-        (status = 200, description = "A part of the list", body = DeadLetterPage),
-        (status = 400, description = "The query is not percent-encoded UTF-8"),
-        (status = 422, description = "A parameter is not acceptable"),
+        (status = 200, description = "A page of the list", body = DeadLetterPage),
+        (status = 400, description = "The query string is not percent-encoded UTF-8"),
+        (status = 422, description = "Invalid parameter"),
     ),
 )]
 pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {

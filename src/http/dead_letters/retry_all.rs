@@ -19,7 +19,7 @@ use crate::http::idempotency::{self, Idempotency, Reply};
 use crate::http::problem::Answer;
 use crate::http::request::request_body;
 use crate::http::request::values::{
-    application_id, period_end, period_start, required_reason, text, whole, word,
+    application_id, identifier, period_end, period_start, required_reason, text, whole,
 };
 use crate::json::boolean;
 use crate::queue::dead_letters::{self, DeadLetterFilter, FailedJobStatus, Retried, RetryAll};
@@ -39,13 +39,13 @@ request_body! {
         status: Option<FailedJobStatus> = optional(text(list::status)),
         /// The task.
         #[schema(example = "process_credit_application")]
-        task: Option<String> = optional(text(word)),
+        task: Option<String> = optional(text(identifier)),
         /// The error code.
         #[schema(example = "panicked")]
-        error_type: Option<String> = optional(text(word)),
+        error_type: Option<String> = optional(text(identifier)),
         /// The lane; for applications, the country code.
         #[schema(example = "ES")]
-        lane: Option<String> = optional(text(word)),
+        lane: Option<String> = optional(text(identifier)),
         /// The application.
         #[schema(value_type = Option<Uuid>)]
         application_id: Option<ApplicationId> = optional(text(application_id)),

@@ -15,15 +15,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use self::report::{
-    ActorHealth, BreakerHealth, DatabaseHealth, HealthReport, HealthSource, InstanceHealth,
-    PushChannelHealth, RedisHealth, ReplicaHealth, SimulatorHealth,
+    ActorHealth, BreakerHealth, DatabaseHealth, HealthReport, HealthSource, InstanceHealth, LeaderHealth,
+    MigrationHealth, PushChannelHealth, RedisHealth, ReplicaHealth, SimulatorHealth,
 };
 use super::problem::Answer;
 use super::{HttpServerState, HttpState};
 use crate::error::{Error, Result};
-
-/// Maximum wait for the database, so that a probe fails rather than hangs.
-const DATABASE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The lifecycle phase of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,21 +151,25 @@ pub(super) async fn summary(server_state: HttpServerState, state: HttpState) -> 
 pub(super) async fn detailed(server_state: HttpServerState, state: HttpState) -> Answer {
     let clock = &state.resources.clock;
     let started = clock.monotonic();
-    let skew = clock_skew(&state).await.ok();
+    let asked = async {
+        let skew = clock_skew(&state).await.ok();
+        (skew, clock.monotonic().saturating_sub(started))
+    };
+    let ((skew, took), report) = futures_util::join!(asked, state.health.report());
     let answered = skew.is_some();
     let pool = state.resources.database.state();
+    let replica = state.resources.database.replica_state();
     let database = DatabaseHealth {
         answers: answered,
-        latency_ms: answered.then(|| {
-            u64::try_from((clock.monotonic().saturating_sub(started)).as_millis()).unwrap_or(u64::MAX)
-        }),
+        latency_ms: answered.then(|| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
         clock_skew_ms: skew.map(|skew| u64::try_from(skew.as_millis()).unwrap_or(u64::MAX)),
+        version: report.database_version.clone(),
+        migrations: report.migrations.clone(),
         connections_active: pool.active,
         connections_idle: pool.idle,
-        replica: state.resources.database.replica_state().map(ReplicaHealth::from),
+        replica: replica.map(|replica| ReplicaHealth::of(replica, report.replica_latency_ms)),
     };
     let simulator = state.simulator.as_ref().map(|simulator| SimulatorHealth::of(simulator, &state));
-    let report = state.health.report().await;
     let health = InstanceHealth::new(&state, server_state.readiness().phase(), database, simulator, report);
     Ok(HttpResponse::Ok().json(health))
 }
@@ -176,9 +177,11 @@ pub(super) async fn detailed(server_state: HttpServerState, state: HttpState) ->
 /// Queries the database's time and returns the clock skew of this instance.
 async fn clock_skew(state: &HttpState) -> Result<Duration> {
     let timed_out = |_| Error::unavailable("database", "no response in time");
-    let asked = tokio::time::timeout(DATABASE_PATIENCE, state.resources.database.time());
-    let theirs = asked.await.map_err(timed_out)??;
-    Ok((state.resources.clock.now() - theirs).abs().to_std().unwrap_or(Duration::MAX))
+    // A probe must fail rather than hang.
+    let longest = state.resources.settings.server.health_check_timeout();
+    let query = tokio::time::timeout(longest, state.resources.database.time());
+    let database_time = query.await.map_err(timed_out)??;
+    Ok((state.resources.clock.now() - database_time).abs().to_std().unwrap_or(Duration::MAX))
 }
 
 #[cfg(test)]

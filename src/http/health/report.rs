@@ -9,10 +9,11 @@ use crate::domain::application::Country;
 use crate::events::bus;
 use crate::events::notifications;
 use crate::http::HttpState;
-use crate::http::schemas::word_schemas;
+use crate::http::schemas::enum_schemas;
 use crate::providers::simulator::Simulator;
 use crate::redis::{self, Redis};
 use crate::storage::replica::ReplicaState;
+use crate::telemetry::metrics::Leader;
 
 /// Provides the health of components outside the HTTP layer. Implemented by the composition root.
 pub trait HealthSource: Send + Sync {
@@ -36,6 +37,44 @@ pub struct HealthReport {
     pub running_jobs: u64,
     /// The channels on which this instance is notified of changes.
     pub push_channels: Vec<PushChannelHealth>,
+    /// How long the job that has been due longest has waited.
+    pub queue_age_ms: Option<u64>,
+    /// The roles of which this instance can be the leader.
+    pub leaders: Vec<LeaderHealth>,
+    /// The version of the PostgreSQL server.
+    pub database_version: Option<String>,
+    /// The schema of the database.
+    pub migrations: Option<MigrationHealth>,
+    /// Response time of the replica.
+    pub replica_latency_ms: Option<u64>,
+    /// Response time of Redis.
+    pub redis_latency_ms: Option<u64>,
+    /// The version of the Redis server.
+    pub redis_version: Option<String>,
+}
+
+/// A role of which one instance at a time is the leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct LeaderHealth {
+    /// The name of the role.
+    #[schema(value_type = LeaderRole, example = "relay")]
+    pub role: &'static str,
+    /// Whether this instance is the leader.
+    pub leads: bool,
+}
+
+/// The migrations of the database, compared with those of this version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct MigrationHealth {
+    /// Number of applied migrations. There can be more than this version knows.
+    #[schema(example = 24)]
+    pub applied: u64,
+    /// Number of migrations of this version that are not applied.
+    #[schema(example = 0)]
+    pub pending: u64,
+    /// The newest applied migration; `null` if there is none.
+    #[schema(example = "202611290000140000")]
+    pub newest: Option<String>,
 }
 
 /// One permanent actor.
@@ -66,7 +105,7 @@ pub struct BreakerHealth {
 }
 
 /// The database, as seen by this instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DatabaseHealth {
     /// Whether the database responded.
     pub answers: bool,
@@ -77,6 +116,11 @@ pub struct DatabaseHealth {
     /// no response.
     #[schema(example = 1)]
     pub clock_skew_ms: Option<u64>,
+    /// The version of the PostgreSQL server; `null` if there was no response.
+    #[schema(example = "17.6")]
+    pub version: Option<String>,
+    /// The schema; `null` if there was no response.
+    pub migrations: Option<MigrationHealth>,
     /// Connections in use.
     #[schema(example = 2)]
     pub connections_active: u32,
@@ -95,12 +139,15 @@ pub struct ReplicaHealth {
     /// Replication lag; `null` if unknown.
     #[schema(example = 40)]
     pub lag_ms: Option<u64>,
+    /// Response time; `null` if there was no response.
+    #[schema(example = 1)]
+    pub latency_ms: Option<u64>,
 }
 
-impl From<ReplicaState> for ReplicaHealth {
-    fn from(state: ReplicaState) -> Self {
+impl ReplicaHealth {
+    pub(super) fn of(state: ReplicaState, latency_ms: Option<u64>) -> Self {
         let lag_ms = state.lag.map(|lag| u64::try_from(lag.as_millis()).unwrap_or(u64::MAX));
-        Self { is_read: state.is_read, lag_ms }
+        Self { is_read: state.is_read, lag_ms, latency_ms }
     }
 }
 
@@ -114,31 +161,39 @@ pub struct PushChannelHealth {
     pub up: bool,
 }
 
-word_schemas! {
+enum_schemas! {
     /// The states of Redis.
     RedisState: ["absent", "up", "degraded"], "`absent`: not configured; `degraded`: the last command failed; Aval keeps working without Redis";
     /// The states of an instance.
     HealthStatus: ["ok", "degraded", "down"], "`degraded`: an actor is down, a breaker is not closed, Redis is unavailable, the replica is not used, or changes are not pushed; `down`: the instance cannot work";
+    /// The roles of which one instance at a time is the leader.
+    LeaderRole: [Leader::Relay.as_str(), Leader::Housekeeper.as_str()], "`relay` publishes events; `housekeeper` runs recurring tasks";
     /// The channels on which an instance is notified of changes.
     PushChannel: [notifications::CHANNEL, bus::redis::CHANNEL], "`postgres`: LISTEN; `redis`: the event stream";
 }
 
 /// Redis, as seen by this instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RedisHealth {
-    /// `absent` if none is configured, `up`, or `degraded` if it did not respond last time. Aval works without Redis.
+    /// `absent` if none is configured, `up`, or `degraded` if the last command failed. Aval works without Redis.
     #[schema(value_type = RedisState, example = "up")]
     pub state: &'static str,
+    /// Response time; `null` if there was no response.
+    #[schema(example = 1)]
+    pub latency_ms: Option<u64>,
+    /// The version of the server; `null` if there was no response, or before Redis 7.
+    #[schema(example = "7.0.15")]
+    pub version: Option<String>,
 }
 
 impl RedisHealth {
-    pub(super) fn of(redis: Option<&Redis>) -> Self {
+    pub(super) fn of(redis: Option<&Redis>, report: &HealthReport) -> Self {
         let state = match redis.map(Redis::state) {
             None => "absent",
             Some(redis::RedisState::Up) => "up",
             Some(redis::RedisState::Degraded) => "degraded",
         };
-        Self { state }
+        Self { state, latency_ms: report.redis_latency_ms, version: report.redis_version.clone() }
     }
 }
 
@@ -156,8 +211,8 @@ pub struct SimulatorHealth {
 impl SimulatorHealth {
     pub(super) fn of(simulator: &Simulator, state: &HttpState) -> Self {
         let providers = &state.resources.settings.providers;
-        let asks = |country: &Country| providers.of(*country).base_url.is_none();
-        let countries: Vec<Country> = Country::ALL.into_iter().filter(asks).collect();
+        let uses_simulator = |country: &Country| providers.of(*country).base_url.is_none();
+        let countries: Vec<Country> = Country::ALL.into_iter().filter(uses_simulator).collect();
         let calls = countries.iter().map(|country| simulator.calls(*country)).sum();
         Self { countries, calls }
     }
@@ -195,6 +250,11 @@ pub struct InstanceHealth {
     /// Age of the oldest unpublished event known to this instance.
     #[schema(example = 0)]
     pub outbox_lag_ms: Option<u64>,
+    /// How long the job that has been due longest has waited, on any instance; `null` if the database did not respond.
+    #[schema(example = 0)]
+    pub queue_age_ms: Option<u64>,
+    /// The roles of which this instance can be the leader. Another instance leads the role if this one does not.
+    pub leaders: Vec<LeaderHealth>,
     /// Number of jobs running on this instance.
     #[schema(example = 3)]
     pub running_jobs: u64,
@@ -208,10 +268,15 @@ impl InstanceHealth {
         simulator: Option<SimulatorHealth>,
         report: HealthReport,
     ) -> Self {
-        let redis = RedisHealth::of(state.redis.as_ref());
+        let redis = RedisHealth::of(state.redis.as_ref(), &report);
         let (draining, takes_work) = (phase == Phase::Draining, state.health.takes_work());
         Self {
-            status: status(database.answers && takes_work && !draining, redis, database.replica, &report),
+            status: status(
+                database.answers && takes_work && !draining,
+                redis.state,
+                database.replica,
+                &report,
+            ),
             instance: state.resources.instance.to_string(),
             version: env!("CARGO_PKG_VERSION"),
             draining,
@@ -223,6 +288,8 @@ impl InstanceHealth {
             breakers: report.breakers,
             simulator,
             outbox_lag_ms: report.outbox_lag_ms,
+            queue_age_ms: report.queue_age_ms,
+            leaders: report.leaders,
             running_jobs: report.running_jobs,
         }
     }
@@ -230,16 +297,16 @@ impl InstanceHealth {
 
 fn status(
     can_work: bool,
-    redis: RedisHealth,
+    redis_state: &str,
     replica: Option<ReplicaHealth>,
     report: &HealthReport,
 ) -> &'static str {
-    let whole = redis.state != "degraded"
+    let is_healthy = redis_state != "degraded"
         && replica.is_none_or(|replica| replica.is_read)
         && report.push_channels.iter().all(|channel| channel.up)
         && report.actors.iter().all(|actor| actor.alive)
         && report.breakers.iter().all(|breaker| breaker.state == "closed");
-    match (can_work, whole) {
+    match (can_work, is_healthy) {
         (false, _) => "down",
         (true, false) => "degraded",
         (true, true) => "ok",
@@ -251,7 +318,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_instance_is_as_well_as_its_worst_part() {
+    fn the_worst_component_determines_the_status() {
         let actor = |alive| ActorHealth { actor: "scheduler", alive, restarts: 0 };
         let breaker = |state| BreakerHealth { country: Country::Es, provider: "ASNEF-CIRBE", state };
         let report = |alive, state| HealthReport {
@@ -259,9 +326,7 @@ mod tests {
             breakers: vec![breaker(state)],
             ..HealthReport::default()
         };
-        let redis = |state| RedisHealth { state };
-        let of =
-            |can_work, redis_state, report: &HealthReport| status(can_work, redis(redis_state), None, report);
+        let of = |can_work, redis_state, report: &HealthReport| status(can_work, redis_state, None, report);
         assert_eq!(of(true, "absent", &report(true, "closed")), "ok");
         assert_eq!(of(true, "up", &report(true, "closed")), "ok");
         assert_eq!(of(true, "degraded", &report(true, "closed")), "degraded");
@@ -272,8 +337,8 @@ mod tests {
         let with_channel = |up| HealthReport { push_channels: vec![channel(up)], ..report(true, "closed") };
         assert_eq!(of(true, "up", &with_channel(true)), "ok");
         assert_eq!(of(true, "up", &with_channel(false)), "degraded");
-        let replica = |is_read| Some(ReplicaHealth { is_read, lag_ms: None });
-        assert_eq!(status(true, redis("up"), replica(true), &report(true, "closed")), "ok");
-        assert_eq!(status(true, redis("up"), replica(false), &report(true, "closed")), "degraded");
+        let replica = |is_read| Some(ReplicaHealth { is_read, lag_ms: None, latency_ms: None });
+        assert_eq!(status(true, "up", replica(true), &report(true, "closed")), "ok");
+        assert_eq!(status(true, "up", replica(false), &report(true, "closed")), "degraded");
     }
 }

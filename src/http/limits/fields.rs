@@ -21,8 +21,8 @@ pub struct LimitChecks(Vec<LimitCheck>);
 
 impl LimitChecks {
     /// Adds the result of another limit.
-    pub fn add(&mut self, verdict: LimitCheck) {
-        self.0.push(verdict);
+    pub fn add(&mut self, check: LimitCheck) {
+        self.0.push(check);
     }
 
     /// Writes the headers, if any limit was checked.
@@ -30,14 +30,14 @@ impl LimitChecks {
         if self.0.is_empty() {
             return;
         }
-        let policy = |verdict: &LimitCheck| {
-            let limit = verdict.limit;
+        let policy = |check: &LimitCheck| {
+            let limit = check.limit;
             let quota = limit.rate.burst.get();
             format!(r#""{}";q={quota};w={}"#, limit.name(), whole_seconds(limit.interval() * quota))
         };
-        let state = |verdict: &LimitCheck| {
-            let name = verdict.limit.name();
-            format!(r#""{name}";r={};t={}"#, verdict.remaining, whole_seconds(verdict.restored_in()))
+        let state = |check: &LimitCheck| {
+            let name = check.limit.name();
+            format!(r#""{name}";r={};t={}"#, check.remaining, whole_seconds(check.restored_in()))
         };
         for (name, value) in [(RATE_LIMIT_POLICY, self.list(policy)), (RATE_LIMIT, self.list(state))] {
             if let Ok(value) = HeaderValue::try_from(value) {

@@ -10,12 +10,12 @@ use governor::middleware::StateInformationMiddleware;
 use governor::{Quota, RateLimiter as Governor};
 
 use super::store::ClientStore;
-use super::{Limit, LimitCheck, LimitClass, Payer};
+use super::{Limit, LimitCheck, LimitClass, Requester};
 use crate::clock::Clock;
 use crate::config::LimitSettings;
 
 /// Interval for removing clients whose quota is fully restored.
-const FORGET_EVERY: Duration = Duration::from_secs(60);
+const CLEANUP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Adapts [`Clock`] for governor.
 #[derive(Debug, Clone)]
@@ -64,7 +64,7 @@ impl Counter {
     }
 }
 
-/// The in-memory counters for every class and payer kind.
+/// The in-memory counters for every class and requester kind.
 pub(super) struct MemoryRateLimiter {
     counters: Vec<Arc<Counter>>,
     /// Counters of custom limits of API keys, kept while they have clients.
@@ -75,7 +75,7 @@ pub(super) struct MemoryRateLimiter {
     /// client.
     hasher: RandomState,
     clock: Clock,
-    forgot_at: Mutex<Duration>,
+    cleaned_up_at: Mutex<Duration>,
 }
 
 impl MemoryRateLimiter {
@@ -91,50 +91,50 @@ impl MemoryRateLimiter {
             failed_authentication_cost: settings.failed_authentication_cost,
             hasher: RandomState::new(),
             clock: clock.clone(),
-            forgot_at: Mutex::new(clock.monotonic()),
+            cleaned_up_at: Mutex::new(clock.monotonic()),
         }
     }
 
-    pub(super) fn check(&self, class: LimitClass, payer: Payer<'_>) -> Option<LimitCheck> {
+    pub(super) fn check(&self, class: LimitClass, requester: Requester<'_>) -> Option<LimitCheck> {
         let now = self.clock.monotonic();
-        self.forget_when_due(now);
-        Some(self.counter(class, payer)?.check(self.client(payer), now))
+        self.clean_up_when_due(now);
+        Some(self.counter(class, requester)?.check(self.client(requester), now))
     }
 
-    pub(super) fn charge_failed_authentication(&self, payer: Payer<'_>) {
-        if let Some(counter) = self.counter(LimitClass::Standard, payer) {
-            counter.charge(self.client(payer), self.failed_authentication_cost, self.clock.monotonic());
+    pub(super) fn charge_failed_authentication(&self, requester: Requester<'_>) {
+        if let Some(counter) = self.counter(LimitClass::Standard, requester) {
+            counter.charge(self.client(requester), self.failed_authentication_cost, self.clock.monotonic());
         }
     }
 
-    fn counter(&self, class: LimitClass, payer: Payer<'_>) -> Option<Arc<Counter>> {
-        if let Some(limit) = payer.own_limit(class) {
+    fn counter(&self, class: LimitClass, requester: Requester<'_>) -> Option<Arc<Counter>> {
+        if let Some(limit) = requester.own_limit(class) {
             let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
             let new = || Arc::new(Counter::new(limit, self.max_clients, &self.clock));
             return Some(Arc::clone(own.entry(limit).or_insert_with(new)));
         }
         let fits = |counter: &&Arc<Counter>| {
-            counter.limit.class == class && counter.limit.payer_kind == payer.kind()
+            counter.limit.class == class && counter.limit.requester_kind == requester.kind()
         };
         self.counters.iter().find(fits).cloned()
     }
 
-    fn client(&self, payer: Payer<'_>) -> u64 {
-        match payer {
-            Payer::Address(address) => self.hasher.hash_one(address.network()),
-            Payer::Account { name, .. } | Payer::ApiKey { name, .. } | Payer::Subject(name) => {
+    fn client(&self, requester: Requester<'_>) -> u64 {
+        match requester {
+            Requester::Address(address) => self.hasher.hash_one(address.network()),
+            Requester::Account { name, .. } | Requester::ApiKey { name, .. } | Requester::Subject(name) => {
                 self.hasher.hash_one(name)
             }
         }
     }
 
-    fn forget_when_due(&self, now: Duration) {
-        let mut forgot_at = self.forgot_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.saturating_sub(*forgot_at) < FORGET_EVERY {
+    fn clean_up_when_due(&self, now: Duration) {
+        let mut cleaned_up_at = self.cleaned_up_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.saturating_sub(*cleaned_up_at) < CLEANUP_INTERVAL {
             return;
         }
-        *forgot_at = now;
-        drop(forgot_at);
+        *cleaned_up_at = now;
+        drop(cleaned_up_at);
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         for counter in self.counters.iter().chain(own.values()) {
             counter.governor.retain_recent();
@@ -145,7 +145,7 @@ impl MemoryRateLimiter {
 
     /// Number of clients in the counters.
     #[cfg(test)]
-    pub(super) fn remembered(&self) -> usize {
+    pub(super) fn client_count(&self) -> usize {
         self.counters.iter().map(|counter| counter.governor.len()).sum()
     }
 }

@@ -65,7 +65,7 @@ impl LimitClass {
 
 /// The party that a request is counted for.
 #[derive(Debug, Clone, Copy)]
-pub enum Payer<'a> {
+pub enum Requester<'a> {
     /// The client address.
     Address(ClientAddress),
     /// An authenticated account.
@@ -87,16 +87,16 @@ pub enum Payer<'a> {
     Subject(&'a str),
 }
 
-/// The kind of a [`Payer`].
+/// The kind of a [`Requester`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum PayerKind {
+enum RequesterKind {
     Address,
     Account(Role),
     ApiKey,
     Subject,
 }
 
-impl PayerKind {
+impl RequesterKind {
     const ALL: [Self; 6] = [
         Self::Address,
         Self::Account(Role::User),
@@ -123,8 +123,8 @@ impl PayerKind {
     }
 }
 
-impl Payer<'_> {
-    /// The payer's custom limit for a class, which only API keys can have.
+impl Requester<'_> {
+    /// The requester's custom limit for a class, which only API keys can have.
     fn own_limit(self, class: LimitClass) -> Option<Limit> {
         let Self::ApiKey { limits, .. } = self else { return None };
         let per_minute = match class {
@@ -133,24 +133,24 @@ impl Payer<'_> {
             LimitClass::Webhook | LimitClass::Login | LimitClass::Exempt => None,
         }?;
         let rate = Rate { per_minute, burst: per_minute };
-        Some(Limit { class, payer_kind: PayerKind::ApiKey, rate })
+        Some(Limit { class, requester_kind: RequesterKind::ApiKey, rate })
     }
 
-    const fn kind(self) -> PayerKind {
+    const fn kind(self) -> RequesterKind {
         match self {
-            Self::Address(_) => PayerKind::Address,
-            Self::Account { role, .. } => PayerKind::Account(role),
-            Self::ApiKey { .. } => PayerKind::ApiKey,
-            Self::Subject(_) => PayerKind::Subject,
+            Self::Address(_) => RequesterKind::Address,
+            Self::Account { role, .. } => RequesterKind::Account(role),
+            Self::ApiKey { .. } => RequesterKind::ApiKey,
+            Self::Subject(_) => RequesterKind::Subject,
         }
     }
 }
 
-/// A limit: a class, a payer kind and their rate.
+/// A limit: a class, a requester kind and their rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Limit {
     class: LimitClass,
-    payer_kind: PayerKind,
+    requester_kind: RequesterKind,
     rate: Rate,
 }
 
@@ -158,27 +158,27 @@ impl Limit {
     /// All configured limits.
     fn all(settings: &LimitSettings) -> Vec<Self> {
         let of_class = |class: LimitClass| {
-            let limit = move |rates: &ClassRates, payer_kind: PayerKind| Self {
+            let limit = move |rates: &ClassRates, requester_kind: RequesterKind| Self {
                 class,
-                payer_kind,
-                rate: payer_kind.rate(rates),
+                requester_kind,
+                rate: requester_kind.rate(rates),
             };
             let rates = class.rates(settings);
-            PayerKind::ALL.into_iter().filter_map(move |kind| Some(limit(rates?, kind)))
+            RequesterKind::ALL.into_iter().filter_map(move |kind| Some(limit(rates?, kind)))
         };
         LimitClass::COUNTED.into_iter().flat_map(of_class).collect()
     }
 
     /// The name shown to clients.
     const fn name(self) -> &'static str {
-        match (self.class, self.payer_kind) {
-            (LimitClass::Create, PayerKind::Address) => "create-address",
+        match (self.class, self.requester_kind) {
+            (LimitClass::Create, RequesterKind::Address) => "create-address",
             (LimitClass::Create, _) => "create-account",
-            (LimitClass::Webhook, PayerKind::Address) => "webhook-address",
+            (LimitClass::Webhook, RequesterKind::Address) => "webhook-address",
             (LimitClass::Webhook, _) => "webhook-account",
-            (LimitClass::Login, PayerKind::Address) => "login-address",
+            (LimitClass::Login, RequesterKind::Address) => "login-address",
             (LimitClass::Login, _) => "login-account",
-            (LimitClass::Standard | LimitClass::Exempt, PayerKind::Address) => "standard-address",
+            (LimitClass::Standard | LimitClass::Exempt, RequesterKind::Address) => "standard-address",
             (LimitClass::Standard | LimitClass::Exempt, _) => "standard-account",
         }
     }
@@ -253,26 +253,26 @@ impl RateLimiter {
     }
 
     /// Counts one request. `None` if requests of this class are not limited.
-    pub async fn check(&self, class: LimitClass, payer: Payer<'_>) -> Option<LimitCheck> {
+    pub async fn check(&self, class: LimitClass, requester: Requester<'_>) -> Option<LimitCheck> {
         let Counting::On(counters) = &self.counting else { return None };
         if let Some(shared) = counters.shared.get()
-            && let Ok(verdict) = shared.check(class, payer).await
+            && let Ok(check_result) = shared.check(class, requester).await
         {
-            return verdict;
+            return check_result;
         }
-        counters.memory.check(class, payer)
+        counters.memory.check(class, requester)
     }
 
     /// Charges an address for a failed authentication, at the configured cost in requests of [`LimitClass::Standard`].
     pub async fn charge_failed_authentication(&self, address: ClientAddress) {
         let Counting::On(counters) = &self.counting else { return };
-        let payer = Payer::Address(address);
+        let requester = Requester::Address(address);
         if let Some(shared) = counters.shared.get()
-            && shared.charge_failed_authentication(payer).await.is_ok()
+            && shared.charge_failed_authentication(requester).await.is_ok()
         {
             return;
         }
-        counters.memory.charge_failed_authentication(payer);
+        counters.memory.charge_failed_authentication(requester);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use actix_web::{FromRequest as _, HttpMessage as _, HttpRequest};
 
-use super::{LimitChecks, LimitClass, Payer};
+use super::{LimitChecks, LimitClass, Requester};
 use crate::error::{Error, Result};
 use crate::http::{HttpServerState, UNMATCHED};
 
@@ -10,47 +10,48 @@ use crate::http::{HttpServerState, UNMATCHED};
 #[derive(Debug, Clone)]
 pub(in crate::http) struct RequestLimits {
     class: LimitClass,
-    pub(in crate::http) verdicts: LimitChecks,
+    pub(in crate::http) checks: LimitChecks,
 }
 
 impl RequestLimits {
     pub(in crate::http) fn new(class: LimitClass) -> Self {
-        Self { class, verdicts: LimitChecks::default() }
+        Self { class, checks: LimitChecks::default() }
     }
 }
 
-/// Counts a request for `payer` in the class of its route. Fails with [`Error::RateLimited`] if the limit is exceeded.
+/// Counts a request for `requester` in the class of its route. Fails with [`Error::RateLimited`] if the limit is
+/// exceeded.
 pub(in crate::http) async fn check(
     request: &HttpRequest,
     server_state: &HttpServerState,
-    payer: Payer<'_>,
+    requester: Requester<'_>,
 ) -> Result<()> {
     let class = request.extensions().get::<RequestLimits>().map(|limits| limits.class);
-    check_as(request, server_state, class.unwrap_or(LimitClass::Standard), payer).await
+    check_as(request, server_state, class.unwrap_or(LimitClass::Standard), requester).await
 }
 
-/// Counts a request for `payer` in a class other than that of its route. Fails with [`Error::RateLimited`] if the limit
-/// is exceeded.
+/// Counts a request for `requester` in a class other than that of its route. Fails with [`Error::RateLimited`] if the
+/// limit is exceeded.
 pub(in crate::http) async fn check_as(
     request: &HttpRequest,
     server_state: &HttpServerState,
     class: LimitClass,
-    payer: Payer<'_>,
+    requester: Requester<'_>,
 ) -> Result<()> {
-    let Some(verdict) = server_state.inner.limiter.check(class, payer).await else { return Ok(()) };
+    let Some(check_result) = server_state.inner.limiter.check(class, requester).await else { return Ok(()) };
     if let Some(limits) = request.extensions_mut().get_mut::<RequestLimits>() {
-        limits.verdicts.add(verdict);
+        limits.checks.add(check_result);
     }
-    let Some(retry_after) = verdict.retry_after else { return Ok(()) };
+    let Some(retry_after) = check_result.retry_after else { return Ok(()) };
     let route = request.match_pattern().unwrap_or_else(|| UNMATCHED.to_owned());
     server_state.inner.metrics.rate_limited_total.with_label_values(&[&route]).inc();
     Err(Error::RateLimited { retry_after })
 }
 
-/// Counts a request for a subject that only the handler knows, such as the name in a login attempt or the bureau that
-/// signed a webhook. Handlers call this before any expensive work. Fails with [`Error::RateLimited`] if the limit
+/// Counts a request for a subject that is known only to the handler, such as the name in a login attempt or the bureau
+/// that signed a webhook. Handlers call this before any expensive work. Fails with [`Error::RateLimited`] if the limit
 /// is exceeded.
 pub async fn check_subject(request: &HttpRequest, subject: &str) -> Result<()> {
     let Ok(server_state) = HttpServerState::extract(request).await else { return Ok(()) };
-    check(request, &server_state, Payer::Subject(subject)).await
+    check(request, &server_state, Requester::Subject(subject)).await
 }

@@ -19,11 +19,11 @@ use std::time::Duration;
 
 use ::redis::{Script, ScriptInvocation};
 
-use super::{Limit, LimitCheck, LimitClass, Payer, PayerKind};
+use super::{Limit, LimitCheck, LimitClass, Requester, RequesterKind};
 use crate::config::LimitSettings;
 use crate::domain::account::Role;
 use crate::error::{Error, Result};
-use crate::redis::Redis;
+use crate::redis::{Operation, Redis};
 use crate::storage::seal::KeyRing;
 
 /// Defines `now`.
@@ -60,7 +60,7 @@ local after = math.min(due + tonumber(ARGV[3]), now + whole)
 redis.call('SET', KEYS[1], string.format('%.0f', after), 'PX', math.max(1, math.ceil((after - now) / 1000)))
 return 0";
 
-/// The shared counters for every class and payer kind.
+/// The shared counters for every class and requester kind.
 pub(super) struct SharedRateLimiter {
     redis: Redis,
     keys: Arc<KeyRing>,
@@ -84,44 +84,49 @@ impl SharedRateLimiter {
     }
 
     /// Counts one request. `None` if requests of this class are not limited. Fails if Redis is unavailable.
-    pub(super) async fn check(&self, class: LimitClass, payer: Payer<'_>) -> Result<Option<LimitCheck>> {
-        let Some(limit) = self.limit(class, payer) else { return Ok(None) };
-        let key = self.key(limit, payer);
-        let said: (u32, i64) = self.redis.run("limit_check", &invocation(&self.check, &key, limit)).await?;
-        let verdict = verdict(limit, said);
+    pub(super) async fn check(
+        &self,
+        class: LimitClass,
+        requester: Requester<'_>,
+    ) -> Result<Option<LimitCheck>> {
+        let Some(limit) = self.limit(class, requester) else { return Ok(None) };
+        let key = self.key(limit, requester);
+        let result: (u32, i64) =
+            self.redis.run(Operation::LimitCheck, &invocation(&self.check, &key, limit)).await?;
+        let check = parse_result(limit, result);
         let impossible = || Error::unavailable(crate::redis::NAME, "the counter's result is out of range");
-        verdict.map(Some).ok_or_else(impossible)
+        check.map(Some).ok_or_else(impossible)
     }
 
-    /// Charges a payer for a failed authentication. Fails if Redis is unavailable.
-    pub(super) async fn charge_failed_authentication(&self, payer: Payer<'_>) -> Result<()> {
-        let Some(limit) = self.limit(LimitClass::Standard, payer) else { return Ok(()) };
-        let key = self.key(limit, payer);
+    /// Charges a requester for a failed authentication. Fails if Redis is unavailable.
+    pub(super) async fn charge_failed_authentication(&self, requester: Requester<'_>) -> Result<()> {
+        let Some(limit) = self.limit(LimitClass::Standard, requester) else { return Ok(()) };
+        let key = self.key(limit, requester);
         let mut script = invocation(&self.charge, &key, limit);
         script.arg(interval_us(limit).saturating_mul(u64::from(self.failed_authentication_cost)));
-        self.redis.run::<()>("limit_charge", &script).await
+        self.redis.run::<()>(Operation::LimitCharge, &script).await
     }
 
-    fn limit(&self, class: LimitClass, payer: Payer<'_>) -> Option<Limit> {
-        let kind = payer.kind();
-        if let Some(limit) = payer.own_limit(class) {
+    fn limit(&self, class: LimitClass, requester: Requester<'_>) -> Option<Limit> {
+        let kind = requester.kind();
+        if let Some(limit) = requester.own_limit(class) {
             return Some(limit);
         }
-        self.limits.iter().find(|limit| limit.class == class && limit.payer_kind == kind).copied()
+        self.limits.iter().find(|limit| limit.class == class && limit.requester_kind == kind).copied()
     }
 
-    fn key(&self, limit: Limit, payer: Payer<'_>) -> String {
-        let kind = match limit.payer_kind {
-            PayerKind::Address => "address",
-            PayerKind::Account(Role::User) => "user",
-            PayerKind::Account(Role::Analyst) => "analyst",
-            PayerKind::Account(Role::Admin) => "admin",
-            PayerKind::ApiKey => "api_key",
-            PayerKind::Subject => "subject",
+    fn key(&self, limit: Limit, requester: Requester<'_>) -> String {
+        let kind = match limit.requester_kind {
+            RequesterKind::Address => "address",
+            RequesterKind::Account(Role::User) => "user",
+            RequesterKind::Account(Role::Analyst) => "analyst",
+            RequesterKind::Account(Role::Admin) => "admin",
+            RequesterKind::ApiKey => "api_key",
+            RequesterKind::Subject => "subject",
         };
-        let who = match payer {
-            Payer::Address(address) => address.network().to_string(),
-            Payer::Account { name, .. } | Payer::ApiKey { name, .. } | Payer::Subject(name) => {
+        let who = match requester {
+            Requester::Address(address) => address.network().to_string(),
+            Requester::Account { name, .. } | Requester::ApiKey { name, .. } | Requester::Subject(name) => {
                 name.to_owned()
             }
         };
@@ -148,8 +153,8 @@ fn interval_us(limit: Limit) -> u64 {
     u64::try_from(limit.interval().as_nanos().div_ceil(1000)).unwrap_or(u64::MAX)
 }
 
-/// `None` for results that the script cannot return.
-fn verdict(limit: Limit, (remaining, wait_us): (u32, i64)) -> Option<LimitCheck> {
+/// Parses the result of the script; `None` for results that it cannot return.
+fn parse_result(limit: Limit, (remaining, wait_us): (u32, i64)) -> Option<LimitCheck> {
     let burst = limit.rate.burst.get();
     let retry_after = match wait_us {
         -1 => None,

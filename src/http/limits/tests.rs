@@ -21,19 +21,19 @@ fn limiter(more: &[(&str, &str)]) -> (MemoryRateLimiter, Clock) {
     (MemoryRateLimiter::new(&settings(more), &clock), clock)
 }
 
-fn address(text: &str) -> Payer<'static> {
-    Payer::Address(ClientAddress::new(text.parse::<IpAddr>().unwrap()))
+fn address(text: &str) -> Requester<'static> {
+    Requester::Address(ClientAddress::new(text.parse::<IpAddr>().unwrap()))
 }
 
-const ANA: Payer<'static> = Payer::Account { name: "ana", role: Role::User };
+const ANA: Requester<'static> = Requester::Account { name: "ana", role: Role::User };
 
 /// Number of requests out of `tries` that are allowed.
-fn accepted(limiter: &MemoryRateLimiter, class: LimitClass, payer: Payer<'_>, tries: u32) -> usize {
-    (0..tries).filter(|_| limiter.check(class, payer).unwrap().retry_after.is_none()).count()
+fn accepted(limiter: &MemoryRateLimiter, class: LimitClass, requester: Requester<'_>, tries: u32) -> usize {
+    (0..tries).filter(|_| limiter.check(class, requester).unwrap().retry_after.is_none()).count()
 }
 
 #[test]
-fn ten_applications_fit_and_the_eleventh_is_told_when_to_come_back() {
+fn ten_applications_are_allowed_and_the_eleventh_gets_a_retry_time() {
     let (limiter, clock) = limiter(&[]);
     assert_eq!(accepted(&limiter, LimitClass::Create, ANA, 10), 10);
     let refused = limiter.check(LimitClass::Create, ANA).unwrap();
@@ -47,20 +47,20 @@ fn ten_applications_fit_and_the_eleventh_is_told_when_to_come_back() {
 }
 
 #[test]
-fn accounts_addresses_roles_and_classes_are_counted_apart() {
+fn accounts_addresses_roles_and_classes_are_counted_separately() {
     let (limiter, _) = limiter(&[("AVAL__LIMITS__CREATE__ANALYST__BURST", "12")]);
-    let everybody = [
+    let cases = [
         (ANA, 10),
-        (Payer::Account { name: "ben", role: Role::User }, 10),
-        (Payer::Account { name: "ana", role: Role::Analyst }, 12),
-        (Payer::Subject("ana"), 10),
+        (Requester::Account { name: "ben", role: Role::User }, 10),
+        (Requester::Account { name: "ana", role: Role::Analyst }, 12),
+        (Requester::Subject("ana"), 10),
         (address("192.0.2.1"), 10),
         (address("192.0.2.2"), 10),
         (address("2001:db8::1"), 10),
         (address("2001:db8:0:1::1"), 10),
     ];
-    for (payer, fit) in everybody {
-        assert_eq!(accepted(&limiter, LimitClass::Create, payer, 30), fit, "{payer:?}");
+    for (requester, fit) in cases {
+        assert_eq!(accepted(&limiter, LimitClass::Create, requester, 30), fit, "{requester:?}");
     }
     assert_eq!(accepted(&limiter, LimitClass::Login, ANA, 30), 5);
     assert_eq!(accepted(&limiter, LimitClass::Webhook, ANA, 200), 100);
@@ -68,13 +68,13 @@ fn accounts_addresses_roles_and_classes_are_counted_apart() {
 }
 
 #[test]
-fn probes_are_not_counted_and_nothing_is_when_limits_are_off() {
+fn probes_are_not_counted_and_nothing_is_counted_when_limits_are_off() {
     let (limiter, clock) = limiter(&[]);
     assert_eq!(limiter.check(LimitClass::Exempt, ANA), None);
     let off = RateLimiter::new(&LimitSettings { enabled: false, ..settings(&[]) }, &clock);
     assert!(!off.is_on());
-    let asked = futures_util::FutureExt::now_or_never(off.check(LimitClass::Login, ANA)).unwrap();
-    assert_eq!(asked, None);
+    let check = futures_util::FutureExt::now_or_never(off.check(LimitClass::Login, ANA)).unwrap();
+    assert_eq!(check, None);
 }
 
 #[test]
@@ -93,18 +93,18 @@ fn a_failed_authentication_costs_its_address_more_than_the_request() {
 }
 
 #[test]
-fn clients_are_forgotten_when_their_pause_has_made_everything_good() {
+fn clients_are_removed_when_their_quota_is_fully_restored() {
     let (limiter, clock) = limiter(&[]);
     for last in 0..200_u8 {
         limiter.check(LimitClass::Create, address(&format!("192.0.2.{last}")));
     }
-    assert_eq!(limiter.remembered(), 200);
+    assert_eq!(limiter.client_count(), 200);
     accepted(&limiter, LimitClass::Create, ANA, 10);
     clock.advance(MINUTE - Duration::from_secs(1));
     limiter.check(LimitClass::Create, ANA);
     clock.advance(Duration::from_secs(1));
     limiter.check(LimitClass::Create, ANA);
-    assert_eq!(limiter.remembered(), 1, "the quota of the others is restored");
+    assert_eq!(limiter.client_count(), 1, "the quota of the others is restored");
     assert_eq!(limiter.check(LimitClass::Create, ANA).unwrap().remaining, 8 - 1);
 }
 
@@ -113,25 +113,25 @@ fn many_new_clients_neither_exhaust_memory_nor_use_the_allowance_of_earlier_clie
     let (limiter, _) = limiter(&[("AVAL__LIMITS__MAX_CLIENTS", "1000")]);
     let early = address("192.0.2.1");
     assert_eq!(accepted(&limiter, LimitClass::Create, early, 4), 4);
-    let new_clients = (0..50_000_u32).map(|n| Payer::Address(ClientAddress::new(IpAddr::V4(n.into()))));
+    let new_clients = (0..50_000_u32).map(|n| Requester::Address(ClientAddress::new(IpAddr::V4(n.into()))));
     let fits = new_clients.filter(|client| accepted(&limiter, LimitClass::Create, *client, 1) == 1).count();
-    assert_eq!(limiter.remembered(), 1000);
+    assert_eq!(limiter.client_count(), 1000);
     assert_eq!(fits, 999 + 64 * 10, "new clients share 64 entries");
     assert_eq!(accepted(&limiter, LimitClass::Create, early, 10), 6);
 }
 
 #[test]
-fn clients_read_policies_and_what_is_left_as_structured_fields() {
+fn policies_and_remaining_quotas_are_sent_as_structured_fields() {
     let (limiter, clock) = limiter(&[("AVAL__LIMITS__CREATE__USER__BURST", "4")]);
-    let mut verdicts = LimitChecks::default();
+    let mut checks = LimitChecks::default();
     let mut headers = HeaderMap::new();
-    verdicts.write(&mut headers);
+    checks.write(&mut headers);
     assert!(headers.is_empty());
     limiter.check(LimitClass::Create, ANA);
     clock.advance(Duration::from_millis(500));
-    verdicts.add(limiter.check(LimitClass::Create, address("192.0.2.1")).unwrap());
-    verdicts.add(limiter.check(LimitClass::Create, ANA).unwrap());
-    verdicts.write(&mut headers);
+    checks.add(limiter.check(LimitClass::Create, address("192.0.2.1")).unwrap());
+    checks.add(limiter.check(LimitClass::Create, ANA).unwrap());
+    checks.write(&mut headers);
     let field = |name| headers.get(name).unwrap().to_str().unwrap().to_owned();
     assert_eq!(field(RATE_LIMIT_POLICY), r#""create-address";q=10;w=60, "create-account";q=4;w=24"#);
     assert_eq!(field(RATE_LIMIT), r#""create-address";r=9;t=6, "create-account";r=2;t=12"#);

@@ -10,8 +10,9 @@ use super::boxed;
 use crate::http::HttpServerState;
 use crate::http::auth::{self, Access, Principal};
 use crate::http::problem::Rejection;
+use crate::telemetry::trace;
 
-/// Authenticates the sender, checks the route's `access` and stores the [`Principal`] for the handler. Runs before the
+/// Authenticates the client, checks the route's `access` and stores the [`Principal`] for the handler. Runs before the
 /// body is read.
 pub(in crate::http) async fn authorize(
     access: Access,
@@ -19,10 +20,12 @@ pub(in crate::http) async fn authorize(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
-    if access.asks_who(server_state.settings().environment) {
+    if access.requires_authentication(server_state.settings().environment) {
         match admitted(access, &server_state, &request).await {
             Ok(principal) => {
+                let account = principal.credential.id();
                 request.extensions_mut().insert(principal);
+                return trace::for_account(account, next.call(request)).await.map(boxed);
             }
             Err(rejection) => return Ok(request.error_response(rejection)),
         }

@@ -17,7 +17,7 @@ use super::boxed;
 use super::route_rules::RouteRules;
 
 /// Shorter responses are not compressed, because they fit into one packet anyway.
-const SHORTEST_BYTES: u64 = 1024;
+const MIN_BYTES: u64 = 1024;
 
 /// Media types that benefit from compression.
 const COMPRESSIBLE: [&str; 5] =
@@ -54,12 +54,12 @@ fn is_compressible(response: &ServiceResponse<BoxBody>) -> bool {
     let text =
         |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
     let is_long = match response.response().body().size() {
-        BodySize::Sized(bytes) => bytes >= SHORTEST_BYTES,
+        BodySize::Sized(bytes) => bytes >= MIN_BYTES,
         BodySize::Stream => true,
         BodySize::None => false,
     };
     let request = response.request();
-    let is_public = !request.extensions().get::<RouteRules>().is_some_and(|rules| rules.answers_secret);
+    let is_public = !request.extensions().get::<RouteRules>().is_some_and(|rules| rules.returns_secret);
     is_long
         && is_public
         && response.status() == StatusCode::OK
@@ -74,9 +74,9 @@ mod tests {
     use crate::http::routes;
 
     #[test]
-    fn answers_with_a_secret_are_marked() {
+    fn routes_that_return_a_secret_are_marked() {
         let mut marked: Vec<_> =
-            routes::table(true).iter().filter(|route| route.answers_secret).map(|route| route.path).collect();
+            routes::table(true).iter().filter(|route| route.returns_secret).map(|route| route.path).collect();
         marked.sort_unstable();
         assert_eq!(
             marked,

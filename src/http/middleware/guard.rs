@@ -11,7 +11,7 @@ use crate::http::problem::Rejection;
 use crate::supervision::limited::run_limited;
 
 /// Limits the time of a handler, including reading the body, and turns a panic into a 500. It wraps each resource
-/// rather than the application, because the request can only be cloned once its route is known.
+/// rather than the actix application, because the request can only be cloned once its route is known.
 pub(in crate::http) async fn guard(
     server_state: HttpServerState,
     request: ServiceRequest,
@@ -20,7 +20,7 @@ pub(in crate::http) async fn guard(
     let limit = server_state.settings().server.request_timeout();
     let kept = request.request().clone();
     match run_limited("request", limit, next.call(request)).await {
-        Ok(answer) => answer.map(boxed),
+        Ok(response) => response.map(boxed),
         Err(error) => Ok(ServiceResponse::from_err(Rejection::from(error), kept)),
     }
 }

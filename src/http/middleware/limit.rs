@@ -14,7 +14,7 @@ use crate::http::HttpServerState;
 use crate::http::auth::{self, Credential, Principal};
 use crate::http::client_address::ClientAddress;
 use crate::http::health::Phase;
-use crate::http::limits::{self, LimitClass, Payer, RequestLimits};
+use crate::http::limits::{self, LimitClass, RequestLimits, Requester};
 use crate::http::problem::Rejection;
 
 /// Counts a request for its client address, stores the [`ClientAddress`] for handlers, and adds the rate limit headers
@@ -35,8 +35,8 @@ pub(in crate::http) async fn limit_address(
         LimitClass::Create if auth::carries_api_key(request.headers()) => LimitClass::Standard,
         class => class,
     };
-    let payer = Payer::Address(address);
-    let counted = limits::check_as(request.request(), &server_state, address_class, payer).await;
+    let requester = Requester::Address(address);
+    let counted = limits::check_as(request.request(), &server_state, address_class, requester).await;
     let mut response = match counted {
         Ok(()) => next.call(request).await.map(boxed)?,
         Err(error) => request.error_response(Rejection::from(error)),
@@ -44,9 +44,9 @@ pub(in crate::http) async fn limit_address(
     if response.status() == StatusCode::UNAUTHORIZED {
         server_state.inner.limiter.charge_failed_authentication(address).await;
     }
-    let said = response.request().extensions().get::<RequestLimits>().cloned();
-    if let Some(said) = said {
-        said.verdicts.write(response.headers_mut());
+    let request_limits = response.request().extensions().get::<RequestLimits>().cloned();
+    if let Some(request_limits) = request_limits {
+        request_limits.checks.write(response.headers_mut());
     }
     Ok(response)
 }
@@ -61,11 +61,11 @@ pub(in crate::http) async fn limit_account(
     let Some(Principal { account, role, credential, .. }) = &principal else {
         return next.call(request).await.map(boxed);
     };
-    let payer = match credential {
-        Credential::Token { .. } => Payer::Account { name: account, role: *role },
-        Credential::ApiKey { limits, .. } => Payer::ApiKey { name: account, limits: *limits },
+    let requester = match credential {
+        Credential::Token { .. } => Requester::Account { name: account, role: *role },
+        Credential::ApiKey { limits, .. } => Requester::ApiKey { name: account, limits: *limits },
     };
-    if let Err(error) = limits::check(request.request(), &server_state, payer).await {
+    if let Err(error) = limits::check(request.request(), &server_state, requester).await {
         return Ok(request.error_response(Rejection::from(error)));
     }
     match server_state.state() {
@@ -92,14 +92,14 @@ pub(in crate::http) async fn limit_the_rest(
     }
     let address = ClientAddress::of(&request, &server_state.settings().server.trusted_proxies);
     request.extensions_mut().insert(RequestLimits::new(LimitClass::Standard));
-    let counted = limits::check(&request, &server_state, Payer::Address(address)).await;
-    let said = request.extensions().get::<RequestLimits>().cloned();
+    let counted = limits::check(&request, &server_state, Requester::Address(address)).await;
+    let request_limits = request.extensions().get::<RequestLimits>().cloned();
     let mut response = match counted {
         Ok(()) => response,
         Err(error) => ServiceResponse::from_err(Rejection::from(error), request),
     };
-    if let Some(said) = said {
-        said.verdicts.write(response.headers_mut());
+    if let Some(request_limits) = request_limits {
+        request_limits.checks.write(response.headers_mut());
     }
     Ok(response)
 }

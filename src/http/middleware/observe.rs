@@ -14,7 +14,7 @@ use slog::{Logger, error, info, o, warn};
 
 use super::boxed;
 use super::request_context::{self, TRACERESPONSE, X_REQUEST_ID};
-use crate::http::auth::{Credential, Principal};
+use crate::http::auth::Principal;
 use crate::http::extract::RequestContext;
 use crate::http::problem::{CONTENT_TYPE, Problem, Rejection};
 use crate::http::{HttpServerState, UNMATCHED};
@@ -22,7 +22,7 @@ use crate::telemetry::metrics::{Metrics, seconds};
 use crate::telemetry::trace::{Entered, KeyValue, SpanKind};
 
 /// Enters the trace of a request and sets its context; adds the request ID, the trace context and problem details to its
-/// response; logs and counts it.
+/// response; logs and counts the request.
 pub(in crate::http) async fn observe(
     server_state: HttpServerState,
     request: ServiceRequest,
@@ -36,15 +36,15 @@ pub(in crate::http) async fn observe(
         traceparent: span.traceparent(),
     };
     request.extensions_mut().insert(context.clone());
-    let answered = span.run(answer(server_state, request, next, context, method, endpoint)).await;
+    let answered = span.run(handle(server_state, request, next, context, method, endpoint)).await;
     if let Ok(response) = &answered {
         describe(&span, response);
     }
     answered
 }
 
-/// A span by the semantic conventions for HTTP servers. It contains no path and no query, because clients may put
-/// personal data there.
+/// A span that follows the semantic conventions for HTTP servers. It contains no path and no query, because clients may
+/// put personal data there.
 fn enter_trace(
     server_state: &HttpServerState,
     request: &ServiceRequest,
@@ -77,14 +77,10 @@ fn describe(span: &Entered, response: &ServiceResponse<BoxBody>) {
 
 /// The identifier of the account. Names may identify a person.
 fn account_id(request: &HttpRequest) -> Option<String> {
-    let extensions = request.extensions();
-    Some(match extensions.get::<Principal>()?.credential {
-        Credential::Token { user_id, .. } => user_id.to_string(),
-        Credential::ApiKey { key_id, .. } => key_id.to_string(),
-    })
+    request.extensions().get::<Principal>().map(|principal| principal.credential.id().to_string())
 }
 
-async fn answer(
+async fn handle(
     server_state: HttpServerState,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -158,8 +154,8 @@ fn with_problem(
     let rejection = response.response().error().and_then(ActixError::as_error::<Rejection>).cloned();
     if let Some(rejection) = rejection {
         log(&rejection, logger);
-        let (request, answer) = response.into_parts();
-        return ServiceResponse::new(request, with_fields_of(&answer, rejection.response(request_id)));
+        let (request, replaced) = response.into_parts();
+        return ServiceResponse::new(request, with_headers_of(&replaced, rejection.response(request_id)));
     }
     if !(status.is_client_error() || status.is_server_error()) || is_problem(&response) {
         return response;
@@ -168,14 +164,17 @@ fn with_problem(
         let cause = response.response().error().map(ToString::to_string);
         error!(logger, "a library returned an error response"; "status" => status.as_u16(), "cause" => cause);
     }
-    let (request, answer) = response.into_parts();
-    ServiceResponse::new(request, with_fields_of(&answer, Problem::of_status(status, request_id).response()))
+    let (request, replaced) = response.into_parts();
+    ServiceResponse::new(
+        request,
+        with_headers_of(&replaced, Problem::of_status(status, request_id).response()),
+    )
 }
 
 /// Copies the headers of the response that a problem replaces.
-fn with_fields_of(answer: &HttpResponse<BoxBody>, mut problem: HttpResponse) -> HttpResponse {
+fn with_headers_of(replaced: &HttpResponse<BoxBody>, mut problem: HttpResponse) -> HttpResponse {
     let is_new = |name: &HeaderName| *name != header::CONTENT_LENGTH && !problem.headers().contains_key(name);
-    let fields: Vec<_> = answer.headers().iter().filter(|(name, _)| is_new(name)).collect();
+    let fields: Vec<_> = replaced.headers().iter().filter(|(name, _)| is_new(name)).collect();
     for (name, value) in fields {
         problem.headers_mut().append(name.clone(), value.clone());
     }

@@ -32,7 +32,7 @@ mod tests {
     use actix_web::test::TestRequest;
 
     #[test]
-    fn a_valid_request_id_is_kept_and_any_other_replaced() {
+    fn a_valid_request_id_is_kept_and_an_invalid_one_is_replaced() {
         let read = |value: &str| {
             let request = TestRequest::default().insert_header(("x-request-id", value)).to_http_request();
             request_id(request.headers(), &Clock::system())

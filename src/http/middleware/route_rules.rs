@@ -11,5 +11,5 @@ pub(in crate::http) struct RouteRules {
     /// The class of body limits.
     pub body: BodyClass,
     /// Whether the response contains a secret.
-    pub answers_secret: bool,
+    pub returns_secret: bool,
 }

@@ -26,7 +26,7 @@ const MAY_BE_ABSENT: [(&str, &[&str]); 7] = [
 ];
 
 /// Members whose types in lower layers are plain text, and the schemas of their closed sets of values.
-const WORDS: [(&str, &str, &str); 5] = [
+const ENUMERATIONS: [(&str, &str, &str); 5] = [
     ("CountryDescription", "code", "CountryCode"),
     ("CountryDescription", "currency", "CurrencyCode"),
     ("MemberDescription", "kind", "DataMemberKind"),
@@ -38,7 +38,7 @@ const WORDS: [(&str, &str, &str); 5] = [
 pub(super) fn refine(document: &mut Document) {
     let components = document.components.get_or_insert_default();
     for (name, schema) in &mut components.schemas {
-        name_words(name, schema);
+        reference_enumerations(name, schema);
     }
     let (requests, used) = (schemas_of_requests(document), schemas_of(document, |operation| Some(operation)));
     let components = document.components.get_or_insert_default();
@@ -46,11 +46,11 @@ pub(super) fn refine(document: &mut Document) {
     for (name, schema) in &mut components.schemas {
         each_object(schema, &mut |object| {
             if requests.contains(name) {
-                close(object);
+                forbid_other_members(object);
             } else {
                 require_members(name, object);
             }
-            free(object);
+            allow_any_members(object);
         });
     }
     for item in document.paths.paths.values_mut() {
@@ -86,7 +86,7 @@ fn refine_operation(operation: &mut Operation) {
             if let RefOr::T(content) = content
                 && let Some(schema) = &mut content.schema
             {
-                each_object(schema, &mut free);
+                each_object(schema, &mut allow_any_members);
             }
         }
     }
@@ -150,7 +150,7 @@ fn each_object(schema: &mut RefOr<Schema>, act: &mut dyn FnMut(&mut Object)) {
 }
 
 /// Forbids additional members in a request object.
-fn close(object: &mut Object) {
+fn forbid_other_members(object: &mut Object) {
     if !object.properties.is_empty() && object.additional_properties.is_none() {
         object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
     }
@@ -170,7 +170,7 @@ fn require_members(schema: &str, object: &mut Object) {
 }
 
 /// Allows any members in an object without declared members.
-fn free(object: &mut Object) {
+fn allow_any_members(object: &mut Object) {
     let is_object = match &object.schema_type {
         SchemaType::Type(kind) => *kind == Type::Object,
         SchemaType::Array(kinds) => kinds.contains(&Type::Object),
@@ -208,11 +208,11 @@ fn is_null(schema: &RefOr<Schema>) -> bool {
     matches!(schema, RefOr::T(Schema::Object(object)) if object.schema_type == SchemaType::Type(Type::Null))
 }
 
-fn name_words(schema: &str, content: &mut RefOr<Schema>) {
+fn reference_enumerations(schema: &str, content: &mut RefOr<Schema>) {
     let RefOr::T(Schema::Object(object)) = content else { return };
-    for (_, member, words) in WORDS.iter().filter(|(name, ..)| *name == schema) {
+    for (_, member, enumeration) in ENUMERATIONS.iter().filter(|(name, ..)| *name == schema) {
         if let Some(member) = object.properties.get_mut(*member) {
-            *member = RefOr::Ref(Ref::from_schema_name(*words));
+            *member = RefOr::Ref(Ref::from_schema_name(*enumeration));
         }
     }
 }
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_has_every_member_that_is_not_named_as_possibly_absent() {
+    fn the_members_of_responses_are_required_unless_they_may_be_absent() {
         let schemas = schemas();
         let requests = schemas_of_requests(&document(true));
         assert!(requests.contains("ReportRequest") && !requests.contains("ApplicationView"));
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn every_object_says_whether_it_may_have_other_members() {
+    fn every_object_declares_whether_it_may_have_other_members() {
         let document = serde_json::to_value(document(true)).unwrap();
         let requests = schemas_of_requests(&super::super::document(true));
         for name in &requests {
@@ -273,9 +273,9 @@ mod tests {
                 Value::Object(members) => {
                     let kind = members.get("type").map(Value::to_string).unwrap_or_default();
                     let is_schema = kind.contains("\"object\"") && !members.contains_key("allOf");
-                    let is_told =
+                    let is_declared =
                         members.contains_key("properties") || members.contains_key("additionalProperties");
-                    assert!(!is_schema || is_told, "{value}");
+                    assert!(!is_schema || is_declared, "{value}");
                     left.extend(members.values());
                 }
                 _ => {}
@@ -299,11 +299,11 @@ mod tests {
     }
 
     #[test]
-    fn no_word_of_a_closed_set_is_plain_text() {
+    fn no_member_with_a_closed_set_of_values_is_plain_text() {
         let schemas = schemas();
-        for (schema, member, words) in WORDS {
+        for (schema, member, enumeration) in ENUMERATIONS {
             let reference = &schemas[schema]["properties"][member]["$ref"];
-            assert_eq!(reference, &format!("#/components/schemas/{words}"), "{schema}.{member}");
+            assert_eq!(reference, &format!("#/components/schemas/{enumeration}"), "{schema}.{member}");
         }
         for (name, schema) in schemas.as_object().unwrap() {
             for part in schema["allOf"].as_array().unwrap_or(&vec![schema.clone()]) {

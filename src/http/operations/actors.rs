@@ -20,11 +20,10 @@ pub struct ActorView {
     /// Number of restarts after a failure.
     #[schema(example = 0)]
     pub restarts: u64,
-    /// Number of waiting entries, if the actor keeps its own queue; `null` for actors that only have a mailbox, whose
-    /// length is not observable.
+    /// Number of messages or writes that wait or are being handled.
     #[schema(example = 0)]
-    pub waiting: Option<i64>,
-    /// Maximum number of waiting entries; further ones are refused.
+    pub waiting: i64,
+    /// Maximum number of waiting messages or writes; further ones are refused.
     #[schema(example = 4096)]
     pub capacity: u64,
 }
@@ -72,12 +71,12 @@ pub(in crate::http) async fn list(state: HttpState) -> Answer {
         waiting: waiting(&state, health.actor),
         capacity: capacity(&state, health.actor),
     });
-    let (running, played) = (&state.operations.running, &state.resources.settings.instance);
+    let (running, instance_settings) = (&state.operations.running, &state.resources.settings.instance);
     Ok(HttpResponse::Ok().json(ActorList {
         instance: state.resources.instance.to_string(),
         roles: InstanceRole::ALL
             .into_iter()
-            .filter(|role| played.is(*role))
+            .filter(|role| instance_settings.is(*role))
             .map(InstanceRole::name)
             .collect(),
         actors: actors.collect(),
@@ -88,10 +87,8 @@ pub(in crate::http) async fn list(state: HttpState) -> Answer {
     }))
 }
 
-fn waiting(state: &HttpState, actor: &str) -> Option<i64> {
-    let keeps_a_queue = [write_batcher::NAME, view_recorder::NAME].contains(&actor);
-    let gauge = || state.resources.metrics.actor_mailbox_depth.with_label_values(&[actor]).get();
-    keeps_a_queue.then(gauge)
+fn waiting(state: &HttpState, actor: &str) -> i64 {
+    state.resources.metrics.actor_mailbox_depth.with_label_values(&[actor]).get()
 }
 
 fn capacity(state: &HttpState, actor: &str) -> u64 {

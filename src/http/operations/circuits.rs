@@ -22,9 +22,9 @@ use crate::providers::provider_for;
 use crate::resilience::circuit_breaker::CircuitMode;
 
 /// Maximum duration of a breaker forced open.
-const LONGEST_OPEN: TimeDelta = TimeDelta::days(30);
+const MAX_FORCED_OPEN: TimeDelta = TimeDelta::days(30);
 /// Maximum duration of a breaker forced closed, during which its protection is off.
-const LONGEST_CLOSED: TimeDelta = TimeDelta::hours(24);
+const MAX_FORCED_CLOSED: TimeDelta = TimeDelta::hours(24);
 
 /// An operator's override of a breaker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -82,7 +82,7 @@ pub struct CircuitStateView {
     /// Time since the breaker was last closed, in milliseconds; 0 while it is closed.
     #[schema(example = 0)]
     pub not_closed_for_ms: u64,
-    /// How often the breaker has opened since the start of this instance's gateway.
+    /// Number of times that the breaker has opened since the start of this instance's gateway.
     #[schema(example = 0)]
     pub opened_count: u64,
     /// Number of calls in flight.
@@ -167,10 +167,10 @@ fn view(country: Country, forced: Option<CircuitOverride>, breakers: &[BreakerSt
 }
 
 request_body! {
-    /// A change of the override of a breaker.
+    /// A change to the override of a breaker.
     pub struct CircuitRequest given(now: DateTime<Utc>) {
         /// `auto`: the breaker works automatically, starting closed with its counters reset. `forced_open`: all calls
-        /// to the bureau are refused. `forced_closed`: all calls are allowed, whatever the bureau responds.
+        /// to the bureau are refused. `forced_closed`: all calls are allowed, regardless of the bureau's responses.
         #[schema(value_type = crate::http::schemas::CircuitModeName, example = "forced_open")]
         mode: CircuitMode = required(text(circuit_mode)),
         /// The reason; required unless the mode is `auto`.
@@ -244,8 +244,8 @@ fn override_end(
 ) -> Result<DateTime<Utc>, Refusal> {
     match mode {
         Some(CircuitMode::Auto) => Err(("not_allowed", "must be absent if mode is auto".to_owned())),
-        Some(CircuitMode::ForcedClosed) => expiry(raw, now, LONGEST_CLOSED),
-        Some(CircuitMode::ForcedOpen) | None => expiry(raw, now, LONGEST_OPEN),
+        Some(CircuitMode::ForcedClosed) => expiry(raw, now, MAX_FORCED_CLOSED),
+        Some(CircuitMode::ForcedOpen) | None => expiry(raw, now, MAX_FORCED_OPEN),
     }
 }
 
@@ -263,13 +263,13 @@ mod tests {
 
     #[test]
     fn an_override_requires_a_reason_and_an_end_within_the_limit() {
-        for fine in [
+        for valid in [
             r#"{"mode": "auto"}"#,
             r#"{"mode": "auto", "reason": "over"}"#,
             r#"{"mode": "forced_open", "reason": "x", "expires_at": "2026-12-22T12:00:00Z"}"#,
             r#"{"mode": "forced_closed", "reason": "x", "expires_at": "2026-11-23T12:00:00Z"}"#,
         ] {
-            assert!(codes(fine).is_empty(), "{fine}");
+            assert!(codes(valid).is_empty(), "{valid}");
         }
         for (json, pointer, code) in [
             ("{}", "/mode", "required"),

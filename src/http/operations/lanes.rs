@@ -24,7 +24,7 @@ use crate::lending::lane_admission::LaneAdmission;
 use crate::queue::lanes::{self, LaneChange, PausedLane};
 
 /// Maximum duration of a pause with an end. A pause without one lasts until an operator ends it.
-const LONGEST_PAUSE: TimeDelta = TimeDelta::days(30);
+const MAX_PAUSE: TimeDelta = TimeDelta::days(30);
 
 /// A lane from the path; case is ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,7 +144,7 @@ fn view(
 request_body! {
     /// The requested state of a lane.
     pub struct LaneRequest given(now: DateTime<Utc>) {
-        /// `true`: no instance claims jobs of the lane. `false`: its jobs are claimed again.
+        /// `true`: no instance claims jobs from the lane. `false`: its jobs are claimed again.
         #[schema(example = true)]
         paused: bool = required(boolean),
         /// The reason for the change.
@@ -200,6 +200,6 @@ pub(in crate::http) async fn set(
 fn pause_end(raw: &RawValue, paused: Option<bool>, now: DateTime<Utc>) -> Result<DateTime<Utc>, Refusal> {
     match paused {
         Some(false) => Err(("not_allowed", "must be absent if paused is false".to_owned())),
-        _ => expiry(raw, now, LONGEST_PAUSE),
+        _ => expiry(raw, now, MAX_PAUSE),
     }
 }

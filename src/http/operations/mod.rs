@@ -8,6 +8,7 @@ pub mod actors;
 pub mod circuits;
 pub mod jobs;
 pub mod lanes;
+pub mod log_level;
 
 use std::time::Duration;
 
@@ -19,9 +20,10 @@ use crate::actors::provider_gateway::{BreakerStatus, ProviderGateway, ReadBreake
 use crate::json::{Refusal, string};
 use crate::queue::running_jobs::RunningJobs;
 use crate::supervision::handle::Handle;
+use crate::telemetry::log_levels::LogLevels;
 
 /// A gateway that does not respond within this time is treated as absent.
-const PATIENCE: Duration = Duration::from_secs(1);
+const GATEWAY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The components of this instance that the operator endpoints query. Cheap to clone.
 #[derive(Clone)]
@@ -32,22 +34,24 @@ pub struct Operations {
     pub overrides: CircuitOverrides,
     /// The running jobs.
     pub running: RunningJobs,
+    /// The log levels of this instance.
+    pub log_levels: LogLevels,
 }
 
 impl Operations {
     /// The state of this instance's circuit breakers; empty if no gateway is running.
     pub(in crate::http) async fn breakers(&self) -> Vec<BreakerStatus> {
-        let asked = tokio::time::timeout(PATIENCE, self.gateway.ask(ReadBreakers)).await;
-        asked.ok().and_then(Result::ok).unwrap_or_default()
+        let breakers = tokio::time::timeout(GATEWAY_TIMEOUT, self.gateway.ask(ReadBreakers)).await;
+        breakers.ok().and_then(Result::ok).unwrap_or_default()
     }
 }
 
-/// Reads a time in the future, at most `longest` from `now`.
-fn expiry(raw: &RawValue, now: DateTime<Utc>, longest: TimeDelta) -> Result<DateTime<Utc>, Refusal> {
+/// Reads a time in the future, at most `max_delay` from `now`.
+fn expiry(raw: &RawValue, now: DateTime<Utc>, max_delay: TimeDelta) -> Result<DateTime<Utc>, Refusal> {
     let moment = DateTime::parse_from_rfc3339(&string(raw)?).ok().map(|moment| moment.to_utc());
     let moment = moment.ok_or_else(|| ("bad_time", "must be an RFC 3339 time".to_owned()))?;
-    let hours = longest.num_hours();
-    if moment <= now || moment > now + longest {
+    let hours = max_delay.num_hours();
+    if moment <= now || moment > now + max_delay {
         return Err(("out_of_range", format!("must be in the future, at most {hours} hours from now")));
     }
     Ok(moment)

@@ -57,7 +57,7 @@ pub struct Problem {
     #[schema(value_type = Option<uuid::Uuid>, example = "019a5d2e-7c1a-7b3e-9a54-0d7a3c1f5e21")]
     pub application_id: Option<ApplicationId>,
     /// When that application stops blocking others for the same document, unless it is rejected, cancelled, completed
-    /// or deleted before; only with `duplicate_application`.
+    /// or deleted earlier; only with `duplicate_application`.
     #[serde(
         skip_serializing_if = "Option::is_none",
         serialize_with = "crate::domain::timestamp::serialize_option"

@@ -51,7 +51,7 @@ const INTRODUCTION: &str = "\
 `aval errors` prints this page from the catalogue in the code; a test compares the two.
 
 Every error is an RFC 9457 problem (`application/problem+json`). Match on `code`, which is stable; `title`, `detail` and the
-descriptions in `errors` are for people and may change. `type` is the path of a page with the text below. `request_id` names
+descriptions in `errors` are for people and may change. `type` is the path of a page with the text below. `request_id` identifies
 the request in the log; include it when you report a problem. A 429 and a 503 carry `Retry-After` in seconds.
 
 ## Codes
@@ -86,15 +86,15 @@ mod tests {
     }
 
     #[test]
-    fn the_reference_in_the_documentation_is_this_one() {
+    fn the_reference_in_the_documentation_is_up_to_date() {
         let file = std::fs::read_to_string("docs/errors.md").unwrap_or_default();
         assert!(file == markdown(), "docs/errors.md is out of date: aval errors > docs/errors.md");
     }
 
-    /// Member names that look like codes in the source.
-    const NO_CODES: [&str; 1] = ["max_amount"];
+    /// Member names in the source that look like codes.
+    const NOT_CODES: [&str; 1] = ["max_amount"];
 
-    /// The codes in `source` with which values are refused.
+    /// The codes of field errors in `source`.
     fn codes_in(source: &str) -> BTreeSet<String> {
         let mut codes = BTreeSet::new();
         for (place, _) in source.match_indices('"') {
@@ -118,7 +118,7 @@ mod tests {
                     .iter()
                     .any(|start| rest.trim_start_matches([',', ' ', '\n']).starts_with(start));
             if is_word
-                && !NO_CODES.contains(&word)
+                && !NOT_CODES.contains(&word)
                 && rest.trim_start().starts_with(',')
                 && (in_call || in_pair)
             {
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn every_code_of_a_value_in_the_source_is_in_the_reference() {
+    fn every_field_error_code_in_the_source_is_in_the_reference() {
         let mut folders = vec![std::path::PathBuf::from("src")];
         let mut unknown = BTreeSet::new();
         let mut found = 0;

@@ -28,7 +28,7 @@ pub(super) const MAX_UNKNOWN_REPORTED: usize = 20;
 ///         #[schema(value_type = String, example = "ana.lopez")]
 ///         host: AccountName = required(text(account_name)),
 ///         /// Start time.
-///         start: DateTime<Utc> = required(|raw| later(raw, now)),
+///         start: DateTime<Utc> = required(|raw| future_time(raw, now)),
 ///         /// End time; the default is one hour after the start.
 ///         end: Option<DateTime<Utc>> = optional(time) then(|end| not_before(end, start)),
 ///     }
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn all_problems_are_reported_with_their_pointers() {
+    fn all_field_errors_are_reported_with_their_pointers() {
         for (json, expected) in [
             (r#"{"title": "a"}"#, ""),
             ("{}", "/name required"),

@@ -50,10 +50,10 @@ pub(in crate::http) fn any_text(text: &str) -> Result<String, Refusal> {
 }
 
 /// Reads the name of a task, a lane or an error.
-pub(in crate::http) fn word(text: &str) -> Result<String, Refusal> {
+pub(in crate::http) fn identifier(text: &str) -> Result<String, Refusal> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-    let is_word = text.len() <= 64 && text.chars().all(plain);
-    is_word.then(|| text.to_owned()).ok_or_else(|| ("bad_identifier", "is not a valid name".to_owned()))
+    let is_identifier = text.len() <= 64 && text.chars().all(plain);
+    is_identifier.then(|| text.to_owned()).ok_or_else(|| ("bad_identifier", "is not a valid name".to_owned()))
 }
 
 /// Reads a number from 1 to `max` that consists only of digits.
@@ -112,7 +112,7 @@ pub(in crate::http) fn required_reason(raw: &RawValue) -> Result<String, Refusal
     }
 }
 
-/// The end of a period that a time belongs to.
+/// Whether a time is the start or the end of a period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Edge {
     Start,

@@ -57,7 +57,7 @@ pub(in crate::http) async fn tasks(state: HttpState) -> Answer {
     let settings = &state.resources.settings.housekeeping;
     let (rules, now) = (Rules::of(settings), state.resources.clock.now());
     let names = Task::ALL.map(Task::name);
-    let known = scheduled_runs::of_tasks(&state.resources, &names).await?;
+    let known = scheduled_runs::latest_by_task(&state.resources, &names).await?;
     let tasks = Task::ALL.into_iter().zip(known).map(|(task, (record, last))| {
         let when = task.schedule(settings);
         ScheduledTask {

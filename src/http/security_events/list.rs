@@ -48,7 +48,7 @@ request_query! {
     }
 }
 
-/// A change of an account or API key, or a successful or failed sign-in.
+/// A change to an account or API key, or a successful or failed sign-in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SecurityEventEntry {
     /// The identifier.
@@ -56,11 +56,12 @@ pub struct SecurityEventEntry {
     /// The kind of event: `account_created`, `account_role_changed`, `account_disabled`, `account_enabled`,
     /// `account_deleted`, `password_changed` (a reset if the actor is not the subject), `api_key_created`,
     /// `api_key_changed`, `api_key_first_used`, `api_key_revoked`, `api_key_deleted`, `login_succeeded`,
-    /// `login_failed`, `logged_out`, `refresh_token_reused` or `access_token_issued`. New versions may add kinds.
+    /// `login_failed`, `logged_out`, `refresh_token_reused`, `access_token_issued` or
+    /// `log_level_changed`. New versions may add kinds.
     #[schema(example = "account_role_changed")]
     pub kind: String,
-    /// The actor: an account, `key:<name>`, `system:<component>`, or `database:<role>` for a change by plain SQL;
-    /// `null` for an unauthenticated client.
+    /// The actor: an account, `key:<name>`, `system:<component>`, or `database:<role>` for a change made with plain
+    /// SQL; `null` for an unauthenticated client.
     #[schema(example = "admin")]
     pub actor: Option<String>,
     /// The affected account or `key:<name>`; `null` for a sign-in with an unknown name.
@@ -107,7 +108,7 @@ pub struct SecurityEventPage {
     pub events: Vec<SecurityEventEntry>,
 }
 
-/// Lists changes of accounts and API keys and successful and failed sign-ins, newest first.
+/// Lists changes to accounts and API keys and successful and failed sign-ins, newest first.
 ///
 /// A change and its event are committed in the same transaction, so every change is recorded.
 #[utoipa::path(
@@ -117,9 +118,9 @@ pub struct SecurityEventPage {
     tag = "operations",
     params(SecurityEventParameters),
     responses(
-        (status = 200, description = "A part of the list", body = SecurityEventPage),
-        (status = 400, description = "The query is not percent-encoded UTF-8"),
-        (status = 422, description = "A parameter is not acceptable"),
+        (status = 200, description = "A page of the list", body = SecurityEventPage),
+        (status = 400, description = "The query string is not percent-encoded UTF-8"),
+        (status = 422, description = "Invalid parameter"),
     ),
 )]
 pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {

@@ -50,7 +50,7 @@ pub(in crate::http) async fn login(
     body: JsonObject,
 ) -> Answer {
     let credentials = LoginRequest::read(body.members()?)?;
-    Ok(tokens::answer(&authenticate(&request, &state, &origin, credentials).await?))
+    Ok(tokens::respond(&authenticate(&request, &state, &origin, credentials).await?))
 }
 
 /// Begins a session, and counts the attempt and its failure.

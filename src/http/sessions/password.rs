@@ -53,5 +53,5 @@ pub(in crate::http) async fn change(
     check_subject(&request, &principal.account).await?;
     let accounts = &state.accounts;
     let pair = accounts.change_own_password(&principal, current_password, new_password, &origin).await?;
-    Ok(tokens::answer(&pair))
+    Ok(tokens::respond(&pair))
 }

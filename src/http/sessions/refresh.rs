@@ -39,5 +39,5 @@ request_body! {
 pub(in crate::http) async fn refresh(state: HttpState, origin: Origin, body: JsonObject) -> Answer {
     let token = RefreshRequest::read(body.members()?)?.refresh_token;
     let pair = state.accounts.refresh(token.expose_secret(), &origin).await?;
-    Ok(tokens::answer(&pair))
+    Ok(tokens::respond(&pair))
 }

@@ -35,7 +35,7 @@ pub struct SessionTokens {
 }
 
 /// The response with tokens, which must not be cached.
-pub(super) fn answer(pair: &TokenPair) -> HttpResponse {
+pub(super) fn respond(pair: &TokenPair) -> HttpResponse {
     HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(SessionTokens {
         access_token: pair.access_token.expose_secret().to_owned(),
         token_type: "Bearer",

@@ -112,9 +112,9 @@ pub struct StaffViewPage {
     tag = "operations",
     params(StaffViewParameters),
     responses(
-        (status = 200, description = "A part of the list", body = StaffViewPage),
-        (status = 400, description = "The query is not percent-encoded UTF-8"),
-        (status = 422, description = "A parameter is not acceptable"),
+        (status = 200, description = "A page of the list", body = StaffViewPage),
+        (status = 400, description = "The query string is not percent-encoded UTF-8"),
+        (status = 422, description = "Invalid parameter"),
     ),
 )]
 pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {

@@ -38,10 +38,13 @@ pub(in crate::http) async fn get(
     conditions: Conditions,
 ) -> Answer {
     let view = load(&state, &principal.visibility(), country).await?;
-    Ok(super::answer(&view, &conditions)?)
+    Ok(super::respond(&view, &conditions)?)
 }
 
 /// The statistics of a country for this visibility.
 async fn load(state: &HttpState, visibility: &Visibility, country: Country) -> Result<CountryStatisticsView> {
-    super::kept(state, visibility, Some(country), |figures| CountryStatisticsView::of(country, figures)).await
+    super::load_cached(state, visibility, Some(country), |figures| {
+        CountryStatisticsView::of(country, figures)
+    })
+    .await
 }

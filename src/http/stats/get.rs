@@ -33,10 +33,10 @@ use crate::lending::Visibility;
 )]
 pub(in crate::http) async fn get(state: HttpState, principal: Principal, conditions: Conditions) -> Answer {
     let view = load(&state, &principal.visibility()).await?;
-    Ok(super::answer(&view, &conditions)?)
+    Ok(super::respond(&view, &conditions)?)
 }
 
 /// The statistics for this visibility.
 async fn load(state: &HttpState, visibility: &Visibility) -> Result<StatisticsView> {
-    super::kept(state, visibility, None, StatisticsView::of).await
+    super::load_cached(state, visibility, None, StatisticsView::of).await
 }

@@ -20,7 +20,7 @@ use crate::lending::Visibility;
 use crate::lending::figures::Figures;
 
 /// The statistics of one country or all countries, from the cache or the database.
-async fn kept<V: Serialize + DeserializeOwned>(
+async fn load_cached<V: Serialize + DeserializeOwned>(
     state: &HttpState,
     visibility: &Visibility,
     country: Option<Country>,
@@ -31,15 +31,15 @@ async fn kept<V: Serialize + DeserializeOwned>(
         let figures = state.lending.figures(visibility, country).await?;
         let body = serde_json::to_vec(&view(&figures)).map_err(Error::internal)?;
         // Outdated figures must not be cached, because no event signals when they become current.
-        Ok(Loaded { body: body.into(), may_be_kept: figures.as_of >= began })
+        Ok(Loaded { body: body.into(), may_be_cached: figures.as_of >= began })
     };
     let query = country.map_or("", Country::code);
-    let body = state.cache.get_if_kept(Subject::Statistics, visibility, query, load).await?;
+    let body = state.cache.get_if_cacheable(Subject::Statistics, visibility, query, load).await?;
     serde_json::from_slice(&body).map_err(Error::internal)
 }
 
 /// The response with a weak ETag that excludes `as_of`.
-fn answer(view: &impl Serialize, conditions: &Conditions) -> Result<HttpResponse> {
+fn respond(view: &impl Serialize, conditions: &Conditions) -> Result<HttpResponse> {
     let body = serde_json::to_value(view).map_err(Error::internal)?;
     let tag = tag(&body);
     let field = (header::ETAG, format!("W/{tag}"));
@@ -50,11 +50,11 @@ fn answer(view: &impl Serialize, conditions: &Conditions) -> Result<HttpResponse
 }
 
 fn tag(body: &Value) -> String {
-    let mut told = body.clone();
-    if let Some(members) = told.as_object_mut() {
+    let mut figures = body.clone();
+    if let Some(members) = figures.as_object_mut() {
         members.remove("as_of");
     }
-    let digest = Sha256::digest(told.to_string());
+    let digest = Sha256::digest(figures.to_string());
     let hex: String = digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
     format!("\"{hex}\"")
 }
@@ -65,7 +65,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn the_tag_is_of_the_figures_and_not_of_the_moment() {
+    fn the_tag_depends_on_the_figures_and_not_on_the_time() {
         let at = |as_of: &str, total: u64| tag(&json!({"as_of": as_of, "total": total}));
         assert_eq!(at("2026-01-01", 1), at("2026-01-02", 1));
         assert_ne!(at("2026-01-01", 1), at("2026-01-01", 2));

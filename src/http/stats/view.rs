@@ -247,8 +247,8 @@ fn days(figures: &Figures, countries: &[Country]) -> Vec<Period> {
 
 fn months(figures: &Figures, countries: &[Country]) -> Vec<Period> {
     let today = figures.as_of.date_naive();
-    let this = today.with_day(1).unwrap_or(today);
-    let all = (0..MONTHS).rev().filter_map(|ago| this.checked_sub_months(Months::new(ago)));
+    let this_month = today.with_day(1).unwrap_or(today);
+    let all = (0..MONTHS).rev().filter_map(|ago| this_month.checked_sub_months(Months::new(ago)));
     all.map(|month| {
         let name = format!("{:04}-{:02}", month.year(), month.month());
         Period::of(month, name, &figures.months, countries)
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_a_figure_too() {
+    fn statistics_without_applications_contain_zeros() {
         let empty = Figures { counts: vec![], days: vec![], months: vec![], ..figures() };
         let view = StatisticsView::of(&empty);
         assert_eq!((view.decided.total, &view.decided.approval_rate), (0, &None));
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn amounts_are_added_up_within_a_currency_alone() {
+    fn amounts_are_only_summed_within_a_currency() {
         let view = StatisticsView::of(&figures());
         assert_eq!((view.days.len(), view.months.len()), (30, 12));
         assert_eq!((&*view.days[0].period, &*view.days[29].period), ("2026-03-02", "2026-03-31"));

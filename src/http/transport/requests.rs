@@ -29,7 +29,7 @@ const READ_BYTES: usize = 8 * 1024;
 pub(super) enum Step {
     /// Bytes are ready to be passed on.
     Released,
-    /// The next request has arrived, but the application has not finished the previous one.
+    /// The next request has arrived, but the HTTP service has not finished the previous one.
     HeldBack,
     /// More bytes must be read.
     NeedsMore,
@@ -74,7 +74,7 @@ impl Requests {
         self.released.unsplit(self.received.split());
     }
 
-    /// Moves bytes that are ready into `buffer`, as far as they fit.
+    /// Moves bytes that are ready into `buffer`, up to its free capacity.
     pub(super) fn hand_over(&mut self, buffer: &mut ReadBuf<'_>) {
         let length = self.released.len().min(buffer.remaining());
         buffer.put_slice(&self.released.split_to(length));
@@ -145,7 +145,7 @@ impl Requests {
     }
 }
 
-/// The head without the headers that actix-http must not see; `None` if it needs no change.
+/// The head without the headers that actix-http must not receive; `None` if it needs no change.
 fn rewrite(request: &Request, connection: &OpenConnection) -> Option<BytesMut> {
     let head = request.head();
     let headers = head.headers();

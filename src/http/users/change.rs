@@ -26,8 +26,8 @@ request_body! {
         /// Whether the account is disabled. Disabling an account immediately ends its sessions and revokes its access
         /// tokens.
         disabled: Option<bool> = changed(boolean),
-        /// A new password for another account than the caller's. It immediately ends the account's sessions and revokes
-        /// its access tokens.
+        /// A new password, for an account other than the caller's. It immediately ends the account's sessions and
+        /// revokes its access tokens.
         #[schema(value_type = Option<String>, min_length = 12, max_length = 128)]
         password: Option<SecretString> = changed(sessions::new_password),
     }

@@ -13,10 +13,10 @@ use crate::http::problem::Answer;
     path = "/api/v1/users/{id}",
     operation_id = "get_user",
     tag = "accounts",
-    params(("id" = uuid::Uuid, Path, description = "Identifier of the user")),
+    params(("id" = uuid::Uuid, Path, description = "Identifier of the user account")),
     responses(
         (status = 200, description = "The user account", body = UserView),
-        (status = 404, description = "User not found"),
+        (status = 404, description = "User account not found"),
     ),
 )]
 pub(in crate::http) async fn get(state: HttpState, IdPath(id): IdPath) -> Answer {

@@ -71,7 +71,7 @@ pub struct WebhookEventView {
     pub error_message: Option<String>,
     /// The request that delivered the event.
     pub request_id: Option<String>,
-    /// Time of the event by the sender's clock.
+    /// Time of the event, according to the sender's clock.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub occurred_at: DateTime<Utc>,
     /// When the event was first received.
@@ -127,9 +127,9 @@ pub struct WebhookEventPage {
     tag = "webhooks",
     params(WebhookListParameters),
     responses(
-        (status = 200, description = "A part of the list", body = WebhookEventPage),
-        (status = 400, description = "The query is not percent-encoded UTF-8"),
-        (status = 422, description = "A parameter is not acceptable"),
+        (status = 200, description = "A page of the list", body = WebhookEventPage),
+        (status = 400, description = "The query string is not percent-encoded UTF-8"),
+        (status = 422, description = "Invalid parameter"),
     ),
 )]
 pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {

@@ -23,7 +23,7 @@ use crate::http::problem::{Answer, Rejection};
 use crate::http::request::request_body;
 use crate::http::request::values::{account_status, application_id, bad_uuid, credit_score, reason, text};
 use crate::json::{Refusal, boolean, money};
-use crate::lending::confirm::{Receipt, UNKNOWN_PROVIDER, VerifiedMessage};
+use crate::lending::confirm::{MessageResult, Receipt, UNKNOWN_PROVIDER, VerifiedMessage};
 use crate::providers::provider_for;
 use crate::providers::signature::Signature;
 
@@ -157,7 +157,7 @@ pub(in crate::http) async fn receive(
         limits::check_subject(&request, bureau).await?;
     }
     let (key, confirmation) = read(&state, &signature, &body).inspect_err(|_| {
-        state.webhooks.receiver.count(sender.unwrap_or(UNKNOWN_PROVIDER), "invalid");
+        state.webhooks.receiver.count(sender.unwrap_or(UNKNOWN_PROVIDER), MessageResult::Invalid);
     })?;
     let bureau = match sender {
         Some(bureau) => bureau,
@@ -182,7 +182,7 @@ pub(in crate::http) async fn receive(
 
 /// The same response for every invalid signature, which does not reveal what is wrong with it.
 fn unauthenticated(state: &HttpState) -> Rejection {
-    state.webhooks.receiver.count(UNKNOWN_PROVIDER, "unauthenticated");
+    state.webhooks.receiver.count(UNKNOWN_PROVIDER, MessageResult::Unauthenticated);
     let text = "The signature is missing or invalid, or its timestamp is too far in the past or future.";
     Error::Unauthenticated(PublicMessage::new(text)).into()
 }
@@ -297,8 +297,8 @@ mod tests {
     }
 
     #[test]
-    fn all_problems_of_a_payload_are_reported_together() {
-        let problems = read(
+    fn all_field_errors_of_a_payload_are_reported_together() {
+        let field_errors = read(
             r#"{"provider_reference": "a b", "application_id": "7", "outcome": "CONFIRMED", "credit_score": 851,
                 "total_debt": "-1", "monthly_obligations": 1e3, "has_defaults": "no", "account_status": 1,
                 "average_monthly_income": "1.234", "verified": 0, "reason": "a\u0000", "occurred_at": "yesterday",
@@ -320,7 +320,7 @@ mod tests {
             ("/occurred_at", "bad_time"),
             ("/amount", "unknown_field"),
         ];
-        assert_eq!(problems, expected.map(|(pointer, code)| (pointer.to_owned(), code)));
+        assert_eq!(field_errors, expected.map(|(pointer, code)| (pointer.to_owned(), code)));
         assert_eq!(read("{}").unwrap_err().len(), 4);
     }
 }

@@ -65,15 +65,18 @@ impl Senders {
 /// that a sender cannot bypass the stronger scheme.
 pub(super) fn signature(headers: &HeaderMap) -> Option<Signature> {
     if [ID, TIMESTAMP, SIGNATURE].iter().any(|name| headers.contains_key(*name)) {
-        let (id, timestamp, list) =
-            (only(headers, ID)?, only(headers, TIMESTAMP)?, only(headers, SIGNATURE)?);
+        let (id, timestamp, list) = (
+            single_value(headers, ID)?,
+            single_value(headers, TIMESTAMP)?,
+            single_value(headers, SIGNATURE)?,
+        );
         return StandardSignature::parse(id, timestamp, list).map(Signature::Standard);
     }
-    LegacySignature::parse(only(headers, LEGACY)?).map(Signature::Legacy)
+    LegacySignature::parse(single_value(headers, LEGACY)?).map(Signature::Legacy)
 }
 
 /// The text of a header; `None` if the header is repeated or is not ASCII.
-fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+fn single_value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let mut values = headers.get_all(name);
     let value = values.next()?.to_str().ok()?;
     values.next().is_none().then_some(value)

@@ -47,38 +47,36 @@ impl std::fmt::Debug for Credential {
 
 /// Why a message was refused: the content of an `error` frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ParseProblem {
+pub struct ParseError {
     /// The stable error code.
     pub code: &'static str,
     /// An explanation for developers. It never repeats client input.
     pub detail: &'static str,
 }
 
-const MALFORMED: ParseProblem = ParseProblem {
+const MALFORMED: ParseError = ParseError {
     code: "malformed_message",
     detail: "a message must be a JSON object with a string \"action\" and fields of the documented types",
 };
-const UNKNOWN_ACTION: ParseProblem = ParseProblem {
+const UNKNOWN_ACTION: ParseError = ParseError {
     code: "unknown_action",
     detail: "\"action\" must be \"auth\", \"subscribe\", \"unsubscribe\" or \"ping\"",
 };
-const BAD_CREDENTIAL: ParseProblem =
-    ParseProblem { code: "bad_credential", detail: "send exactly one of \"token\" and \"api_key\"" };
-const BAD_TOPIC: ParseProblem = ParseProblem {
+const BAD_CREDENTIAL: ParseError =
+    ParseError { code: "bad_credential", detail: "send exactly one of \"token\" and \"api_key\"" };
+const BAD_TOPIC: ParseError = ParseError {
     code: "bad_topic",
     detail: "send exactly one of \"application_id\", \"country\" and \"channel\"",
 };
-const BAD_APPLICATION_ID: ParseProblem =
-    ParseProblem { code: "bad_application_id", detail: "\"application_id\" must be a UUID" };
-const UNKNOWN_COUNTRY: ParseProblem = ParseProblem {
+const BAD_APPLICATION_ID: ParseError =
+    ParseError { code: "bad_application_id", detail: "\"application_id\" must be a UUID" };
+const UNKNOWN_COUNTRY: ParseError = ParseError {
     code: "unknown_country",
     detail: "\"country\" must be a code that GET /api/v1/countries lists",
 };
-const UNKNOWN_CHANNEL: ParseProblem = ParseProblem {
-    code: "unknown_channel",
-    detail: "\"channel\" must be \"applications\" or \"operations\"",
-};
-const BAD_POSITION: ParseProblem = ParseProblem {
+const UNKNOWN_CHANNEL: ParseError =
+    ParseError { code: "unknown_channel", detail: "\"channel\" must be \"applications\" or \"operations\"" };
+const BAD_POSITION: ParseError = ParseError {
     code: "bad_position",
     detail: "send \"epoch\" (a UUID) and \"offset\" (an integer) together, as received from the server",
 };
@@ -97,7 +95,7 @@ struct Fields {
 }
 
 /// Parses a client message. The error is the content of the `error` frame for the client.
-pub fn parse_client_message(text: &str) -> Result<ClientMessage, ParseProblem> {
+pub fn parse_client_message(text: &str) -> Result<ClientMessage, ParseError> {
     let fields: Fields = serde_json::from_str(text).map_err(|_parse_error| MALFORMED)?;
     match fields.action.as_str() {
         "subscribe" => Ok(ClientMessage::Subscribe { topic: topic(&fields)?, resume: position(&fields)? }),
@@ -112,7 +110,7 @@ pub fn parse_client_message(text: &str) -> Result<ClientMessage, ParseProblem> {
     }
 }
 
-fn topic(fields: &Fields) -> Result<Topic, ParseProblem> {
+fn topic(fields: &Fields) -> Result<Topic, ParseError> {
     match (fields.application_id.as_deref(), fields.country.as_deref(), fields.channel.as_deref()) {
         (Some(id), None, None) => {
             id.parse().map(Topic::Application).map_err(|_not_a_uuid| BAD_APPLICATION_ID)
@@ -125,7 +123,7 @@ fn topic(fields: &Fields) -> Result<Topic, ParseProblem> {
     }
 }
 
-fn position(fields: &Fields) -> Result<Option<Position>, ParseProblem> {
+fn position(fields: &Fields) -> Result<Option<Position>, ParseError> {
     match (fields.epoch.as_deref(), fields.offset) {
         (None, None) => Ok(None),
         (Some(epoch), Some(offset)) => {

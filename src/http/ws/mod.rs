@@ -7,8 +7,8 @@
 //! ([`SessionQueue`](crate::actors::broadcaster::SessionQueue)). Dropping the
 //! [`Membership`](crate::actors::broadcaster::Membership) releases the session's resources however the session ends.
 //! `TCP_USER_TIMEOUT`, set by the HTTP server, ends a connection whose peer acknowledges nothing. The memory of a
-//! connection is bounded by `websocket.close_above_bytes` in the queue, one turn and 32 KiB of unsent frames, and two
-//! client messages (`pacing`).
+//! connection is bounded by `websocket.close_above_bytes` in the queue, the budget of one turn and 32 KiB of unsent
+//! frames, and two client messages (`pacing`).
 //!
 //! A client authenticates with the headers of the handshake, like any request, with a ticket in the URL, or with its
 //! first message; until then, no other message is processed. `auth` with another credential of the same account extends
@@ -67,7 +67,7 @@ use crate::storage::seal::KeyRing;
 use crate::supervision::handle::Handle;
 use crate::telemetry::metrics::Metrics;
 
-pub use self::client_message::{ClientMessage, Credential, ParseProblem, parse_client_message};
+pub use self::client_message::{ClientMessage, Credential, ParseError, parse_client_message};
 
 /// The path of the WebSocket endpoint.
 pub(super) const PATH: &str = "/api/v1/ws";

@@ -22,7 +22,7 @@ use crate::http::connections::OpenConnection;
 const TURN_BYTES: usize = 16 * 1024;
 
 /// Maximum header length of a client frame: two bytes, eight of extended length, four of mask (RFC 6455, section 5.2).
-const LONGEST_HEADER: usize = 14;
+const MAX_HEADER_BYTES: usize = 14;
 
 /// A counter shared by the actor and the streams around it.
 #[derive(Debug, Clone, Default)]
@@ -85,7 +85,7 @@ impl<S: Stream<Item = Result<Bytes, E>>, E> Stream for PacedInput<S> {
     type Item = S::Item;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.undecoded.get() >= self.max_message_bytes + LONGEST_HEADER {
+        if self.undecoded.get() >= self.max_message_bytes + MAX_HEADER_BYTES {
             return Poll::Pending;
         }
         let polled = self.bytes.as_mut().poll_next(cx);

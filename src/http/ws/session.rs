@@ -15,7 +15,7 @@ use slog::{debug, warn};
 
 pub(super) use self::identity::Attempts;
 use super::Realtime;
-use super::client_message::{ClientMessage, ParseProblem, parse_client_message};
+use super::client_message::{ClientMessage, ParseError, parse_client_message};
 use super::ending::Ending;
 use super::pacing::{Meter, wire_size};
 use super::viewer_offset::ViewerOffsets;
@@ -118,8 +118,8 @@ impl WsSession {
             return;
         }
         if self.principal.is_some() && self.must_check_before_sending() {
-            let looking = self.look();
-            return ctx.wait(looking);
+            let checking = self.recheck();
+            return ctx.wait(checking);
         }
         let taken = self.membership.queue().take(self.budget.get());
         for frame in &taken.frames {
@@ -187,7 +187,7 @@ impl WsSession {
         *received <= self.realtime.settings.max_messages_per_second
     }
 
-    fn obey(&mut self, text: &str, ctx: &mut WebsocketContext<Self>) {
+    fn handle_text(&mut self, text: &str, ctx: &mut WebsocketContext<Self>) {
         match parse_client_message(text) {
             Ok(ClientMessage::Authenticate { credential }) => self.authenticate(credential, ctx),
             Ok(_) if self.principal.is_none() => {
@@ -197,11 +197,11 @@ impl WsSession {
             Ok(ClientMessage::Ping) => self.send(&Frame::pong(), ctx),
             Ok(ClientMessage::Unsubscribe { topic }) => self.membership.unsubscribe(topic),
             Ok(ClientMessage::Subscribe { topic, resume }) => self.subscribe(topic, resume, ctx),
-            Err(ParseProblem { code, detail }) => self.send(&Frame::error(code, detail), ctx),
+            Err(ParseError { code, detail }) => self.send(&Frame::error(code, detail), ctx),
         }
     }
 
-    /// Subscribes to a topic if the client may see it; otherwise it would never receive an event.
+    /// Subscribes to a topic if the client may see it. Otherwise the subscription would never deliver an event.
     fn subscribe(&mut self, topic: Topic, resume: Option<Position>, ctx: &mut WebsocketContext<Self>) {
         let (id, principal) = match (topic, &self.principal) {
             (Topic::Application(id), Some(principal)) => (id, principal),
@@ -213,8 +213,8 @@ impl WsSession {
             _ => return self.subscribe_to_known(topic, resume, ctx),
         };
         let (database, visibility) = (self.realtime.database.clone(), principal.visibility());
-        let looking = async move { is_visible(&database, id, &visibility).await };
-        ctx.wait(looking.into_actor(self).map(move |found, session, ctx| match found {
+        let checking = async move { is_visible(&database, id, &visibility).await };
+        ctx.wait(checking.into_actor(self).map(move |found, session, ctx| match found {
             Ok(true) => session.subscribe_to_known(topic, resume, ctx),
             Ok(false) => {
                 let detail = "application not found, or not visible to this account";
@@ -234,9 +234,9 @@ impl WsSession {
         resume: Option<Position>,
         ctx: &mut WebsocketContext<Self>,
     ) {
-        let resume = resume.map(|named| self.viewer_offsets().map_or(named, |offsets| offsets.read(named)));
+        let resume = resume.map(|sent| self.viewer_offsets().map_or(sent, |offsets| offsets.read(sent)));
         match self.membership.subscribe(topic, resume) {
-            Subscription::Standing => {}
+            Subscription::Active => {}
             Subscription::AwaitsBroadcaster => self.realtime.broadcaster.hint(Wake),
             Subscription::TooMany => {
                 let detail = "this connection has reached its subscription limit";
@@ -272,7 +272,7 @@ impl WsSession {
             return;
         }
         match String::from_utf8(message.bytes) {
-            Ok(text) if message.is_text => self.obey(&text, ctx),
+            Ok(text) if message.is_text => self.handle_text(&text, ctx),
             Err(_) if message.is_text => self.end(Ending::NotUtf8, ctx),
             Ok(_) | Err(_) => self.refuse_binary(ctx),
         }
@@ -308,8 +308,8 @@ impl Actor for WsSession {
         match self.principal.take() {
             Some(principal) => self.admit(principal, ctx),
             None => {
-                let patience = Duration::from_millis(self.realtime.settings.auth_timeout_ms);
-                ctx.run_later(patience, |session, ctx| {
+                let auth_timeout = Duration::from_millis(self.realtime.settings.auth_timeout_ms);
+                ctx.run_later(auth_timeout, |session, ctx| {
                     if session.principal.is_none() {
                         session.end(Ending::NoCredential, ctx);
                     }
@@ -348,7 +348,7 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for WsSession {
             return self.end(Ending::TooManyMessages, ctx);
         }
         match message {
-            ws::Message::Text(text) => self.obey(&text, ctx),
+            ws::Message::Text(text) => self.handle_text(&text, ctx),
             ws::Message::Binary(_) => self.refuse_binary(ctx),
             ws::Message::Continuation(item) => self.take_fragment(item, ctx),
             ws::Message::Ping(bytes) => ctx.pong(&bytes),

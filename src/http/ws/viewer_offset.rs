@@ -37,16 +37,16 @@ impl<'a> ViewerOffsets<'a> {
     }
 
     /// Decrypts the position sent by the viewer. An invalid number is mapped to a position after all events.
-    pub(super) fn read(&self, named: Position) -> Position {
-        let known = u64::try_from(named.offset).ok().filter(|number| *number >> (2 * HALF_BITS) == 0);
+    pub(super) fn read(&self, sent: Position) -> Position {
+        let known = u64::try_from(sent.offset).ok().filter(|number| *number >> (2 * HALF_BITS) == 0);
         let offset = known.map(|number| {
             let (mut left, mut right) = halves(number);
             for round in ROUNDS.into_iter().rev() {
-                (left, right) = (right ^ self.round(named, round, left), left);
+                (left, right) = (right ^ self.round(sent, round, left), left);
             }
             joined(left, right)
         });
-        Position { offset: offset.unwrap_or(i64::MAX), ..named }
+        Position { offset: offset.unwrap_or(i64::MAX), ..sent }
     }
 
     fn encipher(&self, position: Position) -> i64 {
@@ -57,8 +57,9 @@ impl<'a> ViewerOffsets<'a> {
         joined(left, right)
     }
 
-    fn round(&self, of: Position, round: u8, half: u64) -> u64 {
-        let parts: [&[u8]; 4] = [self.account.as_bytes(), of.epoch.as_bytes(), &[round], &half.to_be_bytes()];
+    fn round(&self, position: Position, round: u8, half: u64) -> u64 {
+        let parts: [&[u8]; 4] =
+            [self.account.as_bytes(), position.epoch.as_bytes(), &[round], &half.to_be_bytes()];
         let [a, b, c, d, ..] = self.keys.keyed_hash("viewer-offset", &parts);
         u64::from(u32::from_be_bytes([a, b, c, d])) & HALF
     }
@@ -85,15 +86,18 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_tells_a_user_its_own_number_and_no_offset() {
+    fn a_frame_contains_the_encrypted_offset_of_its_viewer() {
         let keys = keys(1);
         let (ana, bea) =
             (ViewerOffsets { keys: &keys, account: "ana" }, ViewerOffsets { keys: &keys, account: "bea" });
         let shown = |viewer: &ViewerOffsets<'_>, offset| {
             let frame = viewer.hide(&Frame::subscribed(Topic::All, at(offset), None));
-            let said: serde_json::Value = serde_json::from_str(&frame.text).unwrap();
-            assert_eq!((&said["type"], &said["channel"]), (&"subscribed".into(), &"applications".into()));
-            said["offset"].as_i64().unwrap()
+            let message: serde_json::Value = serde_json::from_str(&frame.text).unwrap();
+            assert_eq!(
+                (&message["type"], &message["channel"]),
+                (&"subscribed".into(), &"applications".into())
+            );
+            message["offset"].as_i64().unwrap()
         };
         let first: Vec<i64> = (1..=20).map(|offset| shown(&ana, offset)).collect();
         assert_eq!(first, (1..=20).map(|offset| shown(&ana, offset)).collect::<Vec<_>>());
@@ -105,7 +109,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_offset_comes_back(offset in 0_i64..1 << 52, account in ".{0,8}") {
+        fn every_offset_round_trips(offset in 0_i64..1 << 52, account in ".{0,8}") {
             let keys = keys(1);
             let viewer = ViewerOffsets { keys: &keys, account: &account };
             let shown = viewer.encipher(at(offset));

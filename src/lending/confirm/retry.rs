@@ -1,7 +1,8 @@
 //! The task that retries failed messages.
 //!
-//! The transaction that applies the message also ends the job, under its fencing token. It locks the message's row first, so
-//! a repeated delivery that arrives meanwhile waits and then finds the message applied, or the other way round.
+//! The transaction that applies the message also ends the job, under its fencing token. It locks the message's row
+//! first. If a repeated delivery arrives in the meantime, the later of the two waits and then finds the message
+//! applied.
 
 use std::time::Duration;
 
@@ -57,7 +58,7 @@ impl Task for RetryWebhookEvent {
     }
 
     fn longest_pause(&self, attempt: i32) -> Duration {
-        // The delay of the queued job was the first pause.
+        // The delay before the job's first attempt was the first pause.
         self.settings().retry_pause(attempt.saturating_add(1))
     }
 
@@ -85,7 +86,7 @@ impl WebhookReceiver {
             };
             let (provider, id) = (failed.provider.clone(), failed.application_id);
             let outcome = self.apply_failed(connection, failed).await?;
-            if matches!(outcome, Applied::Settled(_)) && !jobs::complete(connection, lease).await? {
+            if matches!(outcome, Applied::Settled(..)) && !jobs::complete(connection, lease).await? {
                 return Err(Error::LeaseLost.into());
             }
             Ok(Some((provider, id, Ok(outcome))))
@@ -93,9 +94,9 @@ impl WebhookReceiver {
         let Resources { database, logger, .. } = &self.resources;
         let retried = transaction::run(database, logger, "retry_webhook", work).await?;
         let Some((provider, id, outcome)) = retried else { return Ok(Outcome::Superseded) };
-        self.tell(&provider, id, &outcome);
+        self.report(&provider, id, &outcome);
         match outcome? {
-            Applied::Settled(_) => Ok(Outcome::Completed),
+            Applied::Settled(..) => Ok(Outcome::Completed),
             Applied::Failed(error) => Err(error),
         }
     }

@@ -43,7 +43,7 @@ pub(super) static SIMULATED: SimulatedBureau = SimulatedBureau {
         demo_application(HighObligations, "Óscar Benítez Roca", (12_000, 2_500, 48), Rejected),
         demo_application(Suspended, "Carmen Vidal Serra", (5_000, 2_800, 36), Approved),
         demo_application(Defaults, "Raúl Cano Espinosa", (7_500, 2_400, 36), Rejected),
-        // Above 20,000 euros.
+        // The amount is above 20,000 euros.
         demo_application(Approve, "Lucía Fernández Ortega", (28_000, 6_000, 60), UnderReview),
         demo_application(NoScore, "Iván Sancho Marín", (3_000, 2_100, 24), UnderReview),
         demo_application(NoObligations, "Marta Quintana Leal", (8_000, 2_900, 36), UnderReview),

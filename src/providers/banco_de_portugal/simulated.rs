@@ -40,14 +40,14 @@ pub(super) static SIMULATED: SimulatedBureau = SimulatedBureau {
         demo_application(Approve, "Inês Carvalho Matos", (5_000, 1_600, 36), Approved),
         demo_application(LowScore, "Tiago Moreira Pinto", (4_000, 1_500, 36), Rejected),
         demo_application(NoScore, "Beatriz Lourenço Dias", (3_500, 1_700, 36), UnderReview),
-        // Below 800 euros a month.
+        // The income is below 800 euros a month.
         demo_application(Approve, "Inês Carvalho Matos", (1_500, 750, 36), Rejected),
         demo_application(Suspended, "Rui Tavares Nogueira", (3_000, 1_900, 48), Approved),
         demo_application(HighObligations, "Sofia Antunes Reis", (6_000, 1_500, 48), Rejected),
         demo_application(ThinFile, "Duarte Faria Leite", (2_500, 1_300, 24), UnderReview),
         demo_application(Defaults, "Vera Coelho Simões", (4_500, 1_800, 36), Rejected),
         demo_application(NoObligations, "Nuno Barros Amaral", (5_500, 2_000, 36), UnderReview),
-        // More than four times the annual income.
+        // The amount is more than four times the annual income.
         demo_application(Approve, "Inês Carvalho Matos", (80_000, 1_600, 84), Rejected),
     ],
 };
@@ -79,7 +79,7 @@ impl WireFormat for Format {
     }
 
     fn write_report(&self, record: &BureauRecord) -> String {
-        let standing = record.account_status.map(|status| match status {
+        let account_status = record.account_status.map(|status| match status {
             AccountStatus::Active => "REGULAR",
             AccountStatus::Inactive => "INATIVA",
             AccountStatus::Suspended => "SUSPENSA",
@@ -94,7 +94,7 @@ impl WireFormat for Format {
         let body = [
             format!("<cabecalho><referencia>{}</referencia></cabecalho>", record.reference),
             format!("<responsabilidades moeda=\"EUR\">{}</responsabilidades>", owed.concat()),
-            element("situacaoContas", standing),
+            element("situacaoContas", account_status),
             element("incumprimento", record.has_defaults.map(|defaults| if defaults { "S" } else { "N" })),
             element("classificacao", record.credit_score.map(|score| score.get())),
         ];

@@ -43,13 +43,13 @@ pub(super) static SIMULATED: SimulatedBureau = SimulatedBureau {
         demo_application(ThinFile, "Ximena Cárdenas Luna", (40_000, 18_000, 24), UnderReview),
         demo_application(Suspended, "Fernanda Rosales Vega", (30_000, 20_000, 36), Approved),
         demo_application(Defaults, "Alejandra Ibarra Solís", (50_000, 22_000, 36), UnderReview),
-        // Above 30 % of the income each month.
+        // The instalment is above 30 % of the monthly income.
         demo_application(Approve, "María Hernández Ríos", (200_000, 18_000, 36), Rejected),
         demo_application(NoObligations, "Daniela Zamora Peña", (45_000, 21_000, 36), Approved),
-        // Below 5,000 pesos a month.
+        // The income is below 5,000 pesos a month.
         demo_application(Approve, "María Hernández Ríos", (9_000, 4_800, 36), Rejected),
         demo_application(NoScore, "Teresa Olvera Campos", (35_000, 19_000, 36), UnderReview),
-        // More than three times the annual income.
+        // The amount is more than three times the annual income.
         demo_application(Approve, "María Hernández Ríos", (900_000, 20_000, 84), Rejected),
     ],
 };
@@ -91,7 +91,7 @@ impl WireFormat for Format {
     }
 
     fn write_report(&self, record: &BureauRecord) -> String {
-        let standing = record.account_status.map(|status| match status {
+        let account_status = record.account_status.map(|status| match status {
             AccountStatus::Active => "AC",
             AccountStatus::Inactive => "IN",
             AccountStatus::Suspended => "SU",
@@ -105,17 +105,17 @@ impl WireFormat for Format {
             field("00", record.accounts.map(|accounts| format!("{accounts:04}"))),
             field("01", record.total_debt.map(centavos)),
             field("02", record.monthly_obligations.map(centavos)),
-            field("03", standing.map(str::to_owned)),
+            field("03", account_status.map(str::to_owned)),
             field("04", record.has_defaults.map(|defaults| if defaults { "S" } else { "N" }.to_owned())),
             field("SC", Some("BC SCORE".to_owned())),
             field("00", Some("007".to_owned())),
             field("01", Some(score)),
         ];
-        closed(format!("INTL14{:<25}MXMXN{}", record.reference, fields.concat()))
+        with_end(format!("INTL14{:<25}MXMXN{}", record.reference, fields.concat()))
     }
 
     fn write_error(&self, code: &str) -> String {
-        closed(format!("ERRR{:<25}{}", "", field("UR", Some(code.to_owned()))))
+        with_end(format!("ERRR{:<25}{}", "", field("UR", Some(code.to_owned()))))
     }
 }
 
@@ -127,6 +127,6 @@ fn centavos(money: Money) -> String {
     format!("{:012}", (money.amount() * Decimal::ONE_HUNDRED).to_u64().unwrap_or_default())
 }
 
-fn closed(message: String) -> String {
+fn with_end(message: String) -> String {
     format!("{message}ES05{:05}0002**", message.len() + END_LEN)
 }

@@ -43,16 +43,16 @@ pub(super) static SIMULATED: SimulatedBureau = SimulatedBureau {
     demo_applications: [
         demo_application(Approve, "Mario Rossetti", (10_000, 3_000, 36), Approved),
         demo_application(Defaults, "Paolo Ferrante", (10_000, 3_000, 36), Rejected),
-        // CRIF reports 900 euros a month.
+        // CRIF reports an income of 900 euros a month.
         demo_application(IncomeMismatch, "Davide Bellini", (8_000, 3_000, 36), UnderReview),
         demo_application(LowScore, "Stefano Galli", (7_000, 3_000, 36), Rejected),
         demo_application(Suspended, "Enrico Marchetti", (6_000, 3_000, 48), Approved),
         demo_application(HighObligations, "Luca Santoro", (9_000, 3_000, 36), Rejected),
         demo_application(ThinFile, "Andrea Colombo", (5_000, 3_000, 24), UnderReview),
-        // Above 50,000 euros.
+        // The amount is above 50,000 euros.
         demo_application(Approve, "Mario Rossetti", (55_000, 3_400, 84), Rejected),
         demo_application(NoScore, "Fabio Grassi", (4_000, 3_000, 24), UnderReview),
-        // Below 1,200 euros a month.
+        // The income is below 1,200 euros a month.
         demo_application(Approve, "Mario Rossetti", (2_000, 1_100, 24), Rejected),
     ],
 };

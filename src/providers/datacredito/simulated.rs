@@ -42,14 +42,14 @@ pub(super) static SIMULATED: SimulatedBureau = SimulatedBureau {
         demo_application(LowScore, "Paola Cifuentes Rojas", (8_000_000, 4_000_000, 36), Rejected),
         demo_application(Unverified, "Camilo Ospina Vargas", (10_000_000, 4_200_000, 36), UnderReview),
         demo_application(ThinFile, "Juliana Bedoya Marulanda", (5_000_000, 3_200_000, 24), UnderReview),
-        // Above 50,000,000 pesos.
+        // The amount is above 50,000,000 pesos.
         demo_application(Approve, "Andrés Restrepo Giraldo", (60_000_000, 9_000_000, 60), Rejected),
-        // Below 1,500,000 pesos a month.
+        // The income is below 1,500,000 pesos a month.
         demo_application(Approve, "Andrés Restrepo Giraldo", (2_000_000, 1_400_000, 36), Rejected),
         demo_application(Defaults, "Héctor Quiroga Salazar", (7_000_000, 4_600_000, 36), UnderReview),
         demo_application(Suspended, "Natalia Arango Mejía", (6_000_000, 4_400_000, 36), Approved),
         demo_application(NoObligations, "Germán Pineda Castaño", (9_000_000, 4_800_000, 36), Approved),
-        // Above 40 % of the income each month.
+        // The instalment is above 40 % of the monthly income.
         demo_application(Approve, "Andrés Restrepo Giraldo", (45_000_000, 3_500_000, 36), Rejected),
     ],
 };
@@ -94,7 +94,7 @@ impl WireFormat for Format {
     }
 
     fn write_report(&self, record: &BureauRecord) -> String {
-        let standing = record.account_status.map(|status| match status {
+        let account_status = record.account_status.map(|status| match status {
             AccountStatus::Active => "AL-DIA",
             AccountStatus::Inactive => "SIN-MOVIMIENTO",
             AccountStatus::Suspended => "EMBARGADA",
@@ -106,7 +106,7 @@ impl WireFormat for Format {
         let parts = [
             format!("<hc:Informe consecutivo=\"{}\"", record.reference),
             attribute("verificado", record.verified.map(yes_no)),
-            attribute("estadoCuentas", standing),
+            attribute("estadoCuentas", account_status),
             ">".to_owned(),
             score
                 .map(|score| format!("<hc:Score tipo=\"ACIERTA\" puntaje=\"{score}\"/>"))

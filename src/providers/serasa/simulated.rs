@@ -46,12 +46,12 @@ pub(super) static SIMULATED: SimulatedBureau = SimulatedBureau {
         demo_application(LowScore, "Gustavo Barreto Melo", (10_000, 6_000, 36), Rejected),
         demo_application(Suspended, "Larissa Fontes Moura", (8_000, 6_200, 36), Approved),
         demo_application(ThinFile, "Eduardo Sampaio Rocha", (9_000, 5_500, 24), UnderReview),
-        // Below 2,000 reais a month.
+        // The income is below 2,000 reais a month.
         demo_application(Approve, "Renata Azevedo Lima", (3_000, 1_900, 36), Rejected),
         demo_application(NoObligations, "Camila Freitas Duarte", (11_000, 6_800, 36), UnderReview),
-        // Above 100,000 reais.
+        // The amount is above 100,000 reais.
         demo_application(Approve, "Renata Azevedo Lima", (120_000, 15_000, 60), Rejected),
-        // More than five times the annual income.
+        // The amount is more than five times the annual income.
         demo_application(Approve, "Renata Azevedo Lima", (200_000, 3_000, 84), Rejected),
     ],
 };
@@ -108,8 +108,8 @@ fn reais(money: Money) -> String {
     let text = money.to_string();
     let (whole, cents) = text.split_once('.').unwrap_or((&text, "00"));
     let mut grouped = String::new();
-    for (place, digit) in whole.chars().enumerate() {
-        if place > 0 && (whole.len() - place).is_multiple_of(3) {
+    for (position, digit) in whole.chars().enumerate() {
+        if position > 0 && (whole.len() - position).is_multiple_of(3) {
             grouped.push('.');
         }
         grouped.push(digit);

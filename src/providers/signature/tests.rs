@@ -34,7 +34,7 @@ fn the_official_test_vector_is_signed_and_verified() {
     assert_eq!(signature.id(), ID);
     assert!(signature.verifies(&key(), BODY));
     assert!(!signature.verifies(&other_key(), BODY));
-    assert!(!signature.verifies(&key(), br#"{"test":2432232314}"#), "the raw bytes count");
+    assert!(!signature.verifies(&key(), br#"{"test":2432232314}"#), "the signature must cover the raw bytes");
 }
 
 #[test]
@@ -158,18 +158,18 @@ proptest! {
         let (list, legacy) = (key().sign(&id, timestamp, &body), key().sign_legacy(&body));
         let mut signature = StandardSignature::parse(&id, &timestamp.to_string(), &list).unwrap();
         let mac = &mut signature.signatures[0];
-        let place = bit.index(MAC_BYTES * 8);
-        mac[place / 8] ^= 1 << (place % 8);
+        let position = bit.index(MAC_BYTES * 8);
+        mac[position / 8] ^= 1 << (position % 8);
         prop_assert!(!signature.verifies(&key(), &body));
         if !body.is_empty() {
-            let place = bit.index(body.len() * 8);
-            body[place / 8] ^= 1 << (place % 8);
+            let position = bit.index(body.len() * 8);
+            body[position / 8] ^= 1 << (position % 8);
             let signature = StandardSignature::parse(&id, &timestamp.to_string(), &list).unwrap();
             prop_assert!(!signature.verifies(&key(), &body));
             prop_assert!(!LegacySignature::parse(&legacy).unwrap().verifies(&key(), &body));
         }
         let moved = StandardSignature::parse(&id, &(timestamp + 1).to_string(), &list).unwrap();
-        prop_assert!(!moved.verifies(&key(), &body), "the time is signed too");
+        prop_assert!(!moved.verifies(&key(), &body), "the timestamp must be signed too");
     }
 
     /// Fuzzes the header parsers: they never panic, and random headers never verify.

@@ -26,7 +26,8 @@ pub(crate) struct SimulatedBureau {
     pub(crate) demo_applications: [DemoApplication; DEMO_APPLICATIONS],
 }
 
-/// The figures of a clean record: a good score, low obligations. Amounts are in whole units of the currency.
+/// The figures of a clean record, which has a good score and low obligations. Amounts are in whole units of the
+/// currency.
 #[derive(Clone, Copy)]
 pub(crate) struct CleanFigures {
     pub(crate) score: i64,
@@ -45,7 +46,7 @@ pub(crate) struct DemoApplication {
     pub(crate) expected: Status,
 }
 
-/// Creates an application with (amount, income, months).
+/// Creates a demo application. The tuple has the amount, the monthly income and the term in months.
 pub(crate) const fn demo_application(
     scenario: Scenario,
     full_name: &'static str,

@@ -1,8 +1,8 @@
 //! Delivers the reports of asynchronous bureaus as signed webhooks, with retries.
 //!
 //! Each attempt is signed anew with the current time under the same `webhook-id`, as Standard Webhooks requires. An
-//! attempt without a 2xx answer is repeated after a delay that doubles. After the last attempt the simulator gives up,
-//! as real bureaus do.
+//! attempt without a 2xx response is repeated after a delay that doubles. After the last attempt the simulator gives
+//! up, as real bureaus do.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,7 +24,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Timeout of an attempt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The URL for webhooks and the signing keys. A country without a key answers synchronously.
+/// The URL for webhooks and the signing keys. A country without a key responds synchronously.
 #[derive(Debug, Clone)]
 pub struct Callbacks {
     /// The complete URL.
@@ -51,9 +51,10 @@ impl Delivery {
         let client = awc::Client::builder().timeout(ATTEMPT_TIMEOUT).disable_redirects().finish();
         let id = format!("msg_{}", clock.new_uuid().simple());
         let mut pause = FIRST_PAUSE;
-        for tried in 1..=MAX_ATTEMPTS {
+        for attempt in 1..=MAX_ATTEMPTS {
             let answered = self.post(&client, &id, clock.now()).await;
-            slog::info!(logger, "report posted"; "country" => self.country.code(), "try" => tried, "status" => answered);
+            slog::info!(logger, "report posted"; "country" => self.country.code(), "attempt" => attempt,
+                "status" => answered);
             if answered.is_some_and(|status| (200..300).contains(&status)) {
                 return;
             }
@@ -63,7 +64,7 @@ impl Delivery {
         slog::warn!(logger, "report delivery abandoned"; "country" => self.country.code());
     }
 
-    /// One attempt. Returns the status of the answer, if any.
+    /// Makes one attempt. Returns the status of the response, if any.
     async fn post(&self, client: &awc::Client, id: &str, now: DateTime<Utc>) -> Option<u16> {
         let time = now.timestamp();
         let request = client
@@ -76,14 +77,14 @@ impl Delivery {
     }
 }
 
-/// The body of the webhook for `outcome`; `None` if the bureau answers synchronously.
+/// The body of the webhook for `outcome`; `None` if the bureau responds synchronously.
 pub(super) fn write(
     application: ApplicationId,
     reference: &str,
     outcome: &Outcome,
     now: DateTime<Utc>,
 ) -> Option<String> {
-    let mut told = match outcome {
+    let mut payload = match outcome {
         Outcome::Report(record) | Outcome::SlowReport(record) | Outcome::HalfReport(record) => json!({
             "outcome": "confirmed",
             "credit_score": record.credit_score,
@@ -101,14 +102,14 @@ pub(super) fn write(
         | Outcome::RateLimited
         | Outcome::Hang => return None,
     };
-    if let Value::Object(members) = &mut told {
+    if let Value::Object(members) = &mut payload {
         members.retain(|_, value| !value.is_null());
         members.insert("provider_reference".to_owned(), json!(reference));
         members.insert("application_id".to_owned(), json!(application));
         let occurred_at = now.to_rfc3339_opts(SecondsFormat::Millis, true);
         members.insert("occurred_at".to_owned(), json!(occurred_at));
     }
-    let text = told.to_string();
+    let text = payload.to_string();
     let whole = !matches!(outcome, Outcome::HalfReport(_));
     Some(if whole { text } else { text.chars().take(text.len() / 2).collect() })
 }

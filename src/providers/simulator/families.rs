@@ -21,7 +21,7 @@ pub fn member(country: Country, scenario: Scenario, serial: u32) -> String {
     let scenario = format!("{:02}", scenario.number());
     let (mut serial, mut scenario) = (serial.bytes(), scenario.bytes());
     let consonant = |digit: u8| CONSONANTS.get(usize::from(digit - b'0')).copied();
-    let written = simulated(country).family.bytes().filter_map(|place| match place {
+    let written = simulated(country).family.bytes().filter_map(|symbol| match symbol {
         b'n' => serial.next(),
         b'c' => serial.next().and_then(consonant),
         b's' => scenario.next(),
@@ -37,8 +37,8 @@ pub(super) fn scenario_of(country: Country, document: &str) -> Option<Scenario> 
         return None;
     }
     let mut number = 0;
-    for (place, byte) in bureau.family.bytes().zip(document.bytes()) {
-        let fits = match place {
+    for (symbol, byte) in bureau.family.bytes().zip(document.bytes()) {
+        let fits = match symbol {
             b'n' => byte.is_ascii_digit(),
             b'c' => CONSONANTS.contains(&byte),
             b's' if byte.is_ascii_digit() => {

@@ -1,7 +1,7 @@
 //! The provider simulator: an HTTP server for all bureaus.
 //!
 //! It implements each bureau's format under `/es`, `/pt`, …, and behaves like the bureau. Without a `base_url` the
-//! gateway calls it over loopback; tests and demonstrations use it too. Answers depend only on the document
+//! gateway calls it over loopback; tests and demonstrations use it too. Responses are generated from the document
 //! ([`record`]), except for the documented [`test_documents`]. Faults can be injected ([`Script`]) in the process or
 //! over HTTP:
 //!
@@ -10,11 +10,11 @@
 //! - `DELETE /control/{country}` removes the country's faults
 //! - `GET /control` shows them all, with the number of calls
 //!
-//! With [`Simulator::answer_later`] it also simulates asynchronous bureaus: it answers a request that has an
+//! With [`Simulator::respond_later`] it also simulates asynchronous bureaus: it responds to a request that has an
 //! application id with a 202, and posts the report later as a signed webhook.
 //!
-//! It stores nothing and logs neither documents nor names. The control endpoints have no authentication: the simulator
-//! belongs on loopback or a trusted network.
+//! It stores nothing and logs neither documents nor names. The control endpoints have no authentication, so the
+//! simulator must only be reachable over loopback or a trusted network.
 
 pub(crate) mod bureau;
 mod callbacks;
@@ -54,20 +54,20 @@ pub struct SimulatorSettings {
     pub host: IpAddr,
     /// The port to listen on; 0 selects any free port.
     pub port: u16,
-    /// Delay of the answer to a *slow* test document.
-    pub slow_answer: Duration,
+    /// Delay of the response to a *slow* test document.
+    pub slow_response: Duration,
     /// How long the response to a *timeout* test document is withheld unless the client disconnects.
     pub hang: Duration,
 }
 
 impl Default for SimulatorSettings {
-    /// Any port on loopback; 4 s for slow answers, which exceeds the breaker's threshold of 3 s; 60 s for hanging ones,
-    /// which exceeds every timeout.
+    /// Any port on loopback; 4 s for slow responses, which exceeds the breaker's threshold of 3 s; 60 s for hanging
+    /// ones, which exceeds every timeout.
     fn default() -> Self {
         Self {
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 0,
-            slow_answer: Duration::from_secs(4),
+            slow_response: Duration::from_secs(4),
             hang: Duration::from_secs(60),
         }
     }
@@ -87,10 +87,10 @@ impl Simulator {
     /// # Errors
     /// [`Error::Configuration`] if the address is not available.
     pub async fn start(settings: SimulatorSettings, clock: Clock, logger: slog::Logger) -> Result<Self> {
-        let wanted = SocketAddr::new(settings.host, settings.port);
+        let requested = SocketAddr::new(settings.host, settings.port);
         let shared = Arc::new(Shared::new(settings, clock, logger.clone()));
-        let (address, running) = server::bind(wanted, Arc::clone(&shared)).map_err(|error| {
-            Error::configuration(format!("the provider simulator cannot listen on {wanted}: {error}"))
+        let (address, running) = server::bind(requested, Arc::clone(&shared)).map_err(|error| {
+            Error::configuration(format!("the provider simulator cannot listen on {requested}: {error}"))
         })?;
         let server = running.handle();
         slog::info!(logger, "provider simulator listening"; "address" => %address);
@@ -112,8 +112,8 @@ impl Simulator {
         format!("http://{}", self.address)
     }
 
-    /// Makes the bureaus with a key in `callbacks` asynchronous. Cannot be undone.
-    pub fn answer_later(&self, callbacks: Callbacks) {
+    /// Makes the bureaus with a key in `callbacks` asynchronous. Only the first call has an effect.
+    pub fn respond_later(&self, callbacks: Callbacks) {
         let _ = self.shared.callbacks.set(callbacks);
     }
 

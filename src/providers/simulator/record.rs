@@ -54,7 +54,7 @@ pub(super) fn units(amount: u64) -> Money {
 
 impl BureauRecord {
     /// The generated record for `document`.
-    pub fn believable(country: Country, document: &str) -> Self {
+    pub fn generated(country: Country, document: &str) -> Self {
         let mut hash = Sha256::new();
         hash.update(country.code());
         hash.update(b":");
@@ -97,18 +97,18 @@ mod tests {
 
     #[test]
     fn a_record_depends_on_document_and_country() {
-        let one = BureauRecord::believable(Country::Es, "12345678Z");
-        assert_eq!(one, BureauRecord::believable(Country::Es, "12345678Z"));
-        assert_ne!(one.reference, BureauRecord::believable(Country::Es, "87654321X").reference);
+        let one = BureauRecord::generated(Country::Es, "12345678Z");
+        assert_eq!(one, BureauRecord::generated(Country::Es, "12345678Z"));
+        assert_ne!(one.reference, BureauRecord::generated(Country::Es, "87654321X").reference);
         assert_ne!(
             one.reference.split_once('-').unwrap().1,
-            BureauRecord::believable(Country::Pt, "12345678Z").reference.split_once('-').unwrap().1
+            BureauRecord::generated(Country::Pt, "12345678Z").reference.split_once('-').unwrap().1
         );
     }
 
     #[test]
     fn a_record_never_contains_its_document() {
-        let record = BureauRecord::believable(Country::Co, "1234567890");
+        let record = BureauRecord::generated(Country::Co, "1234567890");
         assert!(!format!("{record:?}").contains("1234567890"));
         assert_eq!(record.reference.len(), "CO-000000".len());
     }
@@ -128,8 +128,8 @@ mod tests {
                         && record.has_defaults == Some(false)
                         && record.verified == Some(true)
                         && obligations * Decimal::from(8) < income;
-                    let told = record.average_monthly_income.unwrap().amount();
-                    assert!((told - income).abs() * Decimal::from(10) <= income);
+                    let reported = record.average_monthly_income.unwrap().amount();
+                    assert!((reported - income).abs() * Decimal::from(10) <= income);
                     passes
                 })
                 .count();

@@ -27,7 +27,7 @@ pub enum Scenario {
     ServerError,
     /// 503 on every call.
     Unavailable,
-    /// No answer within any timeout.
+    /// No response within any timeout.
     Timeout,
     /// 200 with a truncated report.
     Malformed,

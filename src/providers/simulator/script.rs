@@ -17,9 +17,9 @@ pub const MAX_LATENCY: Duration = Duration::from_secs(600);
 /// The injected faults of one country's bureau.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Faults {
-    /// Number of next calls that fail with 503.
+    /// Number of the next calls, which fail with 503.
     pub fail_next: u32,
-    /// Additional latency of every answer in milliseconds, up to [`MAX_LATENCY`].
+    /// Additional latency of every response in milliseconds, up to [`MAX_LATENCY`].
     pub latency_ms: u64,
     /// Percentage of calls that fail with 500, chosen at random.
     pub error_rate_percent: u8,
@@ -68,7 +68,7 @@ impl Script {
         self.change(country, |faults| faults.fail_next = calls);
     }
 
-    /// Sets the additional latency of every answer, up to [`MAX_LATENCY`].
+    /// Sets the additional latency of every response, up to [`MAX_LATENCY`].
     pub fn set_latency(&self, country: Country, latency: Duration) {
         let latency_ms = u64::try_from(latency.min(MAX_LATENCY).as_millis()).unwrap_or(u64::MAX);
         self.change(country, |faults| faults.latency_ms = latency_ms);
@@ -144,10 +144,10 @@ impl Script {
         (injected, latency)
     }
 
-    fn change(&self, country: Country, with: impl FnOnce(&mut Faults)) -> Faults {
+    fn change(&self, country: Country, edit: impl FnOnce(&mut Faults)) -> Faults {
         let mut all = self.lock();
         let faults = all.entry(country).or_default();
-        with(faults);
+        edit(faults);
         *faults
     }
 
@@ -164,8 +164,8 @@ mod tests {
     fn only_the_next_calls_fail() {
         let script = Script::default();
         script.fail_next(Country::Es, 2);
-        let met: Vec<_> = (0..3).map(|_| script.next_fault(Country::Es, 0).0).collect();
-        assert_eq!(met, [Some(Injected::Down), Some(Injected::Down), None]);
+        let injected: Vec<_> = (0..3).map(|_| script.next_fault(Country::Es, 0).0).collect();
+        assert_eq!(injected, [Some(Injected::Down), Some(Injected::Down), None]);
         assert_eq!(script.next_fault(Country::Mx, 0), (None, Duration::ZERO));
     }
 

@@ -25,7 +25,7 @@ use crate::providers::acceptance;
 
 /// Maximum size of a request body.
 const MAX_REQUEST_BYTES: usize = 64 * 1024;
-/// `Retry-After` of rate-limited answers, in seconds.
+/// `Retry-After` of rate-limited responses, in seconds.
 const RETRY_AFTER_SECS: u32 = 2;
 
 /// State shared by the handlers and [`super::Simulator`].
@@ -42,7 +42,7 @@ pub(super) struct Shared {
 #[derive(Default)]
 pub(super) struct Tally {
     arrived: AtomicU64,
-    left: AtomicU64,
+    finished: AtomicU64,
 }
 
 /// Counts a call as finished when dropped, including when the client disconnects.
@@ -54,8 +54,8 @@ impl Tally {
     }
 
     pub(super) fn in_flight(&self) -> u64 {
-        let left = self.left.load(Ordering::SeqCst);
-        self.arrived().saturating_sub(left)
+        let finished = self.finished.load(Ordering::SeqCst);
+        self.arrived().saturating_sub(finished)
     }
 
     fn enter(&self) -> InFlight<'_> {
@@ -66,7 +66,7 @@ impl Tally {
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.0.left.fetch_add(1, Ordering::SeqCst);
+        self.0.finished.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -103,20 +103,25 @@ pub(super) fn bind(address: SocketAddr, shared: Arc<Shared>) -> std::io::Result<
     Ok((bound, server.run()))
 }
 
-/// The routes of one bureau. Unknown paths are answered 400, because from a bureau 404 means an unknown person.
+/// The routes of one bureau. Unknown paths get a 400, because a bureau's 404 means an unknown person.
 fn bureau(country: Country) -> actix_web::Scope {
     let format = simulated(country).format;
-    let ask = move |shared: Data<Shared>, request: HttpRequest, body: Bytes| async move {
-        answer(&shared, country, &request, &body).await
+    let handler = move |shared: Data<Shared>, request: HttpRequest, body: Bytes| async move {
+        respond(&shared, country, &request, &body).await
     };
     web::scope(&format!("/{}", country.lower_code()))
-        .route(format.path(), web::post().to(ask))
+        .route(format.path(), web::post().to(handler))
         .default_service(web::to(move || async move {
             error(format, StatusCode::BAD_REQUEST, "NO_SUCH_OPERATION")
         }))
 }
 
-async fn answer(shared: &Data<Shared>, country: Country, request: &HttpRequest, body: &[u8]) -> HttpResponse {
+async fn respond(
+    shared: &Data<Shared>,
+    country: Country,
+    request: &HttpRequest,
+    body: &[u8],
+) -> HttpResponse {
     let _in_flight = shared.tally(country).enter();
     let format = simulated(country).format;
     let (injected, latency) = shared.script.next_fault(country, shared.clock.percent_roll());
@@ -127,7 +132,7 @@ async fn answer(shared: &Data<Shared>, country: Country, request: &HttpRequest, 
         tokio::time::sleep(delay).await;
     }
     let later = outcome.as_ref().and_then(|outcome| accept_for_later(shared, country, request, outcome));
-    let (word, mut response) = match outcome {
+    let (label, mut response) = match outcome {
         Some(outcome) => later.map_or_else(|| write(format, &outcome), |response| ("accepted", response)),
         None => ("bad_request", error(format, StatusCode::BAD_REQUEST, "BAD_REQUEST")),
     };
@@ -138,14 +143,14 @@ async fn answer(shared: &Data<Shared>, country: Country, request: &HttpRequest, 
         "country" => country.code(),
         "request_id" => request_id.as_ref().map(RequestId::as_str),
         "traceparent" => traced,
-        "outcome" => word,
+        "outcome" => label,
         "status" => response.status().as_u16());
     echo(&mut response, request_id.as_ref(), traced);
     response
 }
 
-/// The 202 answer of an asynchronous bureau, which also starts the delivery of the report; `None` if the bureau answers
-/// synchronously.
+/// The 202 response of an asynchronous bureau, which also starts the delivery of the report; `None` if the bureau
+/// responds synchronously.
 fn accept_for_later(
     shared: &Data<Shared>,
     country: Country,
@@ -187,7 +192,7 @@ fn with_fault(outcome: Outcome, injected: Option<Injected>) -> Outcome {
 
 fn own_delay(settings: &SimulatorSettings, outcome: Option<&Outcome>) -> Duration {
     match outcome {
-        Some(Outcome::SlowReport(_)) => settings.slow_answer,
+        Some(Outcome::SlowReport(_)) => settings.slow_response,
         Some(Outcome::Hang) => settings.hang,
         _ => Duration::ZERO,
     }

@@ -1,7 +1,7 @@
-//! The test documents: one document per country and possible answer of a bureau.
+//! The test documents: one document per country and possible response of a bureau.
 //!
-//! Each bureau's file lists its documents: the simulator looks up its answers there, tests iterate over them, and a test
-//! compares them with `docs/providers.md`. Every document passes its country's official check. Apart from the
+//! Each bureau's file lists its documents: the simulator looks up its responses there, tests iterate over them, and a
+//! test compares them with `docs/providers.md`. Every document passes its country's official check. Apart from the
 //! samples of the specification, the same two digits mean the same scenario in every country (`90000004S`, `200000047`,
 //! `RSSMRA80A04H501D`, … all have defaults).
 
@@ -44,7 +44,7 @@ pub fn is_test_document(country: Country, document: &str) -> bool {
     documents_of(country).any(|row| row.document == document)
 }
 
-/// The simulated bureau's reaction to a document.
+/// The simulated bureau's response to a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// A report.
@@ -63,27 +63,27 @@ pub enum Outcome {
     Unauthorized,
     /// 429.
     RateLimited,
-    /// No answer.
+    /// No response.
     Hang,
 }
 
-/// The simulated reaction to `document`: the scenario of the test document or its family, or otherwise a generated
+/// The simulated response to `document`: the scenario of the test document or its family, or otherwise a generated
 /// report.
 pub fn outcome_of(country: Country, document: &str) -> Outcome {
     let listed = documents_of(country).find(|row| row.document == document).map(|row| row.scenario);
     match listed.or_else(|| families::scenario_of(country, document)) {
         Some(scenario) => outcome(country, scenario),
-        None => Outcome::Report(BureauRecord::believable(country, document)),
+        None => Outcome::Report(BureauRecord::generated(country, document)),
     }
 }
 
 impl TestDocument {
-    /// The simulated reaction to this document.
+    /// The simulated response to this document.
     pub fn outcome(&self) -> Outcome {
         outcome(self.country, self.scenario)
     }
 
-    /// The answer in words, for the documentation.
+    /// The response in words, for the documentation.
     pub const fn answer(&self) -> &'static str {
         match self.scenario {
             Approve => "clean record",
@@ -128,7 +128,7 @@ impl TestDocument {
     }
 }
 
-/// The simulated reaction to a document of `scenario`.
+/// The simulated response to a document of `scenario`.
 fn outcome(country: Country, scenario: Scenario) -> Outcome {
     let mut record = clean(country);
     match scenario {

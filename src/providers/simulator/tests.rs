@@ -26,62 +26,62 @@ fn samples() -> Vec<(Country, &'static str)> {
     Country::ALL.map(|country| (country, countries.rules(country).describe().document.sample)).to_vec()
 }
 
-fn question(country: Country, document: &str) -> BureauRequest {
+fn bureau_request(country: Country, document: &str) -> BureauRequest {
     provider_for(country).request(&Subject {
         full_name: FullName::parse(NAME).unwrap(),
         identity_document: IdentityDocument::from_normalized(document.to_owned()),
     })
 }
 
-/// A simulator whose slow answers take 60 ms.
+/// A simulator whose slow responses take 60 ms.
 async fn start() -> Simulator {
     start_with_logger(slog::Logger::root(slog::Discard, slog::o!())).await
 }
 
 async fn start_with_logger(logger: slog::Logger) -> Simulator {
     let settings =
-        SimulatorSettings { slow_answer: Duration::from_millis(60), ..SimulatorSettings::default() };
+        SimulatorSettings { slow_response: Duration::from_millis(60), ..SimulatorSettings::default() };
     Simulator::start(settings, Clock::system(), logger).await.unwrap()
 }
 
-/// A bureau's answer as received by a client.
-struct Answer {
+/// A bureau's response as received by a client.
+struct Response {
     status: StatusCode,
     retry_after: Option<String>,
     content_type: String,
     body: Vec<u8>,
 }
 
-impl Answer {
+impl Response {
     fn parsed(&self, country: Country) -> Result<BankingData, MalformedReport> {
         provider_for(country).parse(&self.body)
     }
 }
 
-async fn ask_within(
+async fn send_within(
     simulator: &Simulator,
     country: Country,
     document: &str,
-    patience: Duration,
-) -> Result<Answer, SendRequestError> {
-    let question = question(country, document);
+    timeout: Duration,
+) -> Result<Response, SendRequestError> {
+    let bureau_request = bureau_request(country, document);
     let mut response = awc::Client::builder()
-        .timeout(patience)
+        .timeout(timeout)
         .finish()
-        .post(format!("{}{}", simulator.base_url(country), question.path))
-        .insert_header(("Content-Type", question.content_type))
-        .insert_header(("Accept", question.accept))
+        .post(format!("{}{}", simulator.base_url(country), bureau_request.path))
+        .insert_header(("Content-Type", bureau_request.content_type))
+        .insert_header(("Accept", bureau_request.accept))
         .insert_header(("X-Request-ID", "req-7"))
-        .send_body(question.body)
+        .send_body(bureau_request.body)
         .await?;
     let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
     let (retry_after, content_type) = (header("retry-after"), header("content-type").unwrap_or_default());
     let status = response.status();
-    Ok(Answer { status, retry_after, content_type, body: response.body().await.unwrap().to_vec() })
+    Ok(Response { status, retry_after, content_type, body: response.body().await.unwrap().to_vec() })
 }
 
-async fn ask(simulator: &Simulator, country: Country, document: &str) -> Answer {
-    ask_within(simulator, country, document, Duration::from_secs(20)).await.unwrap()
+async fn send(simulator: &Simulator, country: Country, document: &str) -> Response {
+    send_within(simulator, country, document, Duration::from_secs(20)).await.unwrap()
 }
 
 /// Sends a request to a control endpoint and returns the status and the JSON.
@@ -113,7 +113,7 @@ fn documents_for(scenario: Scenario) -> impl Iterator<Item = TestDocument> {
 }
 
 #[actix_rt::test]
-async fn every_test_document_has_the_answer_of_its_scenario() {
+async fn every_test_document_gets_the_response_of_its_scenario() {
     let simulator = start().await;
     for row in test_documents() {
         let context = format!("{} {}", row.country, row.document);
@@ -121,13 +121,13 @@ async fn every_test_document_has_the_answer_of_its_scenario() {
         if outcome == Outcome::Hang {
             continue;
         }
-        let asked_at = Instant::now();
-        let answer = ask(&simulator, row.country, row.document).await;
-        assert_eq!(answer.content_type, simulated(row.country).format.content_type(), "{context}");
+        let sent_at = Instant::now();
+        let response = send(&simulator, row.country, row.document).await;
+        assert_eq!(response.content_type, simulated(row.country).format.content_type(), "{context}");
         let (status, report) = match outcome {
             Outcome::Report(record) => (StatusCode::OK, Some(report_of(row.country, &record))),
             Outcome::SlowReport(record) => {
-                assert!(asked_at.elapsed() >= Duration::from_millis(60), "{context}");
+                assert!(sent_at.elapsed() >= Duration::from_millis(60), "{context}");
                 (StatusCode::OK, Some(report_of(row.country, &record)))
             }
             Outcome::HalfReport(_) => (StatusCode::OK, None),
@@ -138,10 +138,10 @@ async fn every_test_document_has_the_answer_of_its_scenario() {
             Outcome::RateLimited => (StatusCode::TOO_MANY_REQUESTS, None),
             Outcome::Hang => unreachable!("handled above"),
         };
-        assert_eq!(answer.status, status, "{context}");
-        assert_eq!(answer.parsed(row.country).ok(), report, "{context}");
-        let told_to_wait = (row.scenario == Scenario::RateLimited).then(|| "2".to_owned());
-        assert_eq!(answer.retry_after, told_to_wait, "{context}");
+        assert_eq!(response.status, status, "{context}");
+        assert_eq!(response.parsed(row.country).ok(), report, "{context}");
+        let retry_after = (row.scenario == Scenario::RateLimited).then(|| "2".to_owned());
+        assert_eq!(response.retry_after, retry_after, "{context}");
     }
     simulator.stop().await;
 }
@@ -150,7 +150,7 @@ async fn every_test_document_has_the_answer_of_its_scenario() {
 async fn the_samples_of_the_specification_have_clean_records() {
     let simulator = start().await;
     for (country, document) in samples() {
-        let data = ask(&simulator, country, document).await.parsed(country).unwrap();
+        let data = send(&simulator, country, document).await.parsed(country).unwrap();
         let score = data.credit_score.unwrap().get();
         assert!((720..=780).contains(&score), "{country}: {score}");
         assert_eq!(data.has_defaults, Some(false), "{country}");
@@ -158,8 +158,8 @@ async fn the_samples_of_the_specification_have_clean_records() {
         let income = rust_decimal::Decimal::from(record::typical_monthly_income(country));
         let obligations = data.monthly_obligations.unwrap().amount();
         assert!(obligations * rust_decimal::Decimal::from(8) < income, "{country}");
-        let carries = crate::providers::tests::samples(country).has_verification;
-        assert_eq!(data.verified, carries.then_some(true), "{country}");
+        let has_verification = crate::providers::tests::samples(country).has_verification;
+        assert_eq!(data.verified, has_verification.then_some(true), "{country}");
     }
     simulator.stop().await;
 }
@@ -168,9 +168,9 @@ async fn the_samples_of_the_specification_have_clean_records() {
 async fn any_other_document_always_gets_the_same_report() {
     let (one, other) = (start().await, start().await);
     for country in Country::ALL {
-        let first = ask(&one, country, "7654321").await.parsed(country).unwrap();
-        assert_eq!(ask(&other, country, "7654321").await.parsed(country), Ok(first.clone()));
-        assert_ne!(ask(&one, country, "7654322").await.parsed(country), Ok(first));
+        let first = send(&one, country, "7654321").await.parsed(country).unwrap();
+        assert_eq!(send(&other, country, "7654321").await.parsed(country), Ok(first.clone()));
+        assert_ne!(send(&one, country, "7654322").await.parsed(country), Ok(first));
         assert_eq!((one.calls(country), other.calls(country)), (2, 1));
     }
     one.stop().await;
@@ -178,11 +178,11 @@ async fn any_other_document_always_gets_the_same_report() {
 }
 
 #[actix_rt::test]
-async fn a_hanging_answer_ends_when_its_client_disconnects() {
+async fn a_hanging_response_ends_when_its_client_disconnects() {
     let simulator = start().await;
     for row in documents_for(Scenario::Timeout) {
-        let patience = Duration::from_millis(150);
-        let outcome = ask_within(&simulator, row.country, row.document, patience).await;
+        let timeout = Duration::from_millis(150);
+        let outcome = send_within(&simulator, row.country, row.document, timeout).await;
         assert!(matches!(outcome, Err(SendRequestError::Timeout)), "{}", row.country);
         assert_eq!(simulator.calls(row.country), 1);
         until("the call is dropped", || simulator.in_flight(row.country) == 0).await;
@@ -191,17 +191,17 @@ async fn a_hanging_answer_ends_when_its_client_disconnects() {
 }
 
 #[actix_rt::test]
-async fn a_hanging_answer_ends_when_the_simulator_stops() {
+async fn a_hanging_response_ends_when_the_simulator_stops() {
     let simulator = start().await;
     let row = documents_for(Scenario::Timeout).next().unwrap();
-    let asking = simulator.clone();
+    let target = simulator.clone();
     let call = actix_rt::spawn(async move {
-        ask_within(&asking, row.country, row.document, Duration::from_secs(50)).await.is_err()
+        send_within(&target, row.country, row.document, Duration::from_secs(50)).await.is_err()
     });
     until("the call hangs", || simulator.in_flight(row.country) == 1).await;
     simulator.stop().await;
     let ended = tokio::time::timeout(Duration::from_secs(10), call).await;
-    assert!(ended.expect("the call goes on after the stop").unwrap(), "the call was answered");
+    assert!(ended.expect("the call must end with the stop").unwrap(), "the call was answered");
 }
 
 #[actix_rt::test]
@@ -209,11 +209,11 @@ async fn the_next_calls_fail_and_then_the_bureau_recovers() {
     let simulator = start().await;
     simulator.script().fail_next(Country::Es, 3);
     for _ in 0..3 {
-        let answer = ask(&simulator, Country::Es, "12345678Z").await;
-        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        let response = send(&simulator, Country::Es, "12345678Z").await;
+        assert_eq!(response.status, StatusCode::SERVICE_UNAVAILABLE);
     }
-    assert_eq!(ask(&simulator, Country::Mx, "HERM850101MDFRRR08").await.status, StatusCode::OK);
-    assert_eq!(ask(&simulator, Country::Es, "12345678Z").await.status, StatusCode::OK);
+    assert_eq!(send(&simulator, Country::Mx, "HERM850101MDFRRR08").await.status, StatusCode::OK);
+    assert_eq!(send(&simulator, Country::Es, "12345678Z").await.status, StatusCode::OK);
     assert_eq!(simulator.calls(Country::Es), 4);
     simulator.stop().await;
 }
@@ -224,22 +224,22 @@ async fn latency_error_rate_and_malformed_reports_can_be_set_and_reset() {
     let (country, document) = samples()[2];
     let script = simulator.script().clone();
     script.set_error_rate(country, 100);
-    assert_eq!(ask(&simulator, country, document).await.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(send(&simulator, country, document).await.status, StatusCode::INTERNAL_SERVER_ERROR);
     script.reset(country);
     script.set_malformed(country, true);
-    let answer = ask(&simulator, country, document).await;
-    assert_eq!(answer.status, StatusCode::OK);
-    assert!(answer.parsed(country).is_err());
+    let response = send(&simulator, country, document).await;
+    assert_eq!(response.status, StatusCode::OK);
+    assert!(response.parsed(country).is_err());
     script.reset_all();
     script.set_latency(country, Duration::from_millis(40));
-    let asked_at = Instant::now();
-    assert!(ask(&simulator, country, document).await.parsed(country).is_ok());
-    assert!(asked_at.elapsed() >= Duration::from_millis(40));
+    let sent_at = Instant::now();
+    assert!(send(&simulator, country, document).await.parsed(country).is_ok());
+    assert!(sent_at.elapsed() >= Duration::from_millis(40));
     script.set_latency(country, Duration::from_secs(500));
-    let given_up = ask_within(&simulator, country, document, Duration::from_millis(100)).await;
+    let given_up = send_within(&simulator, country, document, Duration::from_millis(100)).await;
     assert!(given_up.is_err());
     script.reset_all();
-    assert!(ask(&simulator, country, document).await.parsed(country).is_ok());
+    assert!(send(&simulator, country, document).await.parsed(country).is_ok());
     simulator.stop().await;
 }
 
@@ -253,7 +253,7 @@ async fn faults_can_be_changed_over_http() {
         "calls": 0
     });
     assert_eq!((status, state), (StatusCode::OK, expected));
-    assert_eq!(ask(&simulator, Country::Es, "12345678Z").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(send(&simulator, Country::Es, "12345678Z").await.status, StatusCode::SERVICE_UNAVAILABLE);
     let (_, all) = control(&simulator, Method::GET, "/control", "").await;
     assert_eq!(all["ES"]["calls"], 1);
     assert_eq!(all["ES"]["fail_next"], 0);
@@ -274,21 +274,21 @@ async fn an_invalid_control_request_is_explained_and_changes_nothing() {
         ("/control/es", r#"{"fail_next": 3, "error_rate_percent": 101}"#, StatusCode::UNPROCESSABLE_ENTITY),
         ("/control/es", r#"{"fail_next": 3, "latency_ms": 600001}"#, StatusCode::UNPROCESSABLE_ENTITY),
     ] {
-        let (status, answer) = control(&simulator, Method::PUT, path, body).await;
+        let (status, response) = control(&simulator, Method::PUT, path, body).await;
         assert_eq!(status, expected, "{path} {body}");
-        assert!(answer["error"].is_string(), "{path} {body}");
+        assert!(response["error"].is_string(), "{path} {body}");
     }
     assert_eq!(simulator.script().faults(Country::Es), script::Faults::default());
     simulator.stop().await;
 }
 
 #[actix_rt::test]
-async fn a_malformed_request_is_answered_400_and_never_404() {
+async fn a_malformed_request_gets_a_400_and_never_a_404() {
     let simulator = start().await;
     let client = awc::Client::default();
     for country in Country::ALL {
         let base = simulator.base_url(country);
-        let path = question(country, "1234567890").path;
+        let path = bureau_request(country, "1234567890").path;
         for (url, body) in [
             (format!("{base}{path}"), "<html>".to_owned()),
             (format!("{base}{path}"), String::new()),
@@ -325,7 +325,7 @@ async fn calls_are_logged_with_their_request_id_and_without_personal_data() {
     let drain = Mutex::new(slog_json::Json::default(log.clone())).fuse();
     let simulator = start_with_logger(slog::Logger::root(drain, slog::o!())).await;
     for row in test_documents().filter(|row| row.outcome() != Outcome::Hang) {
-        ask(&simulator, row.country, row.document).await;
+        send(&simulator, row.country, row.document).await;
     }
     simulator.stop().await;
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
@@ -345,8 +345,8 @@ async fn calls_are_logged_with_their_request_id_and_without_personal_data() {
 #[actix_rt::test]
 async fn the_request_id_and_the_arrival_of_a_trace_are_echoed() {
     let simulator = start().await;
-    let question = question(Country::Es, "12345678Z");
-    let url = format!("{}{}", simulator.base_url(Country::Es), question.path);
+    let bureau_request = bureau_request(Country::Es, "12345678Z");
+    let url = format!("{}{}", simulator.base_url(Country::Es), bureau_request.path);
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     for (id, trace, echoed, traced) in
         [("req-8", Some(trace), Some("req-8"), "true"), ("not an id", None, None, "false")]
@@ -355,7 +355,7 @@ async fn the_request_id_and_the_arrival_of_a_trace_are_echoed() {
         if let Some(trace) = trace {
             request = request.insert_header(("traceparent", trace));
         }
-        let response = request.send_body(question.body.clone()).await.unwrap();
+        let response = request.send_body(bureau_request.body.clone()).await.unwrap();
         let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap());
         assert_eq!(header("x-request-id"), echoed);
         assert_eq!(header("x-traceparent-received"), Some(traced));
@@ -378,7 +378,7 @@ async fn an_occupied_port_is_a_configuration_error_that_names_it() {
 fn the_default_delays_are_the_documented_ones() {
     let settings = SimulatorSettings::default();
     for row in documents_for(Scenario::Slow) {
-        assert_eq!(row.answer(), format!("clean record after {} s", settings.slow_answer.as_secs()));
+        assert_eq!(row.answer(), format!("clean record after {} s", settings.slow_response.as_secs()));
     }
     for row in documents_for(Scenario::Timeout) {
         assert_eq!(row.answer(), format!("no answer for {} s", settings.hang.as_secs()));
@@ -418,15 +418,15 @@ fn every_country_has_each_possible_scenario_exactly_once() {
 fn every_test_document_is_valid() {
     let countries = Countries::built_in().unwrap();
     for row in test_documents() {
-        let verdict = countries.rules(row.country).check_document(row.document, Clock::system().now());
-        assert_eq!(verdict.normalized.as_deref(), Some(row.document), "{}", row.country);
+        let check = countries.rules(row.country).check_document(row.document, Clock::system().now());
+        assert_eq!(check.normalized.as_deref(), Some(row.document), "{}", row.country);
     }
 }
 
 const PAGE: &str = include_str!("../../../docs/providers.md");
 
 #[test]
-fn the_documentation_lists_every_test_document_with_its_answer_and_effect() {
+fn the_documentation_lists_every_test_document_with_its_response_and_effect() {
     let missing: Vec<_> = test_documents()
         .map(|row| format!("| {} | `{}` | {} | {} |", row.country, row.document, row.answer(), row.effect()))
         .filter(|line| !PAGE.lines().any(|found| found == line))
@@ -486,7 +486,7 @@ fn example(name: &str) -> String {
 fn the_examples_in_the_documentation_match_requests_and_reports() {
     for (country, document) in samples() {
         let code = country.lower_code();
-        let (shown, sent) = (example(&format!("{code} request")), question(country, document));
+        let (shown, sent) = (example(&format!("{code} request")), bureau_request(country, document));
         let sent_text = String::from_utf8(sent.body).unwrap();
         if sent.content_type.contains("json") {
             let value = |text: &str| serde_json::from_str::<Value>(text).unwrap();

@@ -1,7 +1,8 @@
-//! The server side of a bureau's format: parses requests and writes answers.
+//! The server side of a bureau's format: parses requests and writes responses.
 //!
-//! Formats are written separately from the adapters, from the description in `docs/providers.md`: shared types would hide
-//! mistakes that both sides have in common. Only the score scales, which have their own tests, are shared.
+//! Formats are written separately from the adapters, from the description in `docs/providers.md`: with shared types, a
+//! mistake in them would affect both sides and stay unnoticed. Only the score scales, which have their own tests, are
+//! shared.
 
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,7 @@ pub(crate) trait WireFormat: Sync {
     /// The path of requests below the country's base URL.
     fn path(&self) -> &'static str;
 
-    /// The `Content-Type` of every answer.
+    /// The `Content-Type` of every response.
     fn content_type(&self) -> &'static str;
 
     /// The document in a request; `None` if the request violates the format.
@@ -24,7 +25,7 @@ pub(crate) trait WireFormat: Sync {
     /// Writes a report.
     fn write_report(&self, record: &BureauRecord) -> String;
 
-    /// Writes the body of an answer with a status other than 200. `code` is in capitals.
+    /// Writes the body of a response with a status other than 200. `code` is in capitals.
     fn write_error(&self, code: &str) -> String;
 }
 

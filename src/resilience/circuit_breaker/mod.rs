@@ -1,8 +1,8 @@
 //! The circuit breaker (docs/specification.md 4): a pure state machine without clock, randomness or I/O.
 //!
-//! Every method takes the current time (`Clock::monotonic`) and a die roll (`Clock::percent_roll`) for drawing an open
-//! time. The state only advances in these calls, but does not depend on how often they are made: open times end and probes
-//! expire at their own time, not when the breaker is next called.
+//! Every method takes the current time (`Clock::monotonic`) and a random number (`Clock::percent_roll`), which
+//! varies the open time. The state only advances in these calls, but does not depend on how often they are made: open
+//! times end and probes expire at their own time, not when the breaker is next called.
 //!
 //! ```text
 //!              too many failures, too many slow calls
@@ -18,12 +18,12 @@
 //! of an earlier generation has no effect: a call that hung for ten seconds says nothing about the bureau's current state.
 
 mod mode;
-mod standing;
+mod state;
 
 use std::time::Duration;
 
 pub use self::mode::CircuitMode;
-pub use self::standing::{Cause, Snapshot, State, Transition};
+pub use self::state::{Cause, Snapshot, State, Transition};
 use super::sliding_window::SlidingWindow;
 use crate::config::BreakerSettings;
 
@@ -36,22 +36,22 @@ pub struct Permit {
     issued_at: Duration,
 }
 
-/// The answer to a request for a permit.
+/// The result of requesting a permit.
 #[derive(Debug)]
 pub enum Admission {
     Admitted(Permit),
     Refused {
-        /// The earliest time until another request may be admitted.
+        /// The minimum time until another request may be admitted.
         retry_in: Duration,
     },
 }
 
-/// The result of an attempt with regard to the bureau's health.
+/// Whether an attempt shows that the bureau is healthy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallResult {
     /// The bureau responded.
     Success,
-    /// The bureau did not respond, or with an invalid response.
+    /// The bureau did not respond, or its response was invalid.
     Failure,
 }
 
@@ -89,10 +89,10 @@ pub struct CircuitBreaker {
     settings: BreakerSettings,
     mode: CircuitMode,
     phase: Phase,
-    /// When it left the closed state.
+    /// When the breaker left the closed state.
     not_closed_since: Option<Duration>,
     generation: u64,
-    /// Openings since it was last closed by a success.
+    /// Openings since the breaker was last closed by a success.
     openings_in_a_row: u32,
     opened_count: u64,
     /// Transitions that [`CircuitBreaker::take_transitions`] has not returned yet.
@@ -117,7 +117,7 @@ impl CircuitBreaker {
     /// Sets the mode that an operator requested. Setting the current mode has no effect. Every other change starts a
     /// new generation, so results of calls admitted before do not count.
     pub fn set_mode(&mut self, mode: CircuitMode, now: Duration, roll: u8) {
-        self.settle(now, roll);
+        self.advance(now, roll);
         if mode == self.mode {
             return;
         }
@@ -138,7 +138,7 @@ impl CircuitBreaker {
 
     /// Requests a permit for one attempt. Each retry needs its own permit.
     pub fn admit(&mut self, now: Duration, roll: u8) -> Admission {
-        self.settle(now, roll);
+        self.advance(now, roll);
         let wait = self.retry_in(now);
         if !wait.is_zero() {
             return Admission::Refused { retry_in: wait };
@@ -152,7 +152,7 @@ impl CircuitBreaker {
     /// Returns a permit with the result of the attempt. An attempt that took longer than `slow_call_ms` since its
     /// permit was issued counts as slow, whatever its result.
     pub fn record(&mut self, permit: Permit, now: Duration, result: CallResult, roll: u8) {
-        self.settle(now, roll);
+        self.advance(now, roll);
         if permit.generation != self.generation {
             return;
         }
@@ -179,7 +179,7 @@ impl CircuitBreaker {
 
     /// Returns a permit without a result, because the attempt was not made or was inconclusive.
     pub fn release(&mut self, permit: Permit, now: Duration, roll: u8) {
-        self.settle(now, roll);
+        self.advance(now, roll);
         if let Phase::HalfOpen { expires } = &mut self.phase
             && permit.generation == self.generation
         {
@@ -189,13 +189,13 @@ impl CircuitBreaker {
 
     /// The state at `now`.
     pub fn state(&mut self, now: Duration, roll: u8) -> State {
-        self.settle(now, roll);
+        self.advance(now, roll);
         self.phase.state()
     }
 
     /// The state and counts at `now`.
     pub fn snapshot(&mut self, now: Duration, roll: u8) -> Snapshot {
-        self.settle(now, roll);
+        self.advance(now, roll);
         let (consecutive_failures, [calls, failures, slow]) = match &mut self.phase {
             Phase::Closed { consecutive_failures, window } => (*consecutive_failures, window.totals(now)),
             Phase::Open { .. } | Phase::HalfOpen { .. } => (0, [0; 3]),
@@ -213,14 +213,14 @@ impl CircuitBreaker {
         }
     }
 
-    /// The transitions since the last call, oldest first. The owner must take them after each step.
+    /// The transitions since the last call, oldest first. The owner must take them after each of the other calls.
     pub fn take_transitions(&mut self) -> Vec<Transition> {
         std::mem::take(&mut self.transitions)
     }
 
     /// Advances the state to `now`. A probe that expired opens the breaker at the time of its expiry, so one call may
     /// cause two transitions.
-    fn settle(&mut self, now: Duration, roll: u8) {
+    fn advance(&mut self, now: Duration, roll: u8) {
         if let Phase::HalfOpen { expires: Some(at) } = self.phase
             && now >= at
         {
@@ -249,6 +249,11 @@ impl CircuitBreaker {
 
     fn enter(&mut self, phase: Phase, at: Duration, cause: Cause, open_for: Option<Duration>) {
         let (from, to) = (self.phase.state(), phase.state());
+        let failures = match &mut self.phase {
+            Phase::Closed { window, .. } => window.totals(at)[1],
+            Phase::HalfOpen { .. } => u32::from(matches!(cause, Cause::ProbeFailed | Cause::ProbeExpired)),
+            Phase::Open { .. } => 0,
+        };
         self.phase = phase;
         self.generation += 1;
         self.not_closed_since = match to {
@@ -258,7 +263,7 @@ impl CircuitBreaker {
         if from == to {
             return;
         }
-        self.transitions.push(Transition { from, to, cause, at, open_for });
+        self.transitions.push(Transition { from, to, cause, at, open_for, failures });
     }
 }
 
@@ -272,12 +277,12 @@ fn reason_to_open(
     [calls, failures, slow]: [u32; 3],
 ) -> Option<Cause> {
     let reaches = |part: u32, percent: u32| u64::from(part) * 100 >= u64::from(calls) * u64::from(percent);
-    let rates_count = calls >= settings.min_calls;
+    let has_enough_calls = calls >= settings.min_calls;
     if consecutive >= settings.consecutive_failures {
         Some(Cause::ConsecutiveFailures)
-    } else if rates_count && reaches(failures, settings.failure_rate_percent) {
+    } else if has_enough_calls && reaches(failures, settings.failure_rate_percent) {
         Some(Cause::FailureRate)
-    } else if rates_count && reaches(slow, settings.slow_rate_percent) {
+    } else if has_enough_calls && reaches(slow, settings.slow_rate_percent) {
         Some(Cause::SlowRate)
     } else {
         None

@@ -109,7 +109,7 @@ fn forced_open_it_refuses_every_call_until_the_override_ends() {
     }
     let snapshot = bench.breaker.snapshot(bench.now, 0);
     assert_eq!((snapshot.mode, snapshot.not_closed_for), (CircuitMode::ForcedOpen, ms(3 * 3_600_000)));
-    assert!(!snapshot.wants_probe());
+    assert!(!snapshot.is_ready_for_probe());
     assert_eq!(bench.causes(), [(State::Open, Cause::Forced)]);
 }
 
@@ -164,7 +164,7 @@ fn the_time_since_it_was_closed_includes_probes() {
 }
 
 #[test]
-fn half_of_ten_calls_failing_opens_it_but_not_of_nine() {
+fn five_failures_in_ten_calls_open_it_but_five_in_nine_do_not() {
     let mut bench = Bench::new(settings());
     for _ in 0..4 {
         bench.fail(1);
@@ -181,7 +181,7 @@ fn half_of_ten_calls_failing_opens_it_but_not_of_nine() {
 }
 
 #[test]
-fn just_under_half_of_the_calls_failing_leaves_it_closed() {
+fn failures_of_just_under_half_of_the_calls_leave_it_closed() {
     let mut bench = Bench::new(settings());
     bench.succeed(11);
     for _ in 0..5 {
@@ -240,9 +240,9 @@ fn it_stays_open_for_the_open_time_and_then_issues_one_permit() {
     bench.now += ms(59_999);
     assert_eq!(bench.retry_in(), ms(1));
     bench.now += ms(1);
-    assert!(bench.breaker.snapshot(bench.now, 0).wants_probe());
+    assert!(bench.breaker.snapshot(bench.now, 0).is_ready_for_probe());
     let probe = bench.admit().expect("the probe");
-    assert!(!bench.breaker.snapshot(bench.now, 0).wants_probe());
+    assert!(!bench.breaker.snapshot(bench.now, 0).is_ready_for_probe());
     assert_eq!(bench.retry_in(), ms(30_000));
     bench.record(probe, CallResult::Success);
     assert_eq!(
@@ -302,7 +302,10 @@ fn an_unanswered_probe_fails_at_its_expiry_even_without_calls() {
     drop(bench.admit().expect("the second probe"));
     bench.breaker.take_transitions();
     bench.now += ms(30_000 + 240_000);
-    assert!(bench.admit().is_some(), "it must have expired, re-opened and become half-open without calls");
+    assert!(
+        bench.admit().is_some(),
+        "the probe must expire and the breaker become half-open again without calls"
+    );
     assert_eq!(bench.causes(), [(State::Open, Cause::ProbeExpired), (State::HalfOpen, Cause::OpenTimeOver)]);
 }
 
@@ -331,7 +334,7 @@ fn an_old_permit_does_not_affect_a_later_probe() {
     bench.now += ms(60_000);
     let probe = bench.admit().expect("the probe");
     bench.breaker.release(first, bench.now, 0);
-    assert!(bench.admit().is_none(), "the probe is still out");
+    assert!(bench.admit().is_none(), "the permit of the probe must still be in use");
     bench.record(second, CallResult::Failure);
     assert_eq!(bench.state(), State::HalfOpen);
     bench.record(probe, CallResult::Success);
@@ -356,7 +359,7 @@ fn results_from_before_an_opening_do_not_count_after_the_recovery() {
 enum Step {
     Advance(u64),
     Admit,
-    Answer { which: usize, result: CallResult },
+    Record { which: usize, result: CallResult },
     Release { which: usize },
     Forget { which: usize },
 }
@@ -366,8 +369,8 @@ fn steps() -> impl Strategy<Value = Vec<(Step, u8)>> {
         4 => (0_u64..60).prop_map(Step::Advance),
         1 => (60_u64..900).prop_map(Step::Advance),
         8 => Just(Step::Admit),
-        5 => any::<usize>().prop_map(|which| Step::Answer { which, result: CallResult::Failure }),
-        4 => any::<usize>().prop_map(|which| Step::Answer { which, result: CallResult::Success }),
+        5 => any::<usize>().prop_map(|which| Step::Record { which, result: CallResult::Failure }),
+        4 => any::<usize>().prop_map(|which| Step::Record { which, result: CallResult::Success }),
         1 => any::<usize>().prop_map(|which| Step::Release { which }),
         1 => any::<usize>().prop_map(|which| Step::Forget { which }),
     ];
@@ -390,14 +393,14 @@ fn model_settings() -> BreakerSettings {
     }
 }
 
-/// The specification again, written for clarity: it lists all results of the current era and counts them each time. It
-/// only takes the drawn open times from the breaker, after checking their range.
+/// A second implementation of the specification, written for clarity: it lists all results of the current era and
+/// counts them each time. From the breaker it takes only the drawn open times, after checking their range.
 struct Model {
     now: u64,
     state: State,
     /// Incremented by every change of state.
     era: u32,
-    answers: Vec<(u64, bool, bool)>,
+    results: Vec<(u64, bool, bool)>,
     open_until: u64,
     probe: Option<u64>,
     openings: u32,
@@ -410,7 +413,7 @@ impl Model {
             now: 0,
             state: State::Closed,
             era: 0,
-            answers: Vec::new(),
+            results: Vec::new(),
             open_until: 0,
             probe: None,
             openings: 0,
@@ -418,19 +421,19 @@ impl Model {
         }
     }
 
-    fn go(&mut self, state: State) {
+    fn enter(&mut self, state: State) {
         self.state = state;
         self.era += 1;
-        self.answers.clear();
+        self.results.clear();
         self.probe = None;
     }
 
     fn open(&mut self, at: u64, drawn: &mut impl Iterator<Item = Duration>) {
         self.openings += 1;
         self.opened_count += 1;
-        self.go(State::Open);
+        self.enter(State::Open);
         let base = (1..self.openings).fold(100_u64, |base, _| (base * 2).min(350));
-        let open_for = u64::try_from(drawn.next().expect("it opened too").as_millis()).unwrap();
+        let open_for = u64::try_from(drawn.next().expect("the breaker must open too").as_millis()).unwrap();
         assert!((base * 9 / 10..=base * 11 / 10).contains(&open_for), "{open_for} ms for {base} ms");
         self.open_until = at + open_for;
     }
@@ -440,7 +443,7 @@ impl Model {
             self.open(expiry, drawn);
         }
         if self.state == State::Open && self.now >= self.open_until {
-            self.go(State::HalfOpen);
+            self.enter(State::HalfOpen);
         }
     }
 
@@ -459,7 +462,7 @@ impl Model {
     /// The results that count now: those of the last 60 slots of 10 ms.
     fn window(&self) -> Vec<(bool, bool)> {
         let in_window = |at: u64| at / 10 + 60 > self.now / 10;
-        self.answers
+        self.results
             .iter()
             .filter(|(at, ..)| in_window(*at))
             .map(|(_, failed, slow)| (*failed, *slow))
@@ -467,10 +470,10 @@ impl Model {
     }
 
     fn failures_in_a_row(&self) -> usize {
-        self.answers.iter().rev().take_while(|(_, failed, _)| *failed).count()
+        self.results.iter().rev().take_while(|(_, failed, _)| *failed).count()
     }
 
-    fn answer(&mut self, era: u32, since: u64, failed: bool, drawn: &mut impl Iterator<Item = Duration>) {
+    fn record(&mut self, era: u32, since: u64, failed: bool, drawn: &mut impl Iterator<Item = Duration>) {
         if era != self.era {
             return;
         }
@@ -479,10 +482,10 @@ impl Model {
             (State::HalfOpen, true) => self.open(self.now, drawn),
             (State::HalfOpen, false) => {
                 self.openings = 0;
-                self.go(State::Closed);
+                self.enter(State::Closed);
             }
             (State::Closed, _) => {
-                self.answers.push((self.now, failed, self.now - since > 40));
+                self.results.push((self.now, failed, self.now - since > 40));
                 let window = self.window();
                 let share = |count: usize| count * 100 / window.len();
                 let failures = window.iter().filter(|(failed, _)| *failed).count();
@@ -507,7 +510,7 @@ fn compare(history: &[(Step, u8)]) {
         let now = ms(model.now);
         // The breaker goes first, because the model uses the open times that it drew.
         let taken = match step {
-            Step::Answer { which, .. } | Step::Release { which } | Step::Forget { which }
+            Step::Record { which, .. } | Step::Release { which } | Step::Forget { which }
                 if !out.is_empty() =>
             {
                 Some(out.swap_remove(which % out.len()))
@@ -515,12 +518,12 @@ fn compare(history: &[(Step, u8)]) {
             _ => None,
         };
         let mut admitted = None;
-        let mut answered = None;
+        let mut recorded = None;
         match (step, taken) {
             (Step::Admit, _) => admitted = Some(breaker.admit(now, *roll)),
-            (Step::Answer { result, .. }, Some((permit, era, since))) => {
+            (Step::Record { result, .. }, Some((permit, era, since))) => {
                 breaker.record(permit, now, *result, *roll);
-                answered = Some((era, since, *result == CallResult::Failure));
+                recorded = Some((era, since, *result == CallResult::Failure));
             }
             (Step::Release { .. }, Some((permit, era, _))) => {
                 breaker.release(permit, now, *roll);
@@ -547,10 +550,10 @@ fn compare(history: &[(Step, u8)]) {
             }
             None => {}
         }
-        if let Some((era, since, failed)) = answered {
-            model.answer(era, since, failed, &mut drawn);
+        if let Some((era, since, failed)) = recorded {
+            model.record(era, since, failed, &mut drawn);
         }
-        assert_eq!(drawn.next(), None, "it opened where the model did not");
+        assert_eq!(drawn.next(), None, "the breaker opened where the model did not");
         assert_eq!(snapshot.state, model.state);
         assert_eq!(snapshot.opened_count, model.opened_count);
         if model.state == State::Closed {
@@ -562,7 +565,7 @@ fn compare(history: &[(Step, u8)]) {
             assert_eq!(count(snapshot.consecutive_failures), model.failures_in_a_row());
         }
         if model.state == State::HalfOpen {
-            assert_eq!(snapshot.wants_probe(), model.probe.is_none());
+            assert_eq!(snapshot.is_ready_for_probe(), model.probe.is_none());
         }
     }
 }
@@ -592,8 +595,8 @@ proptest! {
                         Admission::Admitted(permit) => out.push(permit),
                         Admission::Refused { retry_in } => seen.push(retry_in),
                     },
-                    Step::Answer { .. } | Step::Release { .. } | Step::Forget { .. } if out.is_empty() => {}
-                    Step::Answer { which, result } => {
+                    Step::Record { .. } | Step::Release { .. } | Step::Forget { .. } if out.is_empty() => {}
+                    Step::Record { which, result } => {
                         let permit = out.swap_remove(which % out.len());
                         breaker.record(permit, ms(now), *result, 0);
                     }

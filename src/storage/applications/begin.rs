@@ -1,4 +1,4 @@
-//! Starting on an application: `PENDING` becomes `VALIDATING`, and what is to be decided is read.
+//! Begins the processing of an application: sets the status `VALIDATING` and reads the data for the decision.
 
 use diesel::prelude::*;
 use diesel::sql_types::{self, BigInt, Binary, Bool, Nullable, Numeric, SmallInt, Text};
@@ -18,52 +18,46 @@ use crate::storage::seal::KeyRing;
 use crate::storage::statement::{Binder, FixedStatement, Prepared, rows};
 use crate::storage::transaction::Abort;
 
-/// A claimed job whose work is about to begin.
+/// A claimed job whose processing is about to begin.
 #[derive(Debug, Clone)]
 pub struct BeginJob {
-    /// The hold on it.
     pub lease: Lease,
-    /// The application.
     pub application_id: ApplicationId,
-    /// Who, why, which request.
+    /// Author, reason and request of the change to `VALIDATING`.
     pub attribution: Attribution,
     /// The W3C trace context.
     pub traceparent: Option<String>,
-    /// How long before the application another account's for the same document counts, in milliseconds; 0: never.
+    /// How long before this application an application of another account for the same document counts, in
+    /// milliseconds. 0 disables the check.
     pub other_account_window_ms: i64,
 }
 
-/// What an application actor needs to know.
+/// The data of an application that its decision requires.
 #[derive(Debug, Clone)]
 pub struct PendingCase {
-    /// The application.
     pub application_id: ApplicationId,
-    /// Its country.
     pub country: Country,
-    /// The applicant's name.
     pub full_name: FullName,
-    /// The applicant's document.
     pub identity_document: IdentityDocument,
-    /// How much is asked for.
     pub requested_amount: Money,
-    /// What the applicant declares to earn.
+    /// As declared by the applicant.
     pub monthly_income: Money,
-    /// Over how many instalments.
+    /// The number of instalments.
     pub term_months: TermMonths,
-    /// Another account applied with the same document shortly before.
+    /// Whether another account applied with the same document shortly before.
     pub applied_elsewhere: bool,
 }
 
-/// What the job's application allows.
+/// The result of beginning a job.
 #[derive(Debug, Clone)]
 pub enum Begun {
-    /// It waits to be decided.
+    /// The application can be decided.
     Ready(Box<PendingCase>),
-    /// It was decided, cancelled or deleted meanwhile.
+    /// The application was decided, cancelled or deleted meanwhile.
     Superseded,
-    /// There is none.
+    /// The application does not exist.
     Missing,
-    /// The job is no longer this worker's.
+    /// This worker no longer holds the lease.
     LeaseLost,
 }
 
@@ -96,12 +90,14 @@ impl From<&BeginJob> for BeginRow {
 }
 
 impl FixedStatement for BeginJobs {
-    /// `a` is the application as the statement found it. A row that another transaction changes at the same moment is not
-    /// `moved`; `ready` is null then, and the job is begun again.
+    const NAME: &'static str = "begin_jobs";
+    /// `a` is the application in the statement's snapshot. If another transaction has changed the row since then, the
+    /// row is not in `moved`, `ready` is null, and the job is begun again.
     ///
-    /// `CASE` hides the status from the planner: without statistics it takes few applications to be `PENDING`, and reads all
-    /// of them by the index of the status. The condition on the array of identifiers repeats the join, so that also a plan
-    /// that reads the jobs first, which old statistics make look cheap, reads the wanted ones alone.
+    /// `CASE` hides the status from the planner. Without statistics, the planner assumes that few applications are
+    /// `PENDING`, and reads all of them through the index on the status. The condition on the array of identifiers
+    /// repeats the join. With outdated statistics, the planner may read the jobs first; the condition then limits that
+    /// scan to the wanted jobs.
     const SQL: &'static str = "\
         WITH wanted AS (SELECT * FROM ?), \
         owned AS (SELECT w.* FROM wanted w \
@@ -189,12 +185,12 @@ impl CaseRow {
     }
 }
 
-/// Begins jobs: moves their applications from `PENDING` to `VALIDATING` (or goes on, when an earlier attempt already
-/// did) and reads what is to be decided. The answer is in the order of `jobs`; an application that cannot be read fails
-/// alone.
+/// Begins jobs: changes the status of their applications from `PENDING` to `VALIDATING`, unless an earlier attempt
+/// already did, and reads the data for the decisions. The results are in the order of `jobs`. An application that
+/// cannot be read fails without affecting the others.
 ///
 /// # Errors
-/// When the database fails.
+/// If the statement fails.
 pub async fn begin(
     connection: &mut AsyncPgConnection,
     keys: &KeyRing,
@@ -235,8 +231,8 @@ fn classify(keys: &KeyRing, row: BegunRow) -> Result<Begun> {
         }
         (true, _) if row.case.application_id.is_none() => Ok(Begun::Missing),
         (true, Some(false)) => Ok(Begun::Superseded),
-        // Another transaction moved it while this statement ran, for instance one of an earlier holder of the job that
-        // arrived late. What it is now is read by the next attempt.
+        // Another transaction changed the application while this statement ran, for example a delayed one of a
+        // previous lease holder. The next attempt reads the new state.
         (true, None) => Err(Error::unavailable("application", "it changed while the job began")),
     }
 }

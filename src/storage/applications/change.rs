@@ -21,7 +21,7 @@ use crate::storage::types::PgStatus;
 pub enum Change {
     /// A new status.
     Status(Status),
-    /// New country data. Values derived from the document (birth date, sex) stay.
+    /// New country data. Values derived from the document (birth date, sex) are not changed.
     CountryData(DataChange),
     /// Soft deletion.
     Delete,
@@ -107,8 +107,8 @@ pub async fn change(
                 .await?
         }
         Change::Restore => {
-            let never: Option<chrono::DateTime<chrono::Utc>> = None;
-            row.set((applications::deleted_at.eq(never), who))
+            let not_deleted: Option<chrono::DateTime<chrono::Utc>> = None;
+            row.set((applications::deleted_at.eq(not_deleted), who))
                 .returning(returning)
                 .get_result(connection)
                 .await?
@@ -161,7 +161,7 @@ async fn lock(
         .await
         .optional()?;
     let Some((status, deleted, owner, personal_data)) = locked else {
-        return Err(refusal_of_absent(connection, id, visibility, change).await?.into());
+        return Err(missing_error(connection, id, visibility, change).await?.into());
     };
     if visibility.includes(&owner) {
         Ok(Locked { status: status.0, deleted, personal_data })
@@ -172,7 +172,7 @@ async fn lock(
 
 /// The error for an application that is not in the live tables: `Archived` if it is in the archive and visible to the
 /// caller.
-async fn refusal_of_absent(
+async fn missing_error(
     connection: &mut AsyncPgConnection,
     id: ApplicationId,
     visibility: &Visibility,
@@ -185,14 +185,14 @@ async fn refusal_of_absent(
     Ok(found.map_or(Error::NotFound("application"), |_| Error::Archived))
 }
 
-/// Whether `initiator` may make `change`. Deletion releases the claim on the document and removes the application from
-/// the review queue. Therefore owners cannot delete applications that are being decided or were approved, and cannot
-/// change the data that a decision is based on.
+/// Checks that `initiator` may make `change`. Deletion releases the claim on the document and removes the application
+/// from the review queue. Therefore owners cannot delete applications that are being decided or were approved, and
+/// cannot change the data that a decision is based on.
 fn check(locked: &Locked, initiator: Initiator, change: &Change) -> Result<()> {
     let may_edit =
         initiator != Initiator::Owner || matches!(locked.status, Status::Pending | Status::Validating);
     let may_delete =
-        initiator != Initiator::Owner || locked.status == Status::Pending || locked.status.is_final();
+        initiator != Initiator::Owner || locked.status == Status::Pending || locked.status.is_terminal();
     match change {
         Change::Restore if locked.deleted => Ok(()),
         Change::Restore => Err(Error::Conflict(PublicMessage::new("the application is not deleted"))),

@@ -1,5 +1,5 @@
-//! Claims on documents, which enforce the duplicate rule (docs/specification.md 9). The insert creates them and a
-//! trigger releases them.
+//! Claims on documents, which enforce the duplicate rule (section 9 of docs/specification.md). The insert creates them
+//! and a trigger releases them.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;

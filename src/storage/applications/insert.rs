@@ -1,7 +1,8 @@
 //! Inserts groups of applications, one statement per group.
 //!
-//! The database admits or refuses each row as it is inserted (`admit_application`): its `Idempotency-Key` may be known,
-//! or its document may be claimed by another open application of the account (docs/specification.md 9). A refused row
+//! The database admits or refuses each row as it is inserted (`admit_application`). It refuses a row whose
+//! `Idempotency-Key` was used before, or whose document is claimed by another open application of the account
+//! (section 9 of docs/specification.md). A refused row
 //! does not affect the others, needs no further round trip, and never waits for a lock.
 
 use std::collections::HashMap;
@@ -135,6 +136,7 @@ impl NewRow {
 const STORED_COLUMNS: usize = 17;
 
 impl FixedStatement for InsertApplications {
+    const NAME: &'static str = "insert_applications";
     /// `judged` is evaluated once per row, in order, so the second of two rows in one statement sees the claim of the
     /// first.
     const SQL: &'static str = "\
@@ -205,8 +207,8 @@ impl GroupWrite for Insertion {
 
     const ORDER: u8 = 0;
     const WRITTEN: Written = Written { jobs: true, events: true };
-    /// The client was told that the outcome is unknown and will retry. If the first attempt were still inserted,
-    /// perhaps minutes later, there would be two applications.
+    /// The client has received an error that leaves the outcome open, and will retry. If the first attempt were still
+    /// inserted, perhaps minutes later, there would be two applications.
     const DROPPED_WITHOUT_CALLER: bool = true;
 
     async fn write(
@@ -243,8 +245,8 @@ pub async fn insert_making_partitions(
             insert(connection, keys, rows).await?
         }
         Err(Abort::Database(error @ DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _))) => {
-            let there = exists(applications::table.filter(applications::id.eq(id.as_uuid())));
-            if !diesel::select(there).get_result(connection).await? {
+            let is_stored = exists(applications::table.filter(applications::id.eq(id.as_uuid())));
+            if !diesel::select(is_stored).get_result(connection).await? {
                 return Err(error.into());
             }
             vec![Ok(InsertOutcome::Inserted)]

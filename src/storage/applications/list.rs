@@ -73,7 +73,7 @@ pub enum PageStart {
     Beginning,
     /// After this application, in the order of the list.
     After(ApplicationId),
-    /// After this application as changed at this time, when sorted by change.
+    /// After this application with this time of its last change, for `LeastRecentlyUpdated`.
     AfterUpdate(DateTime<Utc>, ApplicationId),
     /// After this many applications.
     Offset(i64),
@@ -159,7 +159,7 @@ fn narrow<'a, ST>(
         query = query.filter(applications::created_by.eq(account.clone()));
     }
     // The literals come from this crate and are part of the SQL text on purpose. A generic plan for any status would
-    // not account for rare statuses, and would search all applications for one.
+    // not account for rare statuses, and could read all applications to find the few that match.
     if let Some(country) = filter.country {
         query = query.filter(sql::<Bool>(&format!("applications.country = '{}'", country.code())));
     }

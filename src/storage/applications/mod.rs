@@ -128,7 +128,7 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-/// Finds an application that is not deleted and is visible to the caller, in the archive too.
+/// Finds an application that is not deleted and is visible to the caller. Also searches the archive.
 pub async fn find(
     connection: &mut AsyncPgConnection,
     keys: &KeyRing,
@@ -153,7 +153,7 @@ pub async fn find(
     row.map(|row| row.open(keys)).transpose()
 }
 
-/// Whether an application exists, is not deleted and is visible to the caller, in the archive too.
+/// Whether an application exists, is not deleted and is visible to the caller. Also searches the archive.
 pub async fn is_visible(
     connection: &mut AsyncPgConnection,
     id: ApplicationId,

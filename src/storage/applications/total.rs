@@ -33,7 +33,7 @@ pub struct Total {
 pub struct TotalBounds {
     /// The maximum number of applications to examine.
     pub examined: u32,
-    /// The maximum number of events to add to the counters ([`statistics::Question`]).
+    /// The maximum number of events to add to the counters ([`statistics::FiguresQuery`]).
     pub uncounted: u32,
 }
 
@@ -44,8 +44,8 @@ pub async fn total(
     bounds: TotalBounds,
 ) -> Result<Total> {
     if let Some((country, status)) = counted_group(filter) {
-        let question = statistics::Question { visibility, country, max_uncounted: bounds.uncounted };
-        if let Some(count) = statistics::count_listed(connection, &question, status).await? {
+        let query = statistics::FiguresQuery { visibility, country, max_uncounted: bounds.uncounted };
+        if let Some(count) = statistics::count_listed(connection, &query, status).await? {
             return Ok(Total { count, is_exact: true });
         }
     }
@@ -153,7 +153,8 @@ impl Conditions {
     }
 }
 
-/// A statement that examines a window of applications. It reads one more than requested to detect further ones.
+/// A statement that examines a window of applications. It reads one more than `at_most`, to detect whether there are
+/// more.
 macro_rules! examining {
     ($window:literal) => {
         concat!(
@@ -184,6 +185,7 @@ struct ExamineNewest {
 }
 
 impl FixedStatement for ExamineNewest {
+    const NAME: &'static str = "examine_newest";
     const SQL: &'static str = examining!("ORDER BY a.id DESC");
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
@@ -198,6 +200,7 @@ struct ExamineOwn {
 }
 
 impl FixedStatement for ExamineOwn {
+    const NAME: &'static str = "examine_own";
     /// A range instead of an equality keeps the account in the sort order, which only one index supports. With another
     /// index, the planner might read all applications to find those of this account.
     const SQL: &'static str = examining!(
@@ -218,6 +221,7 @@ struct ExamineStatus {
 }
 
 impl FixedStatement for ExamineStatus {
+    const NAME: &'static str = "examine_status";
     /// A range instead of an equality, as in [`ExamineOwn`].
     const SQL: &'static str = examining!(
         "AND a.deleted_at IS NULL AND a.status >= ?::text::application_status AND a.status <= ?::text::application_status \

@@ -27,7 +27,7 @@ pub struct DeadLetterFilter {
 }
 
 impl DeadLetterFilter {
-    /// A query for the matching letters, without an order.
+    /// A query for the matching dead letters, without an order.
     pub(super) fn query(&self) -> failed_jobs::BoxedQuery<'_, Pg> {
         let mut query = failed_jobs::table.into_boxed();
         if let Some(status) = self.status {
@@ -55,7 +55,7 @@ impl DeadLetterFilter {
     }
 }
 
-/// One page of the list, newest first, starting after the letter `after`.
+/// One page of the list, newest first, starting after the dead letter `after`.
 pub async fn list_page(
     connection: &mut AsyncPgConnection,
     filter: &DeadLetterFilter,

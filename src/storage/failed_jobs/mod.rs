@@ -1,9 +1,9 @@
 //! Dead letters: jobs that failed permanently, and the actions of operators on them.
 //!
-//! A letter is changed under its row lock, so one of two concurrent operators wins and the other gets a conflict that
-//! states the new status. [`FailedJobStatus::next`] defines the permitted transitions. Every action adds an immutable
-//! row to `failed_job_actions`. Locks are taken in the order letter, application, job. Moving a job to the dead letters
-//! takes the last two in the same order and only inserts letters.
+//! A dead letter is changed under its row lock, so one of two concurrent operators wins and the other gets a conflict
+//! that states the new status. [`FailedJobStatus::next`] defines the permitted transitions. Every action adds an
+//! immutable row to `failed_job_actions`. Rows are locked in the order dead letter, application, job. Moving a job to
+//! the dead letters locks the last two in the same order and only inserts dead letters.
 
 mod list;
 mod retry;
@@ -55,7 +55,7 @@ pub struct DeadLetterDetails {
     #[diesel(embed)]
     pub letter: FailedJob,
     pub job_args: Value,
-    /// The chain of causes, if there is one.
+    /// The chain of causes of the last error, if it has one.
     pub backtrace: Option<String>,
 }
 
@@ -121,7 +121,7 @@ pub async fn get(
     Ok((letter, actions))
 }
 
-/// Marks a letter as reviewed or ignored, in the caller's transaction.
+/// Marks a dead letter as reviewed or ignored, in the caller's transaction.
 ///
 /// # Errors
 /// [`Error::NotFound`], or [`Error::Conflict`] if its status does not permit the transition.
@@ -147,7 +147,7 @@ async fn lock(connection: &mut AsyncPgConnection, id: Uuid) -> Result<FailedJob,
     Ok(letter.ok_or(Error::NotFound("dead letter"))?)
 }
 
-/// Checks that a letter may change from one status to another.
+/// Checks that a dead letter may change from one status to another.
 ///
 /// # Errors
 /// [`Error::Conflict`] with both statuses if not; [`Error::UnknownLabel`] for a status unknown to this version.
@@ -162,7 +162,7 @@ fn check(from: &PgLabel<FailedJobStatus>, to: FailedJobStatus) -> Result<()> {
     Err(Error::Conflict(PublicMessage::new(text)))
 }
 
-/// Sets the new status of a locked letter and the id of the job that a retry queued, and records the operator.
+/// Sets the new status of a locked dead letter and the id of the job that a retry queued, and records the operator.
 async fn settle(
     connection: &mut AsyncPgConnection,
     letter: &FailedJob,

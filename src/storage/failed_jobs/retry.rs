@@ -23,7 +23,7 @@ use crate::storage::types::{FailedJobStatus, PgCountry, PgFailedJobStatus, PgSta
 /// The reason why a dead letter cannot be retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Obstacle {
-    /// The letter was reprocessed or ignored.
+    /// The dead letter was reprocessed or ignored.
     NotRetryable,
     /// The application was decided meanwhile by a person or another job.
     Decided,
@@ -65,10 +65,11 @@ enum Need {
     DecideAgain(PgCountry),
 }
 
-/// Retries a dead letter in the caller's transaction and returns the letter.
+/// Retries a dead letter in the caller's transaction and returns it.
 ///
 /// # Errors
-/// [`Error::NotFound`], or [`Error::Conflict`] if the state of the letter or the application does not permit a retry.
+/// [`Error::NotFound`], or [`Error::Conflict`] if the state of the dead letter or the application does not permit a
+/// retry.
 pub async fn retry(
     connection: &mut AsyncPgConnection,
     id: Uuid,
@@ -85,9 +86,9 @@ pub async fn retry(
 /// A retry of many dead letters.
 #[derive(Debug, Clone)]
 pub struct RetryAll {
-    /// Selects the letters. Without a status, all that can be retried.
+    /// Selects the dead letters. Without a status, it selects all that can be retried.
     pub filter: DeadLetterFilter,
-    /// The maximum number of letters; the oldest come first.
+    /// The maximum number of dead letters; the oldest come first.
     pub limit: i64,
     /// Only report what a retry would do.
     pub dry_run: bool,
@@ -96,18 +97,18 @@ pub struct RetryAll {
 /// The result of retrying many dead letters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Retried {
-    /// Letters that the filter matched, up to the limit.
+    /// Dead letters that the filter matched, up to the limit.
     pub matched: u64,
     /// Jobs that were queued, or would be in a dry run.
     pub retried: u64,
-    /// Letters that were not retried, counted by reason.
+    /// Dead letters that were not retried, counted by reason.
     pub skipped: BTreeMap<Obstacle, u64>,
-    /// The filter matches more letters than the limit.
+    /// The filter matches more dead letters than the limit.
     pub more: bool,
 }
 
 /// Retries dead letters in the caller's transaction, which locks all of them. Applications are locked in the order of
-/// their identifiers, as everywhere.
+/// their identifiers, as in every transaction.
 pub async fn retry_all(
     connection: &mut AsyncPgConnection,
     wanted: &RetryAll,
@@ -158,7 +159,7 @@ pub async fn retry_all(
     Ok(outcome)
 }
 
-/// Queues the job of a locked letter again, unless there is an obstacle or it is a dry run.
+/// Queues the job of a locked dead letter again, unless there is an obstacle or it is a dry run.
 async fn requeue(
     connection: &mut AsyncPgConnection,
     letter: &FailedJob,
@@ -213,7 +214,7 @@ async fn need(
     }
     Ok(match status.0 {
         Status::Pending | Status::Validating => Ok(Need::Queue),
-        Status::UnderReview if failed || waits_for_its_bureau(connection, id).await? => {
+        Status::UnderReview if failed || is_awaiting_redecision(connection, id).await? => {
             Ok(Need::DecideAgain(country))
         }
         Status::UnderReview | Status::Approved | Status::Rejected | Status::Cancelled | Status::Completed => {
@@ -222,7 +223,10 @@ async fn need(
     })
 }
 
-async fn waits_for_its_bureau(connection: &mut AsyncPgConnection, application: Uuid) -> Result<bool, Abort> {
+async fn is_awaiting_redecision(
+    connection: &mut AsyncPgConnection,
+    application: Uuid,
+) -> Result<bool, Abort> {
     let waiting = provider_retries::table.filter(provider_retries::application_id.eq(application));
     Ok(diesel::select(diesel::dsl::exists(waiting)).get_result(connection).await?)
 }

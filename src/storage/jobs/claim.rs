@@ -32,7 +32,7 @@ pub struct ClaimedJob {
     pub request_id: Option<RequestId>,
     /// The W3C trace context.
     pub traceparent: Option<String>,
-    /// The bureau's reference, if the bureau announced a later answer but did not send it in time.
+    /// The bureau's reference, if the bureau announced a report for later but did not send it in time.
     pub unanswered_reference: Option<String>,
 }
 
@@ -97,13 +97,13 @@ impl From<ClaimedRow> for ClaimedJob {
 pub struct Quota {
     pub lane: String,
     /// The maximum number of due jobs. The limit of the claim applies in any case.
-    pub most: i32,
+    pub max_jobs: i32,
 }
 
 impl Quota {
     /// A quota that does not restrict the claim further.
     pub fn whole(lane: impl Into<String>) -> Self {
-        Self { lane: lane.into(), most: i32::MAX }
+        Self { lane: lane.into(), max_jobs: i32::MAX }
     }
 }
 
@@ -184,14 +184,16 @@ impl ClaimJobs {
         Self {
             input: ClaimInput::new(claim),
             lanes: claim.lanes.iter().map(|quota| quota.lane.clone()).collect(),
-            quotas: claim.lanes.iter().map(|quota| quota.most).collect(),
+            quotas: claim.lanes.iter().map(|quota| quota.max_jobs).collect(),
         }
     }
 }
 
 impl FixedStatement for ClaimJobs {
-    /// Claims jobs with an expired lease first, then jobs whose bureau did not answer in time, then due jobs by priority and
-    /// age. The first two kinds have already waited, and behind a queue that never empties they would wait forever.
+    const NAME: &'static str = "claim_jobs";
+    /// Claims jobs with an expired lease first, then jobs whose bureau did not respond in time, then due jobs by
+    /// priority and age. The first two kinds have already waited. Behind a queue that never empties, they would wait
+    /// forever.
     ///
     /// Due jobs are found in two steps, because other workers skip a row that is locked even if it is not claimed. `heads`
     /// reads the front of each lane without locks and counts how many of the first jobs overall each lane has. `due` then
@@ -321,6 +323,7 @@ pub async fn explain_claim(connection: &mut AsyncPgConnection, claim: &Claim) ->
 struct ClaimExhausted(ClaimInput);
 
 impl FixedStatement for ClaimExhausted {
+    const NAME: &'static str = "claim_exhausted";
     const SQL: &'static str = concat!(
         "WITH input AS (SELECT ?::integer AS batch, ?::text AS worker, ?::bigint AS lease_ms, ?::text[] AS tasks, \
             ?::integer[] AS attempts), \

@@ -43,6 +43,7 @@ impl From<&DeadLetter> for DeadLetterRow {
 }
 
 impl FixedStatement for MoveToDeadLetters {
+    const NAME: &'static str = "move_to_dead_letters";
     const SQL: &'static str = concat!(
         "WITH wanted AS (SELECT * FROM ?), \
         dead AS (DELETE FROM pending_jobs j USING wanted w WHERE j.id = w.job_id AND j.lease_token = w.lease_token \

@@ -1,8 +1,10 @@
 //! Counts of waiting, running and failed jobs, at a bounded cost.
 //!
-//! These counts are taken every second and whenever an operator looks at the queue, most often when something is wrong and
+//! These counts are taken every second and whenever an operator inspects the queue, usually during an incident, when
 //! the queue is long. Each count therefore stops at [`QUEUE_COUNT_LIMIT`] rows. Above that, the total is the estimate in the
 //! database's statistics.
+
+use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
@@ -17,6 +19,7 @@ pub const QUEUE_COUNT_LIMIT: i64 = 10_000;
 struct Depth;
 
 impl FixedStatement for Depth {
+    const NAME: &'static str = "measure_queue_depth";
     const SQL: &'static str = "\
         SELECT CASE WHEN counted.jobs < ?::bigint THEN counted.jobs ELSE greatest(counted.jobs, \
             (SELECT reltuples::bigint FROM pg_class WHERE oid = 'pending_jobs'::regclass)) END AS jobs \
@@ -41,8 +44,50 @@ pub async fn depth(connection: &mut AsyncPgConnection) -> Result<i64> {
     Ok(counted.jobs)
 }
 
+struct OldestDue;
+
+impl FixedStatement for OldestDue {
+    const NAME: &'static str = "measure_queue_age";
+    /// The first job of each lane and priority, by index skip scans, and the lease that expired first.
+    const SQL: &'static str = "\
+        WITH RECURSIVE lanes AS ( \
+            (SELECT lane FROM pending_jobs WHERE status = 'pending' ORDER BY lane LIMIT 1) \
+            UNION ALL SELECT (SELECT j.lane FROM pending_jobs j WHERE j.status = 'pending' AND j.lane > l.lane \
+                ORDER BY j.lane LIMIT 1) FROM lanes l WHERE l.lane IS NOT NULL), \
+        heads AS ( \
+            SELECT first.run_at FROM lanes l CROSS JOIN LATERAL ( \
+                WITH RECURSIVE priorities AS ( \
+                    (SELECT j.priority, j.run_at FROM pending_jobs j WHERE j.status = 'pending' AND j.lane = l.lane \
+                        ORDER BY j.priority DESC, j.run_at LIMIT 1) \
+                    UNION ALL SELECT n.priority, n.run_at FROM priorities p CROSS JOIN LATERAL ( \
+                        SELECT j.priority, j.run_at FROM pending_jobs j WHERE j.status = 'pending' \
+                        AND j.lane = l.lane AND j.priority < p.priority ORDER BY j.priority DESC, j.run_at LIMIT 1) AS n) \
+                SELECT min(run_at) AS run_at FROM priorities) AS first \
+            WHERE NOT EXISTS (SELECT FROM paused_lanes p WHERE p.lane = l.lane \
+                AND (p.expires_at IS NULL OR p.expires_at > now())) \
+            UNION ALL SELECT min(leased_until) FROM pending_jobs WHERE status = 'processing') \
+        SELECT greatest(extract(epoch FROM now() - min(run_at)) * 1000, 0)::bigint AS waited_ms FROM heads";
+
+    fn bind<'b>(&'b self, _: &mut Binder<'_, 'b>) -> QueryResult<()> {
+        Ok(())
+    }
+}
+
+#[derive(QueryableByName)]
+struct OldestDueRow {
+    #[diesel(sql_type = Nullable<BigInt>)]
+    waited_ms: Option<i64>,
+}
+
+/// How long the job that has been due longest has waited to be claimed; zero if no job is due. Jobs of paused lanes do not
+/// count. A job whose lease expired is due again.
+pub async fn oldest_due(connection: &mut AsyncPgConnection) -> Result<Duration> {
+    let row: OldestDueRow = Prepared(OldestDue).get_result(connection).await?;
+    Ok(Duration::from_millis(row.waited_ms.and_then(|waited| u64::try_from(waited).ok()).unwrap_or(0)))
+}
+
 /// The jobs of one lane in one status.
-#[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, QueryableByName)]
 pub struct LaneFigures {
     #[diesel(sql_type = Text)]
     pub lane: String,
@@ -62,6 +107,7 @@ pub struct LaneFigures {
 struct CountLanes;
 
 impl FixedStatement for CountLanes {
+    const NAME: &'static str = "count_lanes";
     /// A recursive CTE finds the lanes by an index skip scan. Leased jobs need none, because the workers' slots limit
     /// their number.
     const SQL: &'static str = "\
@@ -103,7 +149,7 @@ pub async fn lane_figures(connection: &mut AsyncPgConnection) -> Result<Vec<Lane
 }
 
 /// The number of dead letters in a status.
-#[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, QueryableByName)]
 pub struct DeadLetters {
     #[diesel(sql_type = Text)]
     pub status: String,
@@ -115,6 +161,7 @@ pub struct DeadLetters {
 struct CountDeadLetters;
 
 impl FixedStatement for CountDeadLetters {
+    const NAME: &'static str = "count_dead_letters";
     const SQL: &'static str = "\
         SELECT s.status::text AS status, c.jobs FROM unnest(enum_range(NULL::failed_job_status)) AS s (status) \
         CROSS JOIN LATERAL (SELECT count(*) AS jobs FROM (SELECT FROM failed_jobs f WHERE f.status = s.status \

@@ -1,8 +1,8 @@
 //! Finishing jobs.
 //!
-//! The statement that finishes a job also removes it from `pending_jobs`: one CTE deletes the row, and a second one, with
-//! the text of [`job_history!`], inserts a row into `job_history`. Moving finished jobs later in batches would write each
-//! row once more (the update that marks it as finished), and claims, counts and vacuum would read the finished rows as well.
+//! The statement that finishes a job also removes it from `pending_jobs`: one CTE deletes the row, and a second one
+//! ([`job_history!`]) inserts a row into `job_history`. If finished jobs were moved later in batches, each row would
+//! be written once more to mark it as finished, and claims, counts and vacuum would also read the finished rows.
 //! With one statement, the cost of a claim does not depend on the number of finished jobs; the benchmark `claims` measures
 //! this.
 
@@ -41,6 +41,7 @@ rows! {
 }
 
 impl FixedStatement for FinishJobs {
+    const NAME: &'static str = "finish_jobs";
     const SQL: &'static str = concat!(
         "WITH wanted AS (SELECT * FROM ?), \
         finished AS (DELETE FROM pending_jobs j USING wanted w \

@@ -25,7 +25,9 @@ use uuid::Uuid;
 pub use self::claim::{Claim, Claimed, ClaimedJob, KnownTask, Quota, claim, claim_exhausted, explain_claim};
 pub use self::dead_letter::{DeadLetter, move_to_dead_letters};
 pub use self::enqueue::{NewJob, enqueue};
-pub use self::figures::{DeadLetters, LaneFigures, QUEUE_COUNT_LIMIT, dead_letters, depth, lane_figures};
+pub use self::figures::{
+    DeadLetters, LaneFigures, QUEUE_COUNT_LIMIT, dead_letters, depth, lane_figures, oldest_due,
+};
 pub(super) use self::finish::job_history;
 pub use self::finish::{complete, supersede};
 pub use self::grouped::Supersede;
@@ -80,9 +82,10 @@ rows! {
 }
 
 impl FixedStatement for RenewLeases {
-    /// A renewal never waits for a lock. It shares a transaction with other writes, and two groups that each renew a lease
-    /// of a job that the other group ends would deadlock. A job that another transaction has locked is skipped and counts as
-    /// held while its token is unchanged; the next renewal checks it again.
+    const NAME: &'static str = "renew_leases";
+    /// A renewal never waits for a lock. It shares a transaction with other writes, and two groups could
+    /// deadlock if each renewed a lease on a job that the other one ends. A job that another transaction has locked is
+    /// skipped and counts as held while its token is unchanged; the next renewal checks it again.
     const SQL: &'static str = "\
         WITH wanted AS (SELECT * FROM ?), \
         free AS (SELECT j.id, w.lease_ms FROM pending_jobs j \
@@ -135,7 +138,8 @@ pub struct Release {
     pub give_attempt_back: bool,
     /// The code and text of the error that ended the attempt, if any.
     pub error: Option<(String, String)>,
-    /// The reference under which the bureau announced a later answer. The job waits for it until the delay has passed.
+    /// The bureau's reference, if it announced a report for later. The job waits for the report until the delay has
+    /// passed.
     pub provider_reference: Option<String>,
 }
 
@@ -167,6 +171,7 @@ impl From<&Release> for ReleaseRow {
 }
 
 impl FixedStatement for ReleaseJobs {
+    const NAME: &'static str = "release_jobs";
     const SQL: &'static str = "\
         WITH wanted AS (SELECT * FROM ?) \
         UPDATE pending_jobs j SET lease_token = NULL, leased_until = NULL, leased_by = NULL, \
@@ -184,7 +189,8 @@ impl FixedStatement for ReleaseJobs {
     }
 }
 
-/// Returns jobs to the queue, or lets them wait for their bureaus. Returns for each whether its lease was still held.
+/// Returns jobs to the queue; those with a `provider_reference` wait for their bureaus there. Returns for each whether
+/// its lease was still held.
 pub async fn release(connection: &mut AsyncPgConnection, releases: &[Release]) -> Result<Vec<bool>> {
     let statement: ReleaseJobs = releases.iter().map(ReleaseRow::from).collect();
     let touched: Vec<Touched> = Prepared(statement).load(connection).await?;

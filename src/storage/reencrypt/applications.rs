@@ -26,7 +26,7 @@ struct RemainingRows {
     rows: i64,
 }
 
-pub(super) async fn count_left(connection: &mut AsyncPgConnection, keys: &KeyRing) -> Result<u64> {
+pub(super) async fn count_remaining(connection: &mut AsyncPgConnection, keys: &KeyRing) -> Result<u64> {
     let left: RemainingRows =
         diesel::sql_query(format!("SELECT count(*) AS rows FROM applications WHERE {REMAINING}"))
             .bind::<Binary, _>(keys.active_prefix().to_vec())

@@ -17,7 +17,7 @@ use crate::storage::audit::bytes_of_hex;
 use crate::storage::seal::{KeyRing, SealedField};
 use crate::storage::transaction;
 
-/// Selects the rows to reseal; `$1` is the prefix of envelopes.
+/// Selects the rows to reseal; `$1` is the prefix of envelopes sealed by the active key.
 const REMAINING: &str = "metadata ? 'sealed' AND EXISTS (SELECT FROM jsonb_each(metadata -> 'sealed') f, \
     jsonb_each_text(f.value) e WHERE left(e.value, 10) <> encode($1, 'hex'))";
 
@@ -27,7 +27,7 @@ struct Rows {
     rows: i64,
 }
 
-pub(super) async fn count_left(connection: &mut AsyncPgConnection, keys: &KeyRing) -> Result<u64> {
+pub(super) async fn count_remaining(connection: &mut AsyncPgConnection, keys: &KeyRing) -> Result<u64> {
     let left: Rows = diesel::sql_query(format!("SELECT count(*) AS rows FROM audit_logs WHERE {REMAINING}"))
         .bind::<Binary, _>(keys.active_prefix().to_vec())
         .get_result(connection)
@@ -56,8 +56,8 @@ impl Found {
             let field = SealedField::of_application(column).ok_or_else(unknown)?;
             for envelope in sides.values_mut().flatten() {
                 let bytes = bytes_of_hex(envelope).ok_or_else(unknown)?;
-                let again = resealed(keys, field, self.application_id.as_bytes(), &bytes)?;
-                *envelope = again.iter().map(|byte| format!("{byte:02x}")).collect();
+                let replacement = resealed(keys, field, self.application_id.as_bytes(), &bytes)?;
+                *envelope = replacement.iter().map(|byte| format!("{byte:02x}")).collect();
             }
         }
         serde_json::to_value(columns).map_err(Error::internal)

@@ -52,7 +52,7 @@ pub(super) async fn exists(connection: &mut AsyncPgConnection, field: SealedFiel
     Ok(diesel::select(to_regclass(table).is_not_null()).get_result(connection).await?)
 }
 
-pub(super) async fn count_left(
+pub(super) async fn count_remaining(
     connection: &mut AsyncPgConnection,
     keys: &KeyRing,
     field: SealedField,
@@ -136,8 +136,8 @@ async fn find(
     Ok(found)
 }
 
-/// Locks rows in the order of their keys, and writes only where the old envelope is unchanged. Append-only tables have
-/// a function for it, because the serving role may not update them.
+/// Locks rows in the order of their keys, and writes only where the old envelope is unchanged. An append-only
+/// table has a function for this, because the role of the running instances may not update the table.
 fn update(field: SealedField) -> String {
     if field == SealedField::SecurityEventAddress {
         return "SELECT reseal_security_events($1, $2, $3)".to_owned();

@@ -1,14 +1,14 @@
 //! Re-encryption: reseals everything that was sealed by another key with the active key, without downtime.
 //!
-//! The rows themselves show what remains: an envelope begins with the id of its key, an entry of the blind index with
-//! that of the index key. No progress is stored. An interrupted run continues when it is started again, and a run is
-//! complete when no rows remain.
+//! The rows themselves show what remains: an envelope begins with the id of its key, and an entry of the blind index
+//! with the id of the index key. No progress is stored. An interrupted run continues when it is started again, and a
+//! run is complete when no rows remain.
 //!
 //! Each table is processed in the order of its key, in small batches. Opening and sealing happen before any lock is
 //! taken, and each new envelope is opened and compared before it is written. The rows of a batch are locked together,
 //! in the order of their ids, for one short statement that writes only where the old bytes are unchanged. Concurrent
-//! changes therefore win, and the next pass processes those rows again. Triggers exempt such writes from a new version,
-//! an audit row and an event, because no value changes.
+//! changes therefore take precedence, and the next pass processes those rows again. Triggers create no new version,
+//! audit row or event for such writes, because no value changes.
 //!
 //! A row that cannot be opened is left unchanged and counted: either a key is missing or the row was tampered with.
 
@@ -40,11 +40,11 @@ struct Batch<C> {
 }
 
 /// The number of rows with a value that is not sealed by the active key, or with a blind index of another index key.
-pub async fn count_left(connection: &mut AsyncPgConnection, keys: &KeyRing) -> Result<u64> {
-    let mut left = applications::count_left(connection, keys).await?;
-    left += audit::count_left(connection, keys).await?;
+pub async fn count_remaining(connection: &mut AsyncPgConnection, keys: &KeyRing) -> Result<u64> {
+    let mut left = applications::count_remaining(connection, keys).await?;
+    left += audit::count_remaining(connection, keys).await?;
     for field in other_columns(connection).await? {
-        left += column::count_left(connection, keys, field).await?;
+        left += column::count_remaining(connection, keys, field).await?;
     }
     Ok(left)
 }

@@ -1,8 +1,8 @@
 //! The history of recurring work, which also determines what is due. There is one row per run.
 //!
 //! A run is claimed by inserting its row ([`begin`]). The unique key on task and due time ensures that only one
-//! instance can, even if several consider themselves the leader. A row with outcome `running` while the leader runs
-//! nothing belongs to an instance that died or lost leadership ([`abandon_orphans`]).
+//! instance can claim it, even if several consider themselves the leader. If the leader runs nothing, a row with
+//! the outcome `running` belongs to an instance that died or lost leadership ([`abandon_orphans`]).
 
 mod list;
 mod records;
@@ -19,8 +19,8 @@ pub use self::records::{LastRun, TaskRecord, records};
 use super::schema::scheduled_runs;
 use crate::error::{Error, Result};
 
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
+macro_rules! labels {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $label:literal,)+ }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
         #[serde(rename_all = "snake_case")]
@@ -34,7 +34,7 @@ macro_rules! words {
             /// The value in the table and in JSON.
             pub const fn as_str(self) -> &'static str {
                 match self {
-                    $(Self::$variant => $word,)+
+                    $(Self::$variant => $label,)+
                 }
             }
 
@@ -46,7 +46,7 @@ macro_rules! words {
     };
 }
 
-words! {
+labels! {
     /// Why a task runs.
     Cause {
         /// It was due by its schedule.
@@ -58,7 +58,7 @@ words! {
     }
 }
 
-words! {
+labels! {
     /// The state or result of a run.
     Outcome {
         /// Waiting for the leader.

@@ -39,6 +39,7 @@ struct ReadRecords {
 }
 
 impl FixedStatement for ReadRecords {
+    const NAME: &'static str = "read_records";
     const SQL: &'static str = "\
         SELECT t.task, s.due_at AS scheduled_until, l.cause, l.outcome, l.finished_at, \
             q.id AS requested_id, q.due_at AS requested_at, c.finished_at AS completed_at \

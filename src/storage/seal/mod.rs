@@ -52,11 +52,11 @@ struct RingKey {
     cipher: XChaCha20Poly1305,
 }
 
-/// The keys. They are wiped from memory when dropped.
+/// The sealing keys and the key of the blind index. They are wiped from memory when dropped.
 pub struct KeyRing {
     active: RingKey,
     retired: Vec<RingKey>,
-    /// Initialised with its key, and cloned for each document.
+    /// The keyed hash of the blind index, which is cloned for each use.
     index: Hmac<Sha256>,
 }
 

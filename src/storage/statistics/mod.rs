@@ -100,7 +100,7 @@ pub struct Figures {
 
 /// Which figures to read, and how.
 #[derive(Debug, Clone)]
-pub struct Question<'a> {
+pub struct FiguresQuery<'a> {
     pub visibility: &'a Visibility,
     /// `None` for all countries.
     pub country: Option<Country>,
@@ -108,7 +108,7 @@ pub struct Question<'a> {
     pub max_uncounted: u32,
 }
 
-impl Question<'_> {
+impl FiguresQuery<'_> {
     /// The value in `application_counts.owner`.
     fn owner(&self) -> &str {
         match self.visibility {
@@ -126,7 +126,7 @@ impl Question<'_> {
     }
 }
 
-/// The common table expressions that every query begins with: `wanted` with the values of a [`Question`], and
+/// The common table expressions that every query begins with: `wanted` with the values of a [`FiguresQuery`], and
 /// `uncounted` with the events that the counters lack. If `published` or `waiting` has `wanted.bound` rows, there may
 /// be more.
 macro_rules! reading {
@@ -156,6 +156,7 @@ struct ReadFigures {
 }
 
 impl FixedStatement for ReadFigures {
+    const NAME: &'static str = "read_figures";
     /// Amounts are text, because a JSON number would lose decimals.
     const SQL: &'static str = reading!(
         "periods AS (SELECT ?::date AS first_day, ?::date AS first_month), \
@@ -223,15 +224,15 @@ struct FiguresRow {
 /// Reads the figures as of `now`, in one statement and thus one snapshot.
 pub async fn read(
     connection: &mut AsyncPgConnection,
-    question: &Question<'_>,
+    query: &FiguresQuery<'_>,
     now: DateTime<Utc>,
 ) -> Result<Figures> {
     let today = now.date_naive();
     let this_month = today.with_day(1).unwrap_or(today);
     let statement = ReadFigures {
-        owner: question.owner().to_owned(),
-        country: question.country(),
-        max_uncounted: question.max_uncounted(),
+        owner: query.owner().to_owned(),
+        country: query.country(),
+        max_uncounted: query.max_uncounted(),
         first_day: today.checked_sub_days(Days::new(DAYS - 1)).unwrap_or(today),
         first_month: this_month.checked_sub_months(Months::new(MONTHS - 1)).unwrap_or(this_month),
     };
@@ -244,13 +245,13 @@ pub async fn read(
     })
 }
 
-/// The groups whose country and status this version knows. Those of newer versions are omitted.
+/// The groups whose country and status are known to this version. Those of newer versions are omitted.
 fn known<T: DeserializeOwned>(rows: Value) -> Result<Vec<T>> {
     let rows: Vec<Value> = serde_json::from_value(rows).map_err(Error::internal)?;
     let is_known = |row: &Value| {
-        let word = |name: &str| row.get(name).and_then(Value::as_str);
-        word("country").is_none_or(|country| country.parse::<Country>().is_ok())
-            && word("status").is_none_or(|status| status.parse::<Status>().is_ok())
+        let label = |name: &str| row.get(name).and_then(Value::as_str);
+        label("country").is_none_or(|country| country.parse::<Country>().is_ok())
+            && label("status").is_none_or(|status| status.parse::<Status>().is_ok())
     };
     let rows = rows.into_iter().filter(is_known);
     rows.map(|row| serde_json::from_value(row).map_err(Error::internal)).collect()
@@ -264,6 +265,7 @@ struct CountListed {
 }
 
 impl FixedStatement for CountListed {
+    const NAME: &'static str = "count_listed";
     const SQL: &'static str = reading!(
         "narrowed AS (SELECT ?::text AS status) \
         SELECT greatest((SELECT count(*) FROM published), (SELECT count(*) FROM waiting)) < w.bound AS is_exact, \
@@ -295,13 +297,13 @@ struct CountListedRow {
 /// The number of applications in a list filtered only by country and status; `None` if counting is too far behind.
 pub async fn count_listed(
     connection: &mut AsyncPgConnection,
-    question: &Question<'_>,
+    query: &FiguresQuery<'_>,
     status: Option<Status>,
 ) -> Result<Option<i64>> {
     let statement = CountListed {
-        owner: question.owner().to_owned(),
-        country: question.country(),
-        max_uncounted: question.max_uncounted(),
+        owner: query.owner().to_owned(),
+        country: query.country(),
+        max_uncounted: query.max_uncounted(),
         status: status.map(Status::as_str),
     };
     let row: CountListedRow = Prepared(statement).get_result(connection).await?;

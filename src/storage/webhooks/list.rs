@@ -43,7 +43,7 @@ pub struct ListedEvent {
     pub error_message: Option<String>,
     /// The ID of the request that delivered the message.
     pub request_id: Option<String>,
-    /// The time by the sender's clock.
+    /// The time of the event, according to the sender's clock.
     pub occurred_at: DateTime<Utc>,
     /// When the message was first received.
     pub received_at: DateTime<Utc>,

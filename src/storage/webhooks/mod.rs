@@ -1,4 +1,4 @@
-//! Webhook events. Each message is stored once, however often it arrives, even concurrently.
+//! Webhook events. Each message is stored once, even if it arrives several times or concurrently.
 //!
 //! The unique `idempotency_key` decides which of several deliveries is first. The others wait in [`enter`] until the first
 //! one's transaction has ended, and then find its result. All functions run in the caller's transaction. Every caller takes
@@ -44,14 +44,14 @@ pub struct NewEvent {
     pub provider_reference: String,
     /// The outcome that the bureau reports.
     pub outcome: ReportedOutcome,
-    /// Distinguishes identical from different bodies.
+    /// A hash of the body. Redeliveries of a message have the same one.
     pub fingerprint: [u8; FINGERPRINT_BYTES],
     pub payload: Vec<u8>,
     /// The ID of the request that delivered the message.
     pub request_id: Option<String>,
     /// The W3C trace context.
     pub traceparent: Option<String>,
-    /// The time by the sender's clock.
+    /// The time of the event, according to the sender's clock.
     pub occurred_at: DateTime<Utc>,
     pub received_at: DateTime<Utc>,
 }
@@ -113,12 +113,12 @@ pub async fn enter(
             Ok(Entered::Again(id))
         }
         Some(_) => Ok(Entered::Duplicate),
-        None => Err(forgotten().into()),
+        None => Err(just_expired().into()),
     }
 }
 
 /// The event expired between the two statements. The next attempt of the transaction stores it again.
-fn forgotten() -> Error {
+fn just_expired() -> Error {
     Error::Database {
         transient: true,
         session_lost: false,

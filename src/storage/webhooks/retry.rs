@@ -48,6 +48,7 @@ pub async fn queue_retry(
 struct SupersedeRetry(String);
 
 impl FixedStatement for SupersedeRetry {
+    const NAME: &'static str = "supersede_retry";
     const SQL: &'static str = concat!(
         "WITH finished AS (DELETE FROM pending_jobs WHERE task_name = 'retry_webhook_event' \
             AND job_args ->> 'webhook_event_id' = ? RETURNING *), ",

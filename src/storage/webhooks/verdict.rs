@@ -43,7 +43,7 @@ pub struct Addressee {
     pub term_months: TermMonths,
     /// The bureau's last report.
     pub banking_data: Option<BankingData>,
-    /// The reference under which the bureau announced a later answer, if it did.
+    /// The bureau's reference, if it announced a report for later.
     pub issued_reference: Option<String>,
 }
 
@@ -63,7 +63,7 @@ struct AddresseeRow {
 }
 
 impl AddresseeRow {
-    fn open(self, keys: &KeyRing, promised: Option<String>) -> Result<Addressee> {
+    fn open(self, keys: &KeyRing, announced: Option<String>) -> Result<Addressee> {
         let banking_data: Option<BankingData> = self
             .banking_data
             .map(|data| serde_json::from_value(data.0))
@@ -81,7 +81,7 @@ impl AddresseeRow {
             monthly_income: money(self.monthly_income)?,
             term_months: term(self.term_months)?,
             banking_data,
-            issued_reference: promised.or(noted),
+            issued_reference: announced.or(noted),
         })
     }
 }
@@ -139,8 +139,8 @@ pub async fn find_applicant(
     Ok((open_name(keys, id.as_uuid(), &name)?, open_document(keys, id.as_uuid(), &document)?))
 }
 
-/// Locks and reads an application with the reference that its bureau gave. An archived application is read without a lock,
-/// because it is closed and never changes.
+/// Locks and reads an application, with the reference that its bureau announced. An archived application is read
+/// without a lock, because it is closed and never changes.
 ///
 /// # Errors
 /// [`Error::NotFound`], a database error, or an error if the stored data cannot be read.
@@ -160,14 +160,14 @@ pub async fn lock_addressee(
         let row = find_archived(connection, id).await?.ok_or(Error::NotFound("application"))?;
         return Ok(row.open(keys, None)?);
     };
-    let promised: Option<Option<String>> = pending_jobs::table
+    let announced: Option<Option<String>> = pending_jobs::table
         .select(pending_jobs::provider_reference)
         .filter(pending_jobs::application_id.eq(id.as_uuid()))
         .filter(pending_jobs::task_name.eq(TASK))
         .first(connection)
         .await
         .optional()?;
-    Ok(row.open(keys, promised.flatten())?)
+    Ok(row.open(keys, announced.flatten())?)
 }
 
 /// Whether a message with a later time than `event` has already been applied to the application.
@@ -215,6 +215,7 @@ struct Completed {
 }
 
 impl FixedStatement for CompleteJob {
+    const NAME: &'static str = "complete_job";
     /// A worker that is running the job loses its lease, because the fencing token is deleted with the row.
     const SQL: &'static str = concat!(
         "WITH finished AS (DELETE FROM pending_jobs WHERE application_id = ? AND task_name = ? RETURNING *), ",
@@ -248,13 +249,13 @@ pub async fn record(connection: &mut AsyncPgConnection, verdict: &WebhookDecisio
     }
     let job: Option<Completed> =
         Prepared(CompleteJob { application_id: id }).get_result(connection).await.optional()?;
-    let never_failed: Option<Value> = None;
+    let no_errors: Option<Value> = None;
     diesel::update(applications::table.filter(applications::id.eq(id)))
         .set((
             applications::status.eq(PgStatus(verdict.decision.status.into())),
             applications::risk_score.eq(verdict.decision.risk_score),
             applications::banking_data.eq(json(&verdict.case.banking_data)?),
-            applications::validation_errors.eq(never_failed),
+            applications::validation_errors.eq(no_errors),
             applications::change_id.eq(verdict.attribution.change_id.as_uuid()),
             applications::changed_by.eq(&verdict.attribution.changed_by),
             applications::change_reason.eq(&verdict.attribution.reason),

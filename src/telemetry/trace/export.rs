@@ -27,7 +27,16 @@ use tokio::sync::{mpsc, oneshot};
 use crate::clock::Clock;
 use crate::config::{TelemetrySettings, TraceExporter, TraceSampler};
 use crate::error::{Error, Result};
+use crate::telemetry::labels::label_values;
 use crate::telemetry::metrics::Metrics;
+
+label_values! {
+    /// The label `result` of `trace_spans_exported_total`.
+    pub enum ExportResult {
+        Exported = "exported",
+        Failed = "failed",
+    }
+}
 
 /// Responses of collectors are short; a longer one is an error.
 const MAX_RESPONSE_BYTES: usize = 64 * 1024;
@@ -43,7 +52,7 @@ pub(super) fn provider(
     let exporter = match settings.traces {
         TraceExporter::Off => return Ok(None),
         TraceExporter::Console => Exporter::Console(opentelemetry_stdout::SpanExporter::default()),
-        TraceExporter::Otlp => Exporter::Otlp(otlp(settings)?),
+        TraceExporter::Otlp => Exporter::Otlp(Box::new(otlp(settings)?)),
     };
     let watched = Watched {
         exporter,
@@ -115,7 +124,7 @@ impl IdGenerator for Ids {
 
 #[derive(Debug)]
 enum Exporter {
-    Otlp(opentelemetry_otlp::SpanExporter),
+    Otlp(Box<opentelemetry_otlp::SpanExporter>),
     Console(opentelemetry_stdout::SpanExporter),
 }
 
@@ -146,8 +155,8 @@ impl SpanExporter for Watched {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let spans = u64::try_from(batch.len()).unwrap_or(u64::MAX);
         let result = self.exporter.export(batch).await;
-        let label = if result.is_ok() { "exported" } else { "failed" };
-        self.metrics.trace_spans_exported_total.with_label_values(&[label]).inc_by(spans);
+        let label = if result.is_ok() { ExportResult::Exported } else { ExportResult::Failed };
+        self.metrics.trace_spans_exported_total.with_label_values(&[label.as_str()]).inc_by(spans);
         let was_failing = self.failing.swap(result.is_err(), Ordering::Relaxed);
         match &result {
             Err(error) if !was_failing => {

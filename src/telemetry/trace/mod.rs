@@ -2,7 +2,7 @@
 //!
 //! Work that a client or another process caused enters a trace with [`Tracer::enter`]: an HTTP request, an attempt at a
 //! job, the delivery of an event. Everything that this work awaits runs in the same OpenTelemetry [`Context`], so
-//! [`in_span`] and [`traceparent`] need no parameter for it, and every log line gets the identifiers of the trace. The
+//! [`in_span`] and [`traceparent()`] need no parameter for it, and every log line gets the identifiers of the trace. The
 //! context ends at the boundary of an actor or a spawned task: messages contain a [`Carried`] or, for grouped writes, a
 //! [`Waiting`].
 //!
@@ -23,12 +23,14 @@ use std::time::Duration;
 
 pub use opentelemetry::trace::SpanKind;
 use opentelemetry::trace::{
-    FutureExt as _, Span as _, SpanContext, Status, TraceContextExt as _, Tracer as _,
+    FutureExt as _, Span as _, SpanContext, SpanId, Status, TraceContextExt as _, TraceId, Tracer as _,
 };
 pub use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use slog::Logger;
+use uuid::Uuid;
 
+pub use self::export::ExportResult;
 pub use self::write_group::{Waiting, in_write_group};
 use crate::clock::Clock;
 use crate::config::TelemetrySettings;
@@ -198,14 +200,13 @@ pub async fn in_span<F: Future>(
     }
 }
 
-/// Records a child of the current span that ends now and took `took`, if the current span is recorded. `failure` marks it
-/// as failed and must not contain personal data.
+/// Records a child of the current span that ends now and took `took`, if the current span is recorded. `describe` returns
+/// its name and attributes. `failure` marks it as failed and must not contain personal data.
 pub fn record(
-    name: impl Into<Cow<'static, str>>,
     kind: SpanKind,
     took: Duration,
     failure: Option<&'static str>,
-    attributes: impl FnOnce() -> Vec<KeyValue>,
+    describe: impl FnOnce() -> (String, Vec<KeyValue>),
 ) {
     Context::map_current(|current| {
         let Some(Recorder(exporting)) = current.get::<Recorder>() else { return };
@@ -213,12 +214,13 @@ pub fn record(
             return;
         }
         let end = opentelemetry::time::now();
+        let (name, attributes) = describe();
         let builder = exporting
             .tracer
             .span_builder(name)
             .with_kind(kind)
             .with_start_time(end.checked_sub(took).unwrap_or(end))
-            .with_attributes(attributes());
+            .with_attributes(attributes);
         let mut span = exporting.tracer.build_with_context(builder, current);
         if let Some(failure) = failure {
             span.set_status(Status::error(failure));
@@ -251,6 +253,34 @@ fn set_in(context: &Context, attributes: impl FnOnce() -> Vec<KeyValue>) {
     }
 }
 
+/// Runs `work` for an account, whose identifier every log line of it gets. Names are not logged, because they may
+/// identify a person.
+pub fn for_account<F: Future>(id: Uuid, work: F) -> impl Future<Output = F::Output> {
+    work.with_context(Context::map_current(|current| current.with_value(Account(id))))
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Account(Uuid);
+
+/// The identifiers of the current trace, span and account.
+pub(super) struct Identifiers {
+    pub(super) trace: Option<(TraceId, SpanId)>,
+    pub(super) account: Option<Uuid>,
+}
+
+impl Identifiers {
+    pub(super) fn current() -> Self {
+        Context::map_current(|current| {
+            let span = current.span();
+            let span = span.span_context();
+            Self {
+                trace: span.is_valid().then(|| (span.trace_id(), span.span_id())),
+                account: current.get::<Account>().map(|account| account.0),
+            }
+        })
+    }
+}
+
 /// Marks the current span as failed. `what` must not contain personal data.
 pub fn fail(what: impl Into<Cow<'static, str>>) {
     Context::map_current(|current| current.span().set_status(Status::error(what)));
@@ -258,14 +288,9 @@ pub fn fail(what: impl Into<Cow<'static, str>>) {
 
 /// The `traceparent` of the current span, for messages, rows and requests to other systems.
 pub fn traceparent() -> Option<String> {
-    with_current(traceparent::format)
-}
-
-/// Passes the identifiers of the current trace and span to `read`, if there is a trace.
-pub fn with_current<T>(read: impl FnOnce(&SpanContext) -> T) -> Option<T> {
     Context::map_current(|current| {
         let span = current.span();
-        span.span_context().is_valid().then(|| read(span.span_context()))
+        span.span_context().is_valid().then(|| traceparent::format(span.span_context()))
     })
 }
 

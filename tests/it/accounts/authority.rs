@@ -32,7 +32,7 @@ async fn make_key(app: &TestApp, token: &str, body: &Value) -> (String, String) 
     (made["id"].as_str().unwrap().to_owned(), made["key"].as_str().unwrap().to_owned())
 }
 
-/// A request that stops sending its body after the first byte.
+/// Sends a request up to the first byte of its body. Returns the stream and the rest of the body.
 async fn stalled(
     app: &TestApp,
     method: &str,
@@ -97,7 +97,7 @@ async fn a_request_with_a_slow_body_is_rejected_if_its_sender_is_disabled_meanwh
 }
 
 /// Runs `change` in a transaction that stays open until `request` waits for its lock.
-async fn overtaken<R>(app: &TestApp, change: &str, request: impl Future<Output = R>) -> R {
+async fn commit_while_waiting<R>(app: &TestApp, change: &str, request: impl Future<Output = R>) -> R {
     let mut sql = app.database.connect().await;
     execute(&mut sql, "BEGIN").await.unwrap();
     execute(&mut sql, change).await.unwrap();
@@ -126,7 +126,7 @@ async fn changes_of_accounts_and_keys_fail_if_their_actor_changes_before_they_co
     let demote = format!("UPDATE users SET role = 'analyst' WHERE username = '{SECOND}'");
     let account = json!({"username": "late.admin", "password": PASSWORD, "role": "admin"});
 
-    let refused = overtaken(&app, &disable, caller.post(USERS, &account)).await;
+    let refused = commit_while_waiting(&app, &disable, caller.post(USERS, &account)).await;
     assert_eq!(refused.expect(401)["code"], "credential_revoked");
     app.execute(&enable).await;
 
@@ -136,28 +136,30 @@ async fn changes_of_accounts_and_keys_fail_if_their_actor_changes_before_they_co
     ] {
         let token = app.engine().accounts.operator_token(SECOND, Duration::from_secs(3600)).await.unwrap();
         let caller = app.with_token(token.expose_secret());
-        overtaken(&app, change, caller.post(KEYS, &new_key("late"))).await.expect(401);
+        commit_while_waiting(&app, change, caller.post(KEYS, &new_key("late"))).await.expect(401);
         app.execute(undo).await;
         let token = app.engine().accounts.operator_token(SECOND, Duration::from_secs(3600)).await.unwrap();
         let caller = app.with_token(token.expose_secret());
-        overtaken(&app, change, caller.delete(&format!("{KEYS}/{kept}"))).await.expect(401);
+        commit_while_waiting(&app, change, caller.delete(&format!("{KEYS}/{kept}"))).await.expect(401);
         app.execute(undo).await;
         let token = app.engine().accounts.operator_token(SECOND, Duration::from_secs(3600)).await.unwrap();
         let caller = app.with_token(token.expose_secret());
-        overtaken(&app, change, caller.patch(&path, &json!({"disabled": false, "role": "admin"})))
+        commit_while_waiting(&app, change, caller.patch(&path, &json!({"disabled": false, "role": "admin"})))
             .await
             .expect(401);
         app.execute(undo).await;
     }
 
-    let (maker, maker_text) = make_key(
+    let (maker, maker_key) = make_key(
         &app,
         &app.token,
         &json!({"name": "maker", "role": "admin", "scopes": ["operations:write", "applications:read"]}),
     )
     .await;
     let revoke = format!("UPDATE api_keys SET revoked_at = now() WHERE id = '{maker}'");
-    overtaken(&app, &revoke, app.with_key(&maker_text).post(KEYS, &new_key("late"))).await.expect(401);
+    commit_while_waiting(&app, &revoke, app.with_key(&maker_key).post(KEYS, &new_key("late")))
+        .await
+        .expect(401);
 
     let made = "SELECT (SELECT count(*) FROM users WHERE username = 'late.admin') \
                 + (SELECT count(*) FROM api_keys WHERE name = 'late' OR name = 'kept' AND revoked_at IS NOT NULL)";
@@ -173,7 +175,7 @@ async fn changing_ones_password_does_not_override_an_earlier_reset_or_disabling(
         "UPDATE users SET password_hash = '$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2g' WHERE username = '{USER}'"
     );
     let original = app.sql(&hash).await;
-    for (overtaking, undo) in [
+    for (concurrent_change, undo) in [
         (reset, format!("UPDATE users SET password_hash = '{original}' WHERE username = '{USER}'")),
         (
             format!("UPDATE users SET disabled_at = now() WHERE username = '{USER}'"),
@@ -185,10 +187,13 @@ async fn changing_ones_password_does_not_override_an_earlier_reset_or_disabling(
         ),
     ] {
         let (access, _) = session(&app, USER).await;
-        let answer =
-            overtaken(&app, &overtaking, app.with_token(&access).post("/api/v1/auth/password", &change))
-                .await;
-        assert_eq!(answer.expect(401)["code"], "credential_revoked", "{overtaking}");
+        let answer = commit_while_waiting(
+            &app,
+            &concurrent_change,
+            app.with_token(&access).post("/api/v1/auth/password", &change),
+        )
+        .await;
+        assert_eq!(answer.expect(401)["code"], "credential_revoked", "{concurrent_change}");
         assert_eq!(
             app.sql(
                 "SELECT count(*) FROM refresh_tokens WHERE revoked_at IS NULL AND session_started_at > \
@@ -207,20 +212,20 @@ async fn changing_ones_password_does_not_override_an_earlier_reset_or_disabling(
 async fn a_sign_in_overtaken_by_a_reset_or_disabling_begins_no_session() {
     let app = TestApp::start_idle().await;
     let original = app.sql(&format!("SELECT password_hash FROM users WHERE username = '{USER}'")).await;
-    for (overtaking, undo) in [
+    for (concurrent_change, undo) in [
         (
             "password_hash = '$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2g'",
             format!("password_hash = '{original}'"),
         ),
         ("disabled_at = now()", "disabled_at = NULL".to_owned()),
     ] {
-        let change = format!("UPDATE users SET {overtaking} WHERE username = '{USER}'");
-        overtaken(&app, &change, login(&app, USER, PASSWORD)).await.expect(401);
+        let change = format!("UPDATE users SET {concurrent_change} WHERE username = '{USER}'");
+        commit_while_waiting(&app, &change, login(&app, USER, PASSWORD)).await.expect(401);
         app.execute(&format!("UPDATE users SET {undo} WHERE username = '{USER}'")).await;
     }
-    let begun = "SELECT (SELECT count(*) FROM refresh_tokens) + \
+    let sessions = "SELECT (SELECT count(*) FROM refresh_tokens) + \
                  (SELECT count(*) FROM security_events WHERE kind = 'login_succeeded')";
-    assert_eq!(app.sql(begun).await, "0");
+    assert_eq!(app.sql(sessions).await, "0");
     login(&app, USER, PASSWORD).await.expect(200);
 }
 
@@ -240,7 +245,7 @@ async fn a_key_ends_with_its_creator() {
     let app = TestApp::start_idle_with(&[("AVAL__ACCOUNTS__KEYS_MAKE_KEYS", "true")]).await;
     let (path, token) = second_admin(&app).await;
     let key = |name: &str, expires_at: Option<&str>| json!({"name": name, "role": "admin", "scopes": ["operations:write", "operations:read"], "expires_at": expires_at});
-    let short = |body: &Value| {
+    let without_null_expiry = |body: &Value| {
         let mut body = body.clone();
         if body["expires_at"].is_null() {
             body.as_object_mut().unwrap().remove("expires_at");
@@ -250,15 +255,20 @@ async fn a_key_ends_with_its_creator() {
     let soon = "2099-01-01T00:00:00Z";
     let (parent, parent_key) = make_key(&app, &token, &key("parent", Some(soon))).await;
     let mut texts = vec![parent_key.clone()];
-    for (name, asked) in
+    for (name, expires_at) in
         [("endless", None), ("later", Some("2199-01-01T00:00:00Z")), ("sooner", Some("2098-01-01T00:00:00Z"))]
     {
-        let made = app.with_key(&parent_key).post(KEYS, &short(&key(name, asked))).await.expect(201);
+        let made = app
+            .with_key(&parent_key)
+            .post(KEYS, &without_null_expiry(&key(name, expires_at)))
+            .await
+            .expect(201);
         let end = made["expires_at"].as_str().unwrap();
         assert!(end.starts_with(if name == "sooner" { "2098-01-01" } else { "2099-01-01" }), "{name}: {end}");
         texts.push(made["key"].as_str().unwrap().to_owned());
     }
-    let grandchild = app.with_key(&texts[1]).post(KEYS, &short(&key("grandchild", None))).await.expect(201);
+    let grandchild =
+        app.with_key(&texts[1]).post(KEYS, &without_null_expiry(&key("grandchild", None))).await.expect(201);
     assert!(grandchild["expires_at"].as_str().unwrap().starts_with("2099-01-01"));
     texts.push(grandchild["key"].as_str().unwrap().to_owned());
     // Shortening the lifetime of a key also shortens that of the keys it created.
@@ -266,7 +276,7 @@ async fn a_key_ends_with_its_creator() {
         .await;
     assert_eq!(app.sql("SELECT count(*) FROM api_keys WHERE expires_at > '2097-01-02'").await, "0");
 
-    let (_, sibling) = make_key(&app, &token, &short(&key("sibling", None))).await;
+    let (_, sibling) = make_key(&app, &token, &without_null_expiry(&key("sibling", None))).await;
     app.delete(&format!("{KEYS}/{parent}")).await.expect(204);
     for text in &texts {
         assert_eq!(app.with_key(text).get(ME).await.expect(401)["code"], "credential_revoked");
@@ -277,7 +287,7 @@ async fn a_key_ends_with_its_creator() {
     app.with_key(&sibling).get(ME).await.expect(401);
     app.patch(&path, &json!({"role": "admin"})).await.expect(200);
     let token = app.engine().accounts.operator_token(SECOND, Duration::from_secs(60)).await.unwrap();
-    let (_, last) = make_key(&app, token.expose_secret(), &short(&key("last", None))).await;
+    let (_, last) = make_key(&app, token.expose_secret(), &without_null_expiry(&key("last", None))).await;
     app.patch(&path, &json!({"disabled": true})).await.expect(200);
     app.with_key(&last).get(ME).await.expect(401);
     app.patch(&path, &json!({"disabled": false})).await.expect(200);
@@ -308,7 +318,7 @@ async fn security_events_record_changes_of_accounts_and_keys_and_are_immutable()
         app.with_key(&key).get(ME).await.expect(200);
     }
     app.delete(&format!("{KEYS}/{id}")).await.expect(204);
-    let (access, renewal) = session(&app, ANALYST).await;
+    let (access, refresh_token) = session(&app, ANALYST).await;
     login(&app, ANALYST, "not the password").await.expect(401);
     login(&app, "hunter2@example.com", "not the password").await.expect(401);
     app.with_token(&access).post("/api/v1/auth/logout", &json!({})).await.expect(204);
@@ -316,7 +326,7 @@ async fn security_events_record_changes_of_accounts_and_keys_and_are_immutable()
     super::refresh(&app, &stolen).await.expect(200);
     app.execute("UPDATE refresh_tokens SET rotated_at = rotated_at - interval '11 seconds' WHERE rotated_at IS NOT NULL").await;
     super::refresh(&app, &stolen).await.expect(401);
-    super::refresh(&app, &renewal).await.expect(401);
+    super::refresh(&app, &refresh_token).await.expect(401);
     app.execute(&format!("UPDATE users SET role = 'analyst' WHERE username = '{USER}'")).await;
 
     let mut listed = Vec::new();

@@ -30,7 +30,7 @@ async fn a_key_acts_as_its_own_account_and_its_text_is_not_stored() {
     let id = caller.submit(&spanish()).await;
     let by = app.sql(&format!("SELECT created_by FROM applications WHERE id = '{id}'")).await;
     assert_eq!(by, "key:core-banking");
-    let foreign = app.submit(&spanish_of_another()).await;
+    let foreign = app.submit(&another_spanish_application()).await;
     caller.get(&format!("/api/v1/applications/{foreign}")).await.expect(404);
 
     let secret = key.rsplit_once('_').map_or(key.as_str(), |_| &key[38..]).to_owned();
@@ -38,16 +38,16 @@ async fn a_key_acts_as_its_own_account_and_its_text_is_not_stored() {
     let shown = &listed["api_keys"][0];
     assert!(key.starts_with(shown["prefix"].as_str().unwrap()));
     assert!(shown["last_used_at"].is_string() && shown["created_by"] == ADMIN);
-    for place in [
+    for output in [
         listed.to_string(),
         app.sql("SELECT string_agg(k::text, ' ') FROM api_keys k").await,
         app.log.text().await,
     ] {
-        assert!(!place.contains(&secret));
+        assert!(!output.contains(&secret));
     }
 }
 
-fn spanish_of_another() -> serde_json::Value {
+fn another_spanish_application() -> serde_json::Value {
     crate::support::builders::body(aval::domain::application::Country::Es, "48214907F")
 }
 
@@ -128,7 +128,7 @@ async fn two_credentials_in_a_request_are_rejected() {
 async fn a_rejected_credential_has_a_code_with_the_reason() {
     let app = TestApp::start_idle().await;
     let (id, key) = make(&app, "core-banking", "user", &["applications:read"]).await;
-    let (access, renewal) = super::session(&app, crate::support::accounts::USER).await;
+    let (access, refresh_token) = super::session(&app, crate::support::accounts::USER).await;
     let short = app.engine().accounts.operator_token(ADMIN, std::time::Duration::ZERO).await.unwrap();
     let short = secrecy::ExposeSecret::expose_secret(&short).to_owned();
     app.execute("UPDATE users SET token_version = token_version + 1 WHERE username = 'test-user'").await;
@@ -138,27 +138,27 @@ async fn a_rejected_credential_has_a_code_with_the_reason() {
     eventually("the key to end", async || (app.with_key(&expired).get(ME).await.status == 401).then_some(()))
         .await;
     app.delete(&format!("{KEYS}/{id}")).await.expect(204);
-    let stranger = format!("{}{}", &key[..key.len() - 43], "A".repeat(43));
+    let wrong_secret = format!("{}{}", &key[..key.len() - 43], "A".repeat(43));
     let bearer = |token: &str| app.with_token(token);
     for (caller, code) in [
         (bearer("nonsense"), "credential_malformed"),
         (bearer("a.b.c"), "credential_malformed"),
-        (bearer(&renewal), "wrong_credential_kind"),
+        (bearer(&refresh_token), "wrong_credential_kind"),
         (bearer(&access), "credential_revoked"),
         (app.with_key("aval_0_0"), "credential_malformed"),
         (app.with_key("nonsense"), "credential_malformed"),
         (app.with_key(&access), "wrong_credential_kind"),
-        (app.with_key(&renewal), "wrong_credential_kind"),
+        (app.with_key(&refresh_token), "wrong_credential_kind"),
         (app.with_key(&key), "credential_revoked"),
         (app.with_key(&expired), "credential_expired"),
-        // Only the holder of the secret is told that a key has expired.
-        (app.with_key(&stranger), "unauthenticated"),
+        // Only the holder of the secret can learn that a key has expired.
+        (app.with_key(&wrong_secret), "unauthenticated"),
     ] {
         let answer = caller.get(ME).await;
         assert_eq!(answer.header("www-authenticate"), r#"Bearer realm="aval", error="invalid_token""#);
         assert_eq!(answer.expect(401)["code"], code, "{:?}", caller.credential);
     }
-    // Because of the leeway, it expires five seconds later.
+    // Because of the leeway, the token is accepted for five more seconds.
     eventually("the token to expire", async || {
         let answer = bearer(&short).get(ME).await;
         (answer.status == 401).then(|| assert_eq!(answer.json["code"], "credential_expired"))

@@ -16,7 +16,7 @@ use super::{ME, login, me};
 use crate::support::accounts::{ADMIN, ANALYST, USER};
 use crate::support::app::TestApp;
 use crate::support::db::TestDatabase;
-use crate::support::engine::settings;
+use crate::support::engine::settings_on;
 
 #[derive(Parser)]
 struct UserLine {
@@ -37,7 +37,7 @@ fn quiet() -> slog::Logger {
 /// Runs `aval user …` on the database of `app`. Returns its output or the error.
 async fn run(app: &TestApp, line: &[&str], input: &str) -> Result<String, String> {
     let args = UserLine::try_parse_from(["user"].iter().chain(line)).map_err(|error| error.to_string())?.args;
-    let settings = settings(&[("DATABASE_URL", app.database.url())]);
+    let settings = settings_on(&app.database, &[]);
     let mut output = Vec::new();
     user::run(args, settings, Clock::system(), quiet(), Cursor::new(input.to_owned()), &mut output)
         .await
@@ -66,11 +66,10 @@ async fn the_first_start_creates_one_admin_even_if_two_instances_start_together(
 async fn an_instance_is_not_ready_before_the_first_account_exists() {
     let database = TestDatabase::create().await;
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let own = [("AVAL__DATABASE__URL", database.url().to_owned()), ("AVAL__SERVER__PORT", port.to_string())];
-    let own = own.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let settings = settings_on(&database, &[("AVAL__SERVER__PORT", &port.to_string())]);
     let ready = format!("http://127.0.0.1:{port}/health/ready");
     let status = async || awc::Client::default().get(&ready).send().await.unwrap().status().as_u16();
-    let app = App::start_after(settings(&own), Clock::system(), quiet(), async |engine| {
+    let app = App::start_after(settings, Clock::system(), quiet(), async |engine| {
         assert_eq!(status().await, 503);
         engine.accounts.make_first_admin().await?;
         assert_eq!(status().await, 503);
@@ -100,7 +99,7 @@ async fn an_operator_creates_changes_and_lists_accounts() {
     let listed = run(&app, &["list"], "").await.unwrap();
     assert!(listed.lines().any(|line| line.contains("rui.costa") && line.contains("user")), "{listed}");
 
-    for (line, input, complaint) in [
+    for (line, input, expected) in [
         (&["add", "Rui", "--role", "user"][..], "", "a name must be"),
         (&["add", "rui.costa", "--role", "user"], "", "conflict"),
         (&["add", "ana.lopez", "--role", "user", "--password-stdin"], "short\n", "12 to 128"),
@@ -109,14 +108,14 @@ async fn an_operator_creates_changes_and_lists_accounts() {
         (&["add", "x", "--role", "root"], "", "must be user, analyst or admin"),
     ] {
         let error = run(&app, line, input).await.unwrap_err();
-        assert!(error.contains(complaint), "{line:?}: {error}");
+        assert!(error.contains(expected), "{line:?}: {error}");
     }
 }
 
 #[actix_rt::test]
 async fn an_operator_gets_tokens_and_keys_that_work() {
     let app = TestApp::start_idle().await;
-    let settings = || settings(&[("DATABASE_URL", app.database.url())]);
+    let settings = || settings_on(&app.database, &[]);
     let mut printed = Vec::new();
     let args = TokenArgs { user: USER.to_owned(), minutes: 5 };
     token::run(args, settings(), Clock::system(), quiet(), &mut printed).await.unwrap();
@@ -127,17 +126,18 @@ async fn an_operator_gets_tokens_and_keys_that_work() {
     let mut printed = Vec::new();
     api_key::run(args, settings(), Clock::system(), quiet(), &mut printed).await.unwrap();
     let key = String::from_utf8(printed).unwrap();
-    let known = app.with_key(key.trim()).get(ME).await.expect(200);
-    assert_eq!(known["account"], "key:core-banking");
-    assert!(known["valid_until"].is_string());
+    let account = app.with_key(key.trim()).get(ME).await.expect(200);
+    assert_eq!(account["account"], "key:core-banking");
+    assert!(account["valid_until"].is_string());
 }
 
 #[actix_rt::test]
-async fn production_shows_internals_only_to_admins_and_keys_with_that_scope() {
+async fn production_shows_internals_only_to_admins_and_keys_with_the_operations_scope() {
     let simulators = Country::ALL.map(|country| format!("AVAL__PROVIDERS__{country}__SIMULATOR"));
     let mut overrides = vec![
         ("AVAL_ENV", "production"),
         ("AVAL__FAULTS__INJECTION", "false"),
+        ("METRICS_PORT", "0"),
         ("JWT_SECRET", "vZ3k9Qw7Lx2Rt8Yb5Nc1Md6Pf4Gh0Js_"),
         ("ENCRYPTION_KEY", "6rxMyVLkMlGuz2yI3CoZ2G4rJ8Kxyq2gk8cW3M1tQJc="),
         ("INDEX_KEY", "q0c7d8i2w5zB1nXl3eVt9yUoHkGfSaPm4rT6jLqZbNs="),
@@ -167,5 +167,10 @@ async fn production_shows_internals_only_to_admins_and_keys_with_that_scope() {
     }
     for path in ["/health", "/health/live", "/health/ready"] {
         app.anonymous().get(path).await.expect(200);
+    }
+    let address = app.metrics_address().unwrap();
+    for path in ["/metrics", "/health/detailed"] {
+        let answer = app.client.get(format!("http://{address}{path}")).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "the metrics port needs no credentials for {path}");
     }
 }

@@ -1,4 +1,4 @@
-//! User accounts, as admins create and change them.
+//! Creation and changes of user accounts by admins.
 
 use serde_json::{Value, json};
 
@@ -74,10 +74,10 @@ async fn invalid_accounts_are_rejected_with_field_errors() {
 #[actix_rt::test]
 async fn a_role_change_takes_effect_immediately_and_the_session_continues() {
     let app = TestApp::start_idle().await;
-    let (access, renewal) = session(&app, USER).await;
+    let (access, refresh_token) = session(&app, USER).await;
     app.patch(&user_path(&app, USER).await, &json!({"role": "analyst"})).await.expect(200);
     assert_eq!(me(&app, &access).await, 401);
-    let (renewed, _) = pair(&refresh(&app, &renewal).await.expect(200));
+    let (renewed, _) = pair(&refresh(&app, &refresh_token).await.expect(200));
     assert_eq!(app.with_token(&renewed).get(super::ME).await.expect(200)["role"], "analyst");
 }
 
@@ -85,15 +85,15 @@ async fn a_role_change_takes_effect_immediately_and_the_session_continues() {
 async fn a_disabled_account_loses_access_immediately_and_must_sign_in_again() {
     let app = TestApp::start_idle().await;
     let path = user_path(&app, USER).await;
-    let (access, renewal) = session(&app, USER).await;
+    let (access, refresh_token) = session(&app, USER).await;
     let disabled = app.patch(&path, &json!({"disabled": true})).await.expect(200);
     assert!(disabled["disabled_at"].is_string());
     assert_eq!(me(&app, &access).await, 401);
-    refresh(&app, &renewal).await.expect(401);
+    refresh(&app, &refresh_token).await.expect(401);
     login(&app, USER, PASSWORD).await.expect(401);
     app.patch(&path, &json!({"disabled": false})).await.expect(200);
     assert_eq!(me(&app, &access).await, 401);
-    refresh(&app, &renewal).await.expect(401);
+    refresh(&app, &refresh_token).await.expect(401);
     login(&app, USER, PASSWORD).await.expect(200);
 }
 

@@ -56,6 +56,7 @@ fn operations(document: &Value, application: &str) -> Vec<Operation> {
                 .replace("{code}", "ES")
                 .replace("{lane}", "ES")
                 .replace("{file}", "index.html")
+                .replace("{page}", "applications")
                 .replace("{task}", "expire_webhooks");
             operations.push(Operation {
                 name: format!("{method} {pattern}"),
@@ -68,7 +69,7 @@ fn operations(document: &Value, application: &str) -> Vec<Operation> {
     operations
 }
 
-async fn ask(caller: &Caller<'_>, operation: &Operation) -> Answer {
+async fn call(caller: &Caller<'_>, operation: &Operation) -> Answer {
     let body = if operation.method == Method::GET { "" } else { "{}" };
     let json = [("Content-Type", "application/json")];
     caller.send(operation.method.clone(), &operation.path, &json, body).await
@@ -89,14 +90,14 @@ async fn requests_without_credentials_only_reach_public_routes() {
             Access::Public | Access::Signed => assert!(is_open, "{name} is public but not listed"),
             Access::Metrics | Access::Operators => {
                 assert_ne!(
-                    ask(&app.anonymous(), &operation).await.status,
+                    call(&app.anonymous(), &operation).await.status,
                     401,
                     "{name}: public in development"
                 );
             }
             Access::Anyone | Access::People(_) | Access::AtLeast(..) => {
                 assert!(!is_open, "{name}");
-                let answer = ask(&app.anonymous(), &operation).await;
+                let answer = call(&app.anonymous(), &operation).await;
                 assert_eq!(answer.header("www-authenticate"), r#"Bearer realm="aval""#, "{name}");
                 assert_eq!(answer.expect(401)["code"], "unauthenticated", "{name}");
             }
@@ -128,16 +129,16 @@ async fn an_invalid_credential_is_rejected_on_every_route() {
         .filter(|o| matches!(o.access, Access::Anyone | Access::People(_) | Access::AtLeast(..)));
     for operation in guarded {
         for token in &tokens {
-            let answer = ask(&app.with_token(token), operation).await;
+            let answer = call(&app.with_token(token), operation).await;
             let challenge = answer.header("www-authenticate").to_owned();
             let code = answer.expect(401)["code"].as_str().unwrap().to_owned();
             let expected = ["unauthenticated", "credential_malformed"];
             assert!(expected.contains(&code.as_str()), "{} {token}: {code}", operation.name);
             assert_eq!(challenge, r#"Bearer realm="aval", error="invalid_token""#);
         }
-        ask(&app.with_key("aval_0_0"), operation).await.expect(401);
+        call(&app.with_key("aval_0_0"), operation).await.expect(401);
     }
-    // The other instance accepts its own.
+    // The other instance accepts its own tokens.
     other_key.get("/api/v1/auth/me").await.expect(200);
 }
 
@@ -156,7 +157,7 @@ async fn every_route_requires_its_role() {
             continue;
         };
         for (caller, role) in [(&user, Role::User), (&analyst, Role::Analyst)] {
-            let answer = ask(caller, &operation).await;
+            let answer = call(caller, &operation).await;
             if role < needed {
                 refusals += 1;
                 let problem = answer.expect(403);
@@ -189,17 +190,17 @@ async fn a_key_needs_the_scope_of_the_route() {
             let caller = app.with_key(key);
             match operation.access {
                 Access::People(_) => {
-                    ask(&caller, &operation).await.expect(403);
+                    call(&caller, &operation).await.expect(403);
                 }
                 Access::AtLeast(_, needed) if needed != *scope => {
-                    let answer = ask(&caller, &operation).await;
+                    let answer = call(&caller, &operation).await;
                     let challenge =
                         format!(r#"Bearer realm="aval", error="insufficient_scope", scope="{needed}""#);
                     assert_eq!(answer.header("www-authenticate"), challenge, "{}", operation.name);
                     answer.expect(403);
                 }
                 Access::AtLeast(..) | Access::Anyone => {
-                    let status = ask(&caller, &operation).await.status.as_u16();
+                    let status = call(&caller, &operation).await.status.as_u16();
                     assert!(!matches!(status, 401 | 403), "{}: {status}", operation.name);
                 }
                 Access::Public | Access::Signed | Access::Metrics | Access::Operators => {}
@@ -233,14 +234,14 @@ async fn the_application_of_another_user_is_not_found_on_any_route() {
     let id = app.acting_as(USER).await.submit(&spanish()).await;
     let other = app.acting_as(OTHER).await;
     let document = app.get("/openapi.json").await.expect(200);
-    let mut asked = 0;
+    let mut checked = 0;
     for operation in operations(&document, &id) {
         if !operation.name.contains("/applications/{id}")
             || !matches!(operation.access, Access::AtLeast(Role::User, _))
         {
             continue;
         }
-        asked += 1;
+        checked += 1;
         let body = match operation.method {
             Method::PATCH | Method::PUT => r#"{"status": "CANCELLED"}"#,
             _ => "",
@@ -249,7 +250,7 @@ async fn the_application_of_another_user_is_not_found_on_any_route() {
         let answer = other.send(operation.method.clone(), &operation.path, &json, body).await;
         assert_eq!(answer.expect(404)["code"], "not_found", "{}", operation.name);
     }
-    assert!(asked >= 7, "{asked}");
+    assert!(checked >= 7, "{checked}");
     assert_eq!(other.get("/api/v1/applications").await.expect(200)["applications"], json!([]));
     let mine = app.acting_as(USER).await.get("/api/v1/applications").await.expect(200);
     assert_eq!(mine["applications"].as_array().unwrap().len(), 1);

@@ -50,9 +50,9 @@ async fn a_client_without_a_valid_credential_gets_the_reason_and_is_closed_with_
     let refused = silent.json().await;
     assert_eq!((&refused["type"], &refused["code"]), (&json!("error"), &json!("authentication_timeout")));
     assert_eq!(close_code(&mut silent).await, 4401);
-    let mut liar = app.silent_websocket("").await;
-    assert_eq!(liar.authenticate("a.b.c").await["code"], "invalid_credential");
-    assert_eq!(close_code(&mut liar).await, 4401);
+    let mut invalid = app.silent_websocket("").await;
+    assert_eq!(invalid.authenticate("a.b.c").await["code"], "invalid_credential");
+    assert_eq!(close_code(&mut invalid).await, 4401);
     let operations = json!({"name": "metrics", "role": "admin", "scopes": ["operations:read"]});
     let key = app.post("/api/v1/api-keys", &operations).await.expect(201)["key"].clone();
     let mut out_of_scope = app.silent_websocket("").await;
@@ -88,7 +88,7 @@ async fn header_fields_of_the_handshake_authenticate_as_on_any_request() {
 }
 
 #[actix_rt::test]
-async fn a_new_token_extends_a_connection_but_not_one_of_another_account() {
+async fn a_new_token_extends_a_connection_unless_it_belongs_to_another_account() {
     let app = TestApp::start_idle().await;
     let mut socket = app.silent_websocket("").await;
     let first = socket.authenticate(&token(&app, USER, Duration::from_secs(3)).await).await;
@@ -118,8 +118,8 @@ async fn a_subscription_to_an_invisible_application_is_rejected() {
     for id in [foreign.as_str(), "01890a5d-ac96-774b-bcce-b302099a8057"] {
         socket.send(&json!({"action": "subscribe", "application_id": id})).await;
         let refused = socket.json().await;
-        let told = (&refused["type"], &refused["code"], &refused["application_id"]);
-        assert_eq!(told, (&json!("error"), &json!("unknown_application"), &json!(id)));
+        let actual = (&refused["type"], &refused["code"], &refused["application_id"]);
+        assert_eq!(actual, (&json!("error"), &json!("unknown_application"), &json!(id)));
     }
     socket.subscribe(&json!({"application_id": own})).await;
     let mut staff = app.websocket().await;
@@ -127,7 +127,7 @@ async fn a_subscription_to_an_invisible_application_is_rejected() {
 }
 
 #[actix_rt::test]
-async fn a_credential_rejected_on_a_websocket_counts_for_the_address() {
+async fn a_credential_rejected_on_a_websocket_counts_towards_the_limit_of_the_address() {
     let app = TestApp::start(&[
         ("AVAL__LIMITS__ENABLED", "true"),
         ("AVAL__LIMITS__STANDARD__ADDRESS__PER_MINUTE", "1"),
@@ -135,8 +135,8 @@ async fn a_credential_rejected_on_a_websocket_counts_for_the_address() {
     ])
     .await;
     for _ in 0..2 {
-        let mut liar = app.silent_websocket("").await;
-        assert_eq!(liar.authenticate("a.b.c").await["code"], "invalid_credential");
+        let mut invalid = app.silent_websocket("").await;
+        assert_eq!(invalid.authenticate("a.b.c").await["code"], "invalid_credential");
     }
     // The two credentials have cost all but one of 25 requests. The cost is charged concurrently with the response.
     let mut admitted = 0;
@@ -192,13 +192,13 @@ async fn the_server_closes_tcp_after_both_close_frames() {
     while !head.ends_with(b"\r\n\r\n") {
         assert!(stream.read_buf(&mut head).await.unwrap() > 0);
     }
-    let begun = Instant::now();
+    let started = Instant::now();
     // A close frame with 1000, masked with zeroes.
     stream.write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE8]).await.unwrap();
     let mut rest = Vec::new();
     tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await.unwrap().unwrap();
     assert_eq!(rest, [0x88, 2, 0x03, 0xE8]);
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
 }
 
 #[actix_rt::test]
@@ -278,26 +278,29 @@ async fn a_users_offsets_do_not_reveal_the_number_of_other_events() {
     let mut socket = connect().await;
     socket.subscribe(&topic).await;
     let id = user.submit(&spanish()).await;
-    let mut heard = Vec::new();
-    while heard.last().is_none_or(|update: &Value| update["data"]["status"] != "APPROVED") {
-        heard.push(socket.json().await);
+    let mut updates = Vec::new();
+    while updates.last().is_none_or(|update: &Value| update["data"]["status"] != "APPROVED") {
+        updates.push(socket.json().await);
     }
-    let places = format!("SELECT string_agg(relay_offset::text, ' ') FROM outbox WHERE subject = '{id}'");
-    let places = app.sql(&places).await;
-    let offsets: Vec<i64> = heard.iter().map(|update| update["offset"].as_i64().unwrap()).collect();
-    assert!(offsets.iter().all(|offset| !places.split(' ').any(|place| place == offset.to_string())));
+    let relay_offsets =
+        format!("SELECT string_agg(relay_offset::text, ' ') FROM outbox WHERE subject = '{id}'");
+    let relay_offsets = app.sql(&relay_offsets).await;
+    let offsets: Vec<i64> = updates.iter().map(|update| update["offset"].as_i64().unwrap()).collect();
+    assert!(
+        offsets.iter().all(|offset| !relay_offsets.split(' ').any(|relayed| relayed == offset.to_string()))
+    );
 
     let mut again = connect().await;
-    let resume = json!({"action": "subscribe", "channel": "applications", "epoch": heard[0]["epoch"],
+    let resume = json!({"action": "subscribe", "channel": "applications", "epoch": updates[0]["epoch"],
         "offset": offsets[0]});
     again.send(&resume).await;
     let answer = again.json().await;
     assert_eq!((&answer["recovered"], &answer["offset"]), (&json!(true), &json!(offsets[0])));
-    for missed in &heard[1..] {
+    for missed in &updates[1..] {
         assert_eq!(again.json().await, *missed);
     }
     let mut guessing = connect().await;
-    guessing.send(&json!({"action": "subscribe", "channel": "applications", "epoch": heard[0]["epoch"], "offset": 1})).await;
+    guessing.send(&json!({"action": "subscribe", "channel": "applications", "epoch": updates[0]["epoch"], "offset": 1})).await;
     assert_eq!(guessing.json().await["recovered"], false);
 }
 

@@ -1,9 +1,9 @@
-//! The channel `operations`.
+//! The WebSocket channel `operations`.
 
 use aval::domain::application::Country;
 use serde_json::{Value, json};
 
-use super::{NERVOUS, SPAIN, next, operations, socket_of};
+use super::{SENSITIVE_BREAKER, SPAIN, next, operations, socket_of};
 use crate::support::accounts::{ADMIN, ANALYST, OTHER, USER};
 use crate::support::app::{Heard, TestApp};
 use crate::support::builders::spanish;
@@ -16,8 +16,8 @@ async fn only_admins_may_subscribe_to_operations() {
         let mut socket = socket_of(&app, username).await;
         socket.send(&json!({"action": "subscribe", "channel": "operations"})).await;
         let refused = socket.json().await;
-        let told = (&refused["type"], &refused["code"], &refused["channel"]);
-        assert_eq!(told, (&json!("error"), &json!("forbidden"), &json!("operations")), "{username}");
+        let actual = (&refused["type"], &refused["code"], &refused["channel"]);
+        assert_eq!(actual, (&json!("error"), &json!("forbidden"), &json!("operations")), "{username}");
         socket.subscribe(&json!({"channel": "applications"})).await;
     }
     for (scopes, answer) in [
@@ -50,7 +50,7 @@ async fn an_admin_gets_events_of_accounts_and_keys_including_plain_sql() {
     let changed = next(&mut socket, "account.role_changed.v1").await;
     assert_eq!(changed["data"], json!({"account_id": id, "role": "user", "previous_role": "analyst"}));
     let own = "SELECT request_id IS NOT NULL FROM outbox WHERE type = 'account.role_changed.v1'";
-    assert_eq!(app.sql(own).await, "true", "the event names the request");
+    assert_eq!(app.sql(own).await, "true", "the event must contain the request identifier");
 
     app.execute("UPDATE users SET disabled_at = now() WHERE username = 'new-colleague'").await;
     next(&mut socket, "account.disabled.v1").await;
@@ -78,7 +78,7 @@ async fn an_admin_gets_events_of_accounts_and_keys_including_plain_sql() {
 
 #[actix_rt::test]
 async fn an_admin_gets_events_of_breakers_and_overrides() {
-    let app = TestApp::start(&NERVOUS).await;
+    let app = TestApp::start(&SENSITIVE_BREAKER).await;
     let mut socket = app.websocket().await;
     socket.subscribe(&operations()).await;
     app.simulator().script().fail_next(Country::Es, 1);
@@ -98,20 +98,24 @@ async fn an_admin_gets_events_of_breakers_and_overrides() {
     let end = app.engine().resources.clock.now() + chrono::TimeDelta::minutes(5);
     let force = json!({"mode": "forced_open", "reason": "Announced by Ana", "expires_at": end.to_rfc3339()});
     app.put(SPAIN, &force).await.expect(200);
-    let mut told: Vec<Value> = vec![socket.json().await, socket.json().await];
-    told.sort_by_key(|update| update["event_type"].to_string());
-    assert_eq!(told[0]["event_type"], "circuit.opened.v1");
-    assert_eq!((&told[0]["data"]["cause"], &told[0]["data"]["open_ms"]), (&json!("forced"), &json!(null)));
-    assert_eq!(told[1]["event_type"], "circuit.overridden.v1");
+    let mut updates: Vec<Value> = vec![socket.json().await, socket.json().await];
+    updates.sort_by_key(|update| update["event_type"].to_string());
+    assert_eq!(updates[0]["event_type"], "circuit.opened.v1");
     assert_eq!(
-        (&told[1]["data"]["country"], &told[1]["data"]["mode"]),
+        (&updates[0]["data"]["cause"], &updates[0]["data"]["open_ms"]),
+        (&json!("forced"), &json!(null))
+    );
+    assert_eq!(updates[1]["event_type"], "circuit.overridden.v1");
+    assert_eq!(
+        (&updates[1]["data"]["country"], &updates[1]["data"]["mode"]),
         (&json!("ES"), &json!("forced_open"))
     );
-    assert!(told[1]["data"].get("reason").is_none(), "a reason may contain personal data");
+    assert!(updates[1]["data"].get("reason").is_none(), "a reason may contain personal data");
     app.execute("DELETE FROM circuit_overrides").await;
-    let mut told = [socket.json().await, socket.json().await].map(|update| update["event_type"].to_string());
-    told.sort();
-    assert_eq!(told, ["\"circuit.closed.v1\"", "\"circuit.overridden.v1\""]);
+    let mut updates =
+        [socket.json().await, socket.json().await].map(|update| update["event_type"].to_string());
+    updates.sort();
+    assert_eq!(updates, ["\"circuit.closed.v1\"", "\"circuit.overridden.v1\""]);
     let subjects = "SELECT count(DISTINCT subject) FROM outbox WHERE type LIKE 'circuit.%'";
     assert_eq!(app.sql(subjects).await, "1");
 }
@@ -137,7 +141,7 @@ async fn a_reconnecting_admin_gets_missed_events() {
 
 #[actix_rt::test]
 async fn a_demoted_admin_is_disconnected_and_gets_no_further_events() {
-    let app = TestApp::start(&NERVOUS).await;
+    let app = TestApp::start(&SENSITIVE_BREAKER).await;
     app.execute(&format!("UPDATE users SET role = 'admin' WHERE username = '{OTHER}'")).await;
     let mut socket = socket_of(&app, OTHER).await;
     socket.subscribe(&operations()).await;
@@ -146,9 +150,9 @@ async fn a_demoted_admin_is_disconnected_and_gets_no_further_events() {
         match socket.hear().await {
             Heard::Closed(code) => break assert_eq!(code.map(u16::from), Some(4401)),
             // The event of the change itself may arrive before the account is checked again.
-            Heard::Json(heard) => assert!(
-                heard["code"] == "credential_revoked" || heard["event_type"] == "account.role_changed.v1",
-                "{heard}"
+            Heard::Json(message) => assert!(
+                message["code"] == "credential_revoked" || message["event_type"] == "account.role_changed.v1",
+                "{message}"
             ),
         }
     }
@@ -170,9 +174,9 @@ async fn events_of_other_families_do_not_affect_subscribers_of_applications() {
     }
     app.execute(&format!("UPDATE users SET disabled_at = now() WHERE username = '{OTHER}'")).await;
     let id = app.acting_as(USER).await.submit(&spanish()).await;
-    let path = ["PENDING", "VALIDATING", "APPROVED"];
+    let statuses = ["PENDING", "VALIDATING", "APPROVED"];
     for socket in [&mut user, &mut staff] {
-        for status in path {
+        for status in statuses {
             let update = socket.json().await;
             assert_eq!((&update["type"], &update["data"]["id"]), (&json!("application_update"), &json!(id)));
             assert_eq!(update["data"]["status"], status);

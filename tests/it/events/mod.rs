@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use crate::support::app::{TestApp, TestSocket};
 
-/// A breaker that opens at the first failure and soon admits a probe.
-const NERVOUS: [(&str, &str); 4] = [
+/// Settings for a breaker that opens at the first failure and soon allows a probe.
+const SENSITIVE_BREAKER: [(&str, &str); 4] = [
     ("AVAL__PROVIDERS__ES__BREAKER__CONSECUTIVE_FAILURES", "1"),
     ("AVAL__PROVIDERS__ES__BREAKER__OPEN_MS", "200"),
     ("AVAL__PROVIDERS__ES__CALL__RETRIES", "0"),

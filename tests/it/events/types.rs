@@ -7,7 +7,7 @@ use aval::domain::application::Country;
 use aval::events::registry::EventType;
 use serde_json::{Value, json};
 
-use super::{NERVOUS, SPAIN};
+use super::{SENSITIVE_BREAKER, SPAIN};
 use crate::support::accounts::{ADMIN, OTHER, USER};
 use crate::support::app::TestApp;
 use crate::support::builders::spanish;
@@ -28,8 +28,8 @@ fn every_type_has_a_versioned_name_and_a_valid_example() {
         assert!(is_word(family) && is_word(change), "{}", event_type.name);
         assert!(version.strip_prefix('v').unwrap().parse::<u32>().is_ok(), "{}", event_type.name);
         assert!(event_type.description.ends_with('.'), "{}", event_type.name);
-        let misfits = contract.misfits(&schema(event_type), &(event_type.example)());
-        assert!(misfits.is_empty(), "{}: {misfits:?}", event_type.name);
+        let mismatches = contract.mismatches(&schema(event_type), &(event_type.example)());
+        assert!(mismatches.is_empty(), "{}: {mismatches:?}", event_type.name);
     }
 }
 
@@ -49,7 +49,7 @@ fn the_documentation_lists_every_type() {
 
 #[actix_rt::test]
 async fn every_outbox_row_matches_its_declared_type_and_every_type_is_written() {
-    let app = TestApp::start(&NERVOUS).await;
+    let app = TestApp::start(&SENSITIVE_BREAKER).await;
     app.simulator().script().fail_next(Country::Es, 1);
     let id = app.submit(&spanish()).await;
     eventually("a report", async || {
@@ -97,7 +97,7 @@ async fn every_outbox_row_matches_its_declared_type_and_every_type_is_written() 
     let contract = Contract::new();
     for row in serde_json::from_str::<Vec<Value>>(&rows).unwrap() {
         let event_type = *event_types().find(row[0].as_str().unwrap()).unwrap();
-        let misfits = contract.misfits(&schema(&event_type), &row[1]);
-        assert!(misfits.is_empty(), "{row}: {misfits:?}");
+        let mismatches = contract.mismatches(&schema(&event_type), &row[1]);
+        assert!(mismatches.is_empty(), "{row}: {mismatches:?}");
     }
 }

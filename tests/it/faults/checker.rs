@@ -1,4 +1,4 @@
-//! The checker: compares the database and the clients' history with Aval's promises.
+//! The checker: compares the database and the clients' history with Aval's guarantees.
 //!
 //! It runs after everything has been healed and is idle, and does not depend on the fault. Like a Jepsen checker, it
 //! takes the whole history and returns every violation as a sentence.
@@ -11,8 +11,8 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::workload::{History, Subscription};
 
-/// Promises that can be checked in the database alone: the violation, and a query with one row for each.
-const PROMISES: [(&str, &str); 14] = [
+/// Guarantees that can be checked in the database alone: the violation, and a query with one row for each.
+const GUARANTEES: [(&str, &str); 14] = [
     (
         "an application was accepted twice",
         "SELECT country || ' ' || requested_amount FROM applications GROUP BY country, requested_amount HAVING count(*) > 1",
@@ -21,7 +21,7 @@ const PROMISES: [(&str, &str); 14] = [
         "an application is not decided",
         "SELECT id || ' ' || status FROM applications WHERE status NOT IN ('APPROVED', 'REJECTED', 'UNDER_REVIEW')",
     ),
-    ("an application waits for a bureau that is there", "SELECT application_id FROM provider_retries"),
+    ("an application waits for a bureau that is available", "SELECT application_id FROM provider_retries"),
     (
         "an application does not have exactly one first decision",
         "SELECT application_id || ' ' || count(*) FILTER (WHERE old_status = 'VALIDATING') FROM audit_logs \
@@ -47,7 +47,7 @@ const PROMISES: [(&str, &str); 14] = [
         (SELECT d.status FROM decisions d WHERE d.application_id = a.id ORDER BY d.decided_at DESC LIMIT 1)",
     ),
     (
-        "a finished job of an application has not exactly one decision",
+        "a finished job of an application does not have exactly one decision",
         "SELECT j.id || ' ' || count(d.id) FROM job_history j LEFT JOIN decisions d \
         ON d.application_id = j.application_id AND d.job_id = j.id \
       WHERE j.result = 'completed' AND j.task_name = 'process_credit_application' GROUP BY j.id HAVING count(d.id) <> 1",
@@ -56,9 +56,12 @@ const PROMISES: [(&str, &str); 14] = [
         "a job is left in the queue",
         "SELECT id || ' ' || status || ' ' || coalesce(leased_by, '-') FROM pending_jobs",
     ),
-    ("a job was given up", "SELECT job_id || ' ' || error_type || ' ' || error_message FROM failed_jobs"),
     (
-        "a change has not exactly one event",
+        "a job became a dead letter",
+        "SELECT job_id || ' ' || error_type || ' ' || error_message FROM failed_jobs",
+    ),
+    (
+        "a change does not have exactly one event",
         "SELECT coalesce(l.application_id, o.subject) || ' ' || coalesce(l.version, (o.data ->> 'version')::bigint) || ' ' \
         || count(o.seq) FROM audit_logs l FULL JOIN (SELECT * FROM outbox WHERE type LIKE 'application.%') o \
         ON o.subject = l.application_id AND (o.data ->> 'version')::bigint = l.version \
@@ -95,12 +98,12 @@ async fn lines(connection: &mut AsyncPgConnection, query: &str) -> Vec<String> {
 /// All violations, as sentences.
 pub(crate) async fn violations(connection: &mut AsyncPgConnection, history: &History) -> Vec<String> {
     let mut found = history.anomalies.clone();
-    for (breach, query) in PROMISES {
-        found.extend(lines(connection, query).await.into_iter().map(|line| format!("{breach}: {line}")));
+    for (violation, query) in GUARANTEES {
+        found.extend(lines(connection, query).await.into_iter().map(|line| format!("{violation}: {line}")));
     }
     found.extend(aval::storage::statistics::differences(connection).await.unwrap());
     found.extend(lost_or_invented(connection, history).await);
-    found.extend(untrue_looks(connection, history).await);
+    found.extend(untrue_reads(connection, history).await);
     found.extend(undelivered(connection, history).await);
     found
 }
@@ -130,28 +133,29 @@ async fn lost_or_invented(connection: &mut AsyncPgConnection, history: &History)
 }
 
 /// Readers only see states that existed and, through one instance, never an older version after a newer one.
-async fn untrue_looks(connection: &mut AsyncPgConnection, history: &History) -> Vec<String> {
+async fn untrue_reads(connection: &mut AsyncPgConnection, history: &History) -> Vec<String> {
     let states =
         lines(connection, "SELECT application_id || ' ' || version || ' ' || new_status FROM audit_logs")
             .await;
     let states: HashSet<&str> = states.iter().map(String::as_str).collect();
     let mut found = Vec::new();
     let mut newest: HashMap<(usize, &str), i64> = HashMap::new();
-    for look in &history.looks {
-        let state = format!("{} {} {}", look.id, look.version, look.status);
+    for observation in &history.observations {
+        let state = format!("{} {} {}", observation.id, observation.version, observation.status);
         if !states.contains(state.as_str()) {
             found.push(format!("a reader saw a state that never existed: {state}"));
         }
-        let before = newest.entry((look.instance, &look.id)).or_default();
-        if look.version < *before {
-            found.push(format!("instance {} went back from version {before}: {state}", look.instance));
+        let before = newest.entry((observation.instance, &observation.id)).or_default();
+        if observation.version < *before {
+            found.push(format!("instance {} went back from version {before}: {state}", observation.instance));
         }
-        *before = look.version.max(*before);
+        *before = observation.version.max(*before);
     }
     found
 }
 
-/// Each subscriber got every event since its beginning at least once, and those of one application in order.
+/// Each subscriber received every event since its first subscription at least once, and those of one application in
+/// order.
 async fn undelivered(connection: &mut AsyncPgConnection, history: &History) -> Vec<String> {
     let events = lines(
         connection,
@@ -164,15 +168,17 @@ async fn undelivered(connection: &mut AsyncPgConnection, history: &History) -> V
         .map(|(offset, event)| (offset.parse().unwrap(), event.to_owned()))
         .collect();
     let mut found = Vec::new();
-    for (place, subscription) in history.subscriptions.iter().enumerate() {
+    for (number, subscription) in history.subscriptions.iter().enumerate() {
         found.extend(
-            judge(subscription, &events).into_iter().map(|breach| format!("subscriber {place} {breach}")),
+            check_subscription(subscription, &events)
+                .into_iter()
+                .map(|violation| format!("subscriber {number} {violation}")),
         );
     }
     found
 }
 
-fn judge(subscription: &Subscription, events: &BTreeMap<i64, String>) -> Vec<String> {
+fn check_subscription(subscription: &Subscription, events: &BTreeMap<i64, String>) -> Vec<String> {
     let Some(from) = subscription.from else { return vec!["was never admitted".to_owned()] };
     let mut found = Vec::new();
     let epochs: BTreeSet<&str> =
@@ -180,21 +186,21 @@ fn judge(subscription: &Subscription, events: &BTreeMap<i64, String>) -> Vec<Str
     if epochs.len() > 1 {
         found.push(format!("got events of {} epochs", epochs.len()));
     }
-    let mut heard = HashSet::new();
+    let mut seen = HashSet::new();
     let mut newest: HashMap<&str, i64> = HashMap::new();
     for delivery in &subscription.deliveries {
-        let said = format!("{} {}", delivery.id, delivery.status);
-        if events.get(&delivery.offset) != Some(&said) {
-            found.push(format!("got an event that was not published: {} {said}", delivery.offset));
+        let delivered = format!("{} {}", delivery.id, delivery.status);
+        if events.get(&delivery.offset) != Some(&delivered) {
+            found.push(format!("got an event that was not published: {} {delivered}", delivery.offset));
         }
         // A duplicate is allowed, but not an older event for the first time.
         let before = newest.entry(&delivery.id).or_default();
-        if heard.insert(delivery.offset) && delivery.offset < *before {
+        if seen.insert(delivery.offset) && delivery.offset < *before {
             found.push(format!("got {} after {before}", delivery.offset));
         }
         *before = delivery.offset.max(*before);
     }
-    let missed = events.range(from + 1..).filter(|(offset, _)| !heard.contains(offset));
+    let missed = events.range(from + 1..).filter(|(offset, _)| !seen.contains(offset));
     found.extend(missed.map(|(offset, event)| format!("missed {offset} {event}")));
     found
 }

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use super::report::Run;
 use super::workload::Workload;
-use super::{PAUSE, SOME, rounds, seed, settle};
+use super::{PAUSE, PROGRESS, rounds, seed, settle};
 use crate::support::app::TestApp;
 use crate::support::eventually;
 
@@ -22,14 +22,14 @@ async fn nothing_is_lost_when_the_clocks_of_instances_are_wrong() {
         let second = TestApp::start_on(Rc::clone(&first.database), &[]).await;
         let urls = [first.url(""), second.url("")];
         let workload = Workload::start(&urls, &first.token, seed, PAUSE);
-        let going_on = async |what: &str| {
+        let wait_for_progress = async |what: &str| {
             let before = workload.accepted();
-            eventually(what, async || (workload.accepted() >= before + SOME).then_some(())).await;
+            eventually(what, async || (workload.accepted() >= before + PROGRESS).then_some(())).await;
         };
-        going_on("clients to be running").await;
+        wait_for_progress("clients to be running").await;
         for (error, app) in ERRORS.into_iter().zip([&first, &second].into_iter().cycle()) {
             app.engine().resources.clock.set_off_by(error);
-            going_on(&format!("work to continue with a clock error of {error}")).await;
+            wait_for_progress(&format!("work to continue with a clock error of {error}")).await;
             app.anonymous().get("/health/ready").await.expect(503);
             app.engine().resources.clock.set_off_by(TimeDelta::zero());
         }

@@ -1,4 +1,4 @@
-//! A cluster: instances of Aval as processes on one database, with a proxy on every connection between two parts.
+//! A cluster: instances of Aval as processes on one database, with a proxy on every connection between components.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -68,7 +68,7 @@ impl Instance {
     }
 
     /// Waits until it accepts requests.
-    pub(crate) async fn is_ready(&self, client: &awc::Client) {
+    pub(crate) async fn wait_until_ready(&self, client: &awc::Client) {
         let url = format!("http://{}/health/ready", self.process.address());
         eventually("an instance to be ready", async || {
             let answer = client.get(&url).send().await.ok()?;
@@ -87,7 +87,7 @@ pub(crate) async fn connect(url: &str) -> AsyncPgConnection {
 ///
 /// # Errors
 /// The remaining work, after a timeout.
-pub(crate) async fn come_to_rest(sql: &mut AsyncPgConnection) -> Result<i64, String> {
+pub(crate) async fn wait_until_idle(sql: &mut AsyncPgConnection) -> Result<i64, String> {
     let left = "SELECT concat_ws(' ', (SELECT count(*) FROM pending_jobs), (SELECT count(*) FROM provider_retries), \
         (SELECT count(*) FROM outbox WHERE relay_offset IS NULL), \
         (SELECT count(*) FROM applications WHERE status IN ('PENDING', 'VALIDATING')), \
@@ -127,7 +127,7 @@ impl Cluster {
         Self::start_with_roles(server, None, &vec!["api,worker,relay"; count]).await
     }
 
-    /// Like [`Cluster::start`], with a Redis.
+    /// Like [`Cluster::start`], with a Redis server.
     pub(crate) async fn start_with_redis(server: Server, count: usize) -> Self {
         Self::start_with_roles(server, Some(RedisServer::start()), &vec!["api,worker,relay"; count]).await
     }
@@ -158,16 +158,16 @@ impl Cluster {
             let mut instance = cluster.instance(number, roles);
             instance.process.spawn();
             // The first one migrates the empty database.
-            instance.is_ready(&cluster.client).await;
+            instance.wait_until_ready(&cluster.client).await;
             cluster.instances.push(instance);
         }
         accounts::create(&mut cluster.sql().await).await;
-        cluster.token = cluster.mint();
+        cluster.token = cluster.access_token();
         cluster
     }
 
     fn instance(&self, number: usize, roles: &str) -> Instance {
-        let database = ChaosProxy::start(Upstream::Unix(self.server.socket_file()));
+        let database = ChaosProxy::start(Upstream::Unix(self.server.serving_socket_file()));
         let direct = ChaosProxy::start(Upstream::Unix(self.server.socket_file()));
         let url_through = |proxy: &ChaosProxy| {
             format!("postgresql://aval@{}/{}?sslmode=disable", proxy.address(), self.server.database)
@@ -207,7 +207,7 @@ impl Cluster {
     }
 
     /// An access token printed by the operator's command.
-    fn mint(&self) -> String {
+    fn access_token(&self) -> String {
         let printed = Command::new(env!("CARGO_BIN_EXE_aval"))
             .args(["token", "--user", ADMIN, "--minutes", "600"])
             .env("DATABASE_URL", self.server.url())
@@ -224,7 +224,7 @@ impl Cluster {
         serving.map(|instance| format!("http://{}", instance.clients.address())).collect()
     }
 
-    /// The instance that first became the leading relay. It still is, as long as nothing was broken.
+    /// The instance that first became the leading relay. It is the current leader only before the first fault.
     pub(crate) fn leader(&self) -> usize {
         let leads =
             |instance: &Instance| instance.process.log().contains("this instance is now the leading relay");
@@ -253,7 +253,7 @@ impl Cluster {
             }
         }
         for instance in &self.instances {
-            instance.is_ready(&self.client).await;
+            instance.wait_until_ready(&self.client).await;
         }
     }
 
@@ -262,7 +262,7 @@ impl Cluster {
     pub(crate) async fn leaks(&self) -> Vec<String> {
         let deadline = Instant::now() + LEAK_PATIENCE;
         loop {
-            // Recurring work briefly holds a connection.
+            // Scheduled tasks briefly hold a connection.
             let held = self.held().await;
             if held.is_empty() || Instant::now() > deadline {
                 return held;
@@ -273,7 +273,7 @@ impl Cluster {
 
     async fn held(&self) -> Vec<String> {
         let mut held = Vec::new();
-        for (place, instance) in self.instances.iter().enumerate() {
+        for (index, instance) in self.instances.iter().enumerate() {
             let page = self.metrics(instance).await;
             for gauge in ["worker_active_tasks", "http_requests_in_progress"] {
                 let busy: f64 = page
@@ -284,7 +284,7 @@ impl Cluster {
                     .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
                     .sum();
                 if busy != 0.0 {
-                    held.push(format!("instance {place} still has {gauge} {busy}"));
+                    held.push(format!("instance {index} still has {gauge} {busy}"));
                 }
             }
         }
@@ -314,16 +314,16 @@ impl Cluster {
     }
 
     /// The end of each log, for failed runs.
-    pub(crate) fn last_words(&self) -> String {
+    pub(crate) fn log_tails(&self) -> String {
         let tail = |process: &ServerProcess| {
             let log = process.log();
             let lines: Vec<&str> =
                 log.lines().filter(|line| !line.contains("\"request completed\"")).collect();
             lines[lines.len().saturating_sub(12)..].join("\n")
         };
-        let words = self.instances.iter().enumerate();
-        words
-            .map(|(place, instance)| format!("instance {place}:\n{}", tail(&instance.process)))
+        let instances = self.instances.iter().enumerate();
+        instances
+            .map(|(index, instance)| format!("instance {index}:\n{}", tail(&instance.process)))
             .collect::<Vec<_>>()
             .join("\n")
     }

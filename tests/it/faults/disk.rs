@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::cluster::Cluster;
-use super::{judge, rounds, seed, work};
+use super::{heal_and_check, rounds, seed, start_workload};
 use crate::support::db::{Server, execute};
 use crate::support::{PATIENCE, eventually, pace};
 
@@ -24,13 +24,13 @@ const DISK_MIB: u32 = 256;
 const FULL_FOR: Duration = Duration::from_secs(3);
 
 /// A separate PostgreSQL that is restarted when it dies, as Aval does with its private one.
-struct Private {
+struct PrivatePostgres {
     directory: PathBuf,
     stop: CancellationToken,
     supervised: actix_rt::task::JoinHandle<aval::error::Result<()>>,
 }
 
-impl Private {
+impl PrivatePostgres {
     async fn start(root: &Path) -> (Self, Server) {
         let settings = EmbeddedSettings {
             start_timeout: PATIENCE,
@@ -69,13 +69,13 @@ async fn nothing_is_lost_when_postgresql_is_killed() {
     for round in 0..rounds() {
         let seed = seed(round);
         let root = open_dir();
-        let (postgres, server) = Private::start(root.path()).await;
+        let (postgres, server) = PrivatePostgres::start(root.path()).await;
         let mut cluster = Cluster::start(server, 2).await;
-        let workload = work(&cluster, seed).await;
+        let workload = start_workload(&cluster, seed).await;
         let killed = postgres.pid().unwrap();
         kill(killed, Signal::SIGKILL).unwrap();
         eventually("another PostgreSQL", async || postgres.pid().filter(|pid| *pid != killed)).await;
-        judge("`kill -9` of PostgreSQL, and its restart", seed, &mut cluster, workload, false).await;
+        heal_and_check("`kill -9` of PostgreSQL, and its restart", seed, &mut cluster, workload, false).await;
         drop(cluster);
         postgres.stop().await;
     }
@@ -106,8 +106,8 @@ impl SmallDisk {
     /// Fills the remaining space.
     fn fill(&self) {
         let mut filler = fs::File::create(self.filler()).unwrap();
-        let piece = vec![0; 64 << 10];
-        while filler.write_all(&piece).is_ok() {}
+        let block = vec![0; 64 << 10];
+        while filler.write_all(&block).is_ok() {}
     }
 
     fn empty(&self) {
@@ -132,13 +132,13 @@ async fn nothing_is_lost_when_the_databases_disk_is_full() {
 }
 
 async fn survive_a_full_disk(disk: SmallDisk, seed: u64) {
-    let (postgres, server) = Private::start(disk.folder.path()).await;
+    let (postgres, server) = PrivatePostgres::start(disk.folder.path()).await;
     let mut cluster = Cluster::start(server, 2).await;
-    let workload = work(&cluster, seed).await;
+    let workload = start_workload(&cluster, seed).await;
     disk.fill();
     pace(FULL_FOR).await;
     disk.empty();
-    judge("a full disk of the database", seed, &mut cluster, workload, false).await;
+    heal_and_check("a full disk of the database", seed, &mut cluster, workload, false).await;
     drop(cluster);
     postgres.stop().await;
 }
@@ -146,9 +146,9 @@ async fn survive_a_full_disk(disk: SmallDisk, seed: u64) {
 /// Replaces [`survive_a_full_disk`] where no file system can be mounted.
 async fn survive_a_read_only_database(seed: u64) {
     let root = open_dir();
-    let (postgres, server) = Private::start(root.path()).await;
+    let (postgres, server) = PrivatePostgres::start(root.path()).await;
     let mut cluster = Cluster::start(server, 2).await;
-    let workload = work(&cluster, seed).await;
+    let workload = start_workload(&cluster, seed).await;
     let mut sql = cluster.sql().await;
     for statement in ["ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()"] {
         execute(&mut sql, statement).await.unwrap();
@@ -157,7 +157,7 @@ async fn survive_a_read_only_database(seed: u64) {
     for statement in ["ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()"] {
         execute(&mut sql, statement).await.unwrap();
     }
-    judge("a read-only database", seed, &mut cluster, workload, false).await;
+    heal_and_check("a read-only database", seed, &mut cluster, workload, false).await;
     drop(cluster);
     postgres.stop().await;
 }

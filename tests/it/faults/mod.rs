@@ -1,11 +1,11 @@
-//! Aval's promises, tested while its parts are killed, frozen, disconnected, slow, out of disk space or have wrong
-//! clocks.
+//! Tests of Aval's guarantees while its components are killed, frozen, disconnected, slow, out of disk space or have
+//! wrong clocks.
 //!
-//! Each test starts a [`cluster`] of processes, runs clients ([`workload`]), breaks one part, heals it, waits until no
-//! work is left, and has the [`checker`] compare the database and the clients' history with the promises. The seed
-//! determines what is sent, where and when. `AVAL_FAULT_SEED` repeats a run, as far as processes and networks can be
-//! repeated. `make faults` runs each fault `AVAL_FAULT_ROUNDS` times and writes the table of docs/reliability.md from
-//! the lines of [`report`].
+//! Each test starts a [`cluster`] of processes, runs clients ([`workload`]), breaks one component, heals it, waits
+//! until no work is left, and has the [`checker`] compare the database and the clients' history with the guarantees.
+//! The seed determines what is sent, where and when. `AVAL_FAULT_SEED` repeats a run, as far as processes and
+//! networks can be repeated. `make faults` runs each fault `AVAL_FAULT_ROUNDS` times and writes the table of
+//! docs/reliability.md from the lines of [`report`].
 
 mod checker;
 mod clock;
@@ -26,11 +26,11 @@ use self::cluster::{Cluster, LEASE};
 use self::report::Run;
 use self::workload::{History, Workload};
 use crate::support::chaos_proxy::Link;
-use crate::support::db::{Server, TestDatabase, execute};
+use crate::support::db::{Server, TestDatabase, execute, has_pooler};
 use crate::support::{eventually, pace};
 
 /// The number of applications accepted before a fault, and again after it.
-const SOME: usize = 12;
+const PROGRESS: usize = 12;
 /// The pause between two requests of a client.
 const PAUSE: Duration = Duration::from_millis(40);
 
@@ -89,7 +89,7 @@ impl Fault {
     }
 
     /// Whether it requires Redis.
-    const fn is_of_redis(self) -> bool {
+    const fn requires_redis(self) -> bool {
         matches!(
             self,
             Self::KillRedis
@@ -106,18 +106,18 @@ impl Fault {
         matches!(self, Self::StaleStatements | Self::SilenceListeners)
     }
 
-    /// Breaks a part and leaves it broken for a while.
-    async fn inject(self, cluster: &mut Cluster, dice: &mut SmallRng) {
-        let a_while = Duration::from_millis(dice.random_range(1000..2500));
+    /// Breaks a component and leaves it broken for a while.
+    async fn inject(self, cluster: &mut Cluster, rng: &mut SmallRng) {
+        let duration = Duration::from_millis(rng.random_range(1000..2500));
         let victim = match self {
             Self::KillInstance => cluster.leader(),
-            _ => dice.random_range(0..cluster.instances.len()),
+            _ => rng.random_range(0..cluster.instances.len()),
         };
         match self {
             Self::KillInstance => cluster.instances[victim].process.kill(),
             Self::FreezeInstance => {
                 cluster.instances[victim].process.signal(Signal::SIGSTOP);
-                pace(LEASE + a_while).await;
+                pace(LEASE + duration).await;
                 cluster.instances[victim].process.signal(Signal::SIGCONT);
             }
             Self::CutInstanceFromDatabase => cluster.instances[victim].set_database(Link::Cut),
@@ -129,8 +129,8 @@ impl Fault {
                 pace(LEASE).await;
             }
             Self::SlowDatabase => {
-                let late = Link::Slow(Duration::from_millis(40));
-                cluster.instances.iter().for_each(|instance| instance.set_database(late));
+                let delay = Link::Slow(Duration::from_millis(40));
+                cluster.instances.iter().for_each(|instance| instance.set_database(delay));
             }
             Self::StaleStatements => {
                 for digits in 14..20 {
@@ -138,7 +138,7 @@ impl Fault {
                         "ALTER TABLE applications ALTER COLUMN requested_amount TYPE numeric({digits}, 2)"
                     );
                     execute(&mut cluster.sql().await, &widen).await.unwrap();
-                    pace(a_while / 6).await;
+                    pace(duration / 6).await;
                 }
             }
             Self::DemoteDatabase => {
@@ -148,8 +148,12 @@ impl Fault {
                 let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                     WHERE datname = current_database() AND pid <> pg_backend_pid()";
                 execute(&mut sql, kill).await.unwrap();
-                pace(a_while).await;
+                pace(duration).await;
                 execute(&mut sql, &format!("{alter} RESET default_transaction_read_only")).await.unwrap();
+                // The setting applies to new sessions only, unlike a promotion, and only the pooler can close its sessions.
+                if has_pooler() {
+                    execute(&mut sql, kill).await.unwrap();
+                }
             }
             Self::SilenceListeners => {
                 cluster.instances.iter().for_each(|instance| instance.direct.set(Link::Silent));
@@ -162,9 +166,9 @@ impl Fault {
             Self::CutClients => {
                 for _ in 0..4 {
                     cluster.instances.iter().for_each(|instance| instance.clients.set(Link::Cut));
-                    pace(a_while / 8).await;
+                    pace(duration / 8).await;
                     cluster.instances.iter().for_each(|instance| instance.clients.set(Link::Up));
-                    pace(a_while / 8).await;
+                    pace(duration / 8).await;
                 }
             }
             Self::SilenceClients => {
@@ -175,22 +179,22 @@ impl Fault {
             Self::FlushRedis => {
                 for _ in 0..5 {
                     cluster.redis.as_ref().unwrap().flush();
-                    pace(a_while / 5).await;
+                    pace(duration / 5).await;
                 }
             }
             Self::FreezeRedis => {
                 cluster.redis.as_ref().unwrap().pause();
-                pace(a_while).await;
+                pace(duration).await;
                 cluster.redis.as_ref().unwrap().resume();
             }
             Self::CutRedis => cluster.instances[victim].redis.as_ref().unwrap().set(Link::Cut),
             Self::SilenceRedis => cluster.instances[victim].redis.as_ref().unwrap().set(Link::Silent),
             Self::SlowRedis => {
-                let late = Link::Slow(Duration::from_millis(80));
-                cluster.instances.iter().for_each(|instance| instance.redis.as_ref().unwrap().set(late));
+                let delay = Link::Slow(Duration::from_millis(80));
+                cluster.instances.iter().for_each(|instance| instance.redis.as_ref().unwrap().set(delay));
             }
         }
-        pace(a_while).await;
+        pace(duration).await;
     }
 }
 
@@ -205,36 +209,42 @@ fn rounds() -> u64 {
     std::env::var("AVAL_FAULT_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
 }
 
-/// Runs a fault and checks that no promise is broken.
+/// Runs a fault and checks that no guarantee is violated.
 async fn survive(fault: Fault) {
     for round in 0..rounds() {
         let seed = seed(round);
         let database = TestDatabase::create().await;
-        // Other faults run with and without Redis, which must not matter.
-        let mut cluster = if fault.is_of_redis() || seed.is_multiple_of(2) {
+        // For other faults, the seed decides whether Redis is used; the guarantees are the same.
+        let mut cluster = if fault.requires_redis() || seed.is_multiple_of(2) {
             Cluster::start_with_redis(Server::of(&database), 2).await
         } else {
             Cluster::start(Server::of(&database), 2).await
         };
-        let mut dice = SmallRng::seed_from_u64(seed);
-        let workload = work(&cluster, seed).await;
-        fault.inject(&mut cluster, &mut dice).await;
-        judge(fault.name(), seed, &mut cluster, workload, fault.fails_no_request()).await;
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let workload = start_workload(&cluster, seed).await;
+        fault.inject(&mut cluster, &mut rng).await;
+        heal_and_check(fault.name(), seed, &mut cluster, workload, fault.fails_no_request()).await;
     }
 }
 
 /// Starts clients, and waits until they are running.
-async fn work(cluster: &Cluster, seed: u64) -> Workload {
+async fn start_workload(cluster: &Cluster, seed: u64) -> Workload {
     let workload = Workload::start(&cluster.urls(), &cluster.token, seed, PAUSE);
     eventually("clients to be running", async || {
-        (workload.all_admitted() && workload.accepted() >= SOME).then_some(())
+        (workload.all_admitted() && workload.accepted() >= PROGRESS).then_some(())
     })
     .await;
     workload
 }
 
-/// Heals everything, checks that work continues, waits until it is idle, and checks the promises.
-async fn judge(name: &str, seed: u64, cluster: &mut Cluster, workload: Workload, fails_no_request: bool) {
+/// Heals everything, checks that work continues, waits until it is idle, and checks the guarantees.
+async fn heal_and_check(
+    name: &str,
+    seed: u64,
+    cluster: &mut Cluster,
+    workload: Workload,
+    fails_no_request: bool,
+) {
     cluster.heal().await;
     let (history, mut violations) = settle(cluster.server.url().as_str(), workload).await;
     if fails_no_request {
@@ -243,17 +253,17 @@ async fn judge(name: &str, seed: u64, cluster: &mut Cluster, workload: Workload,
     violations.extend(cluster.leaks().await);
     let run = Run { name, seed, history: &history, violations: &violations };
     run.append();
-    assert!(violations.is_empty(), "{run}\n{}", cluster.last_words());
+    assert!(violations.is_empty(), "{run}\n{}", cluster.log_tails());
 }
 
 /// Waits until no work is left on the database at `url`. Returns the clients' history and all violations.
 async fn settle(url: &str, mut workload: Workload) -> (History, Vec<String>) {
     let before = workload.accepted();
-    eventually("work to continue", async || (workload.accepted() >= before + SOME).then_some(())).await;
+    eventually("work to continue", async || (workload.accepted() >= before + PROGRESS).then_some(())).await;
     workload.finish_writing().await;
     let mut sql = cluster::connect(url).await;
     let mut violations = Vec::new();
-    let last = cluster::come_to_rest(&mut sql).await.unwrap_or_else(|left| {
+    let last = cluster::wait_until_idle(&mut sql).await.unwrap_or_else(|left| {
         violations.push(left);
         0
     });

@@ -19,7 +19,8 @@ impl Run<'_> {
     /// that failed, events delivered, violations, separated by tabs.
     pub(crate) fn append(&self) {
         let Some(path) = std::env::var_os("AVAL_FAULT_REPORT") else { return };
-        let delivered: usize = self.history.subscriptions.iter().map(|heard| heard.deliveries.len()).sum();
+        let delivered: usize =
+            self.history.subscriptions.iter().map(|subscription| subscription.deliveries.len()).sum();
         let line = format!(
             "{}\t{}\t{}\t{delivered}\t{}\n",
             self.name,

@@ -6,7 +6,7 @@ use actix_web::http::StatusCode;
 
 use super::cluster::{Cluster, LEASE};
 use super::workload::Workload;
-use super::{PAUSE, SOME, judge, rounds, seed, work};
+use super::{PAUSE, PROGRESS, heal_and_check, rounds, seed, start_workload};
 use crate::support::builders::{body, samples};
 use crate::support::chaos_proxy::Link;
 use crate::support::db::{Server, TestDatabase, text};
@@ -20,27 +20,27 @@ const TAKEOVER: Duration = Duration::from_secs(3);
 const SEPARATE: [&str; 6] = ["api", "api", "worker", "worker", "relay", "relay"];
 
 #[actix_rt::test]
-async fn separate_roles_do_all_work_and_survive_the_death_of_any_instance() {
+async fn separate_roles_do_all_work_and_survive_the_loss_of_any_instance() {
     for round in 0..rounds() {
         let seed = seed(round);
         let database = TestDatabase::create().await;
         let mut cluster = Cluster::start_with_roles(Server::of(&database), None, &SEPARATE).await;
-        let workload = work(&cluster, seed).await;
+        let workload = start_workload(&cluster, seed).await;
         let leader = cluster.leader();
         assert_eq!(SEPARATE[leader], "relay");
         cluster.instances[leader].process.kill();
         let killed = Instant::now();
-        let heard = workload.received_up_to();
+        let received = workload.received_up_to();
         eventually("another relay to publish", async || {
-            (workload.received_up_to() > heard + 3).then_some(())
+            (workload.received_up_to() > received + 3).then_some(())
         })
         .await;
         assert!(killed.elapsed() < TAKEOVER, "{:?}", killed.elapsed());
-        for place in [0, 2] {
-            cluster.instances[place].process.kill();
-            going_on(&workload).await;
+        for number in [0, 2] {
+            cluster.instances[number].process.kill();
+            wait_for_progress(&workload).await;
         }
-        judge(
+        heal_and_check(
             "`kill -9` of an api, a worker and the leading relay with separate roles",
             seed,
             &mut cluster,
@@ -51,9 +51,9 @@ async fn separate_roles_do_all_work_and_survive_the_death_of_any_instance() {
     }
 }
 
-async fn going_on(workload: &Workload) {
+async fn wait_for_progress(workload: &Workload) {
     let before = workload.accepted();
-    eventually("work to continue", async || (workload.accepted() >= before + SOME).then_some(())).await;
+    eventually("work to continue", async || (workload.accepted() >= before + PROGRESS).then_some(())).await;
 }
 
 #[actix_rt::test]
@@ -98,7 +98,7 @@ async fn the_jobs_of_a_killed_instance_are_finished_within_the_lease_and_two_sec
     .await;
     let took = killed.elapsed();
     assert!(took <= LEASE + BEYOND_THE_LEASE, "{took:?}");
-    // A call that timed out on the silent link may be repeated later, as a second decision in place.
+    // A call that timed out on the silent link may be repeated later, which adds a decision without a transition.
     let decided =
         "SELECT count(*) FROM audit_logs WHERE old_status = 'VALIDATING' AND new_status <> old_status";
     assert_eq!(text(&mut sql, decided).await.as_deref(), Some("24"), "each must be decided once");
@@ -109,15 +109,15 @@ async fn applications_accepted_by_one_instance_are_pushed_to_sockets_of_another(
     let database = TestDatabase::create().await;
     let cluster = Cluster::start_with_redis(Server::of(&database), 2).await;
     let seed = seed(0);
-    let onto_the_second = [cluster.urls()[1].clone()];
-    let listening = Workload::listening(&onto_the_second, &cluster.token);
+    let second_url = [cluster.urls()[1].clone()];
+    let listening = Workload::listening(&second_url, &cluster.token);
     eventually("the subscriber to be admitted", async || listening.all_admitted().then_some(())).await;
-    let onto_the_first = [cluster.urls()[0].clone()];
-    let mut writing = Workload::start(&onto_the_first, &cluster.token, seed, PAUSE);
-    eventually("some applications", async || (writing.accepted() >= SOME).then_some(())).await;
+    let first_url = [cluster.urls()[0].clone()];
+    let mut writing = Workload::start(&first_url, &cluster.token, seed, PAUSE);
+    eventually("some applications", async || (writing.accepted() >= PROGRESS).then_some(())).await;
     writing.finish_writing().await;
     let mut sql = cluster.sql().await;
-    let last = super::cluster::come_to_rest(&mut sql).await.unwrap();
+    let last = super::cluster::wait_until_idle(&mut sql).await.unwrap();
     eventually("every event on the other instance", async || {
         (listening.received_up_to() >= last).then_some(())
     })

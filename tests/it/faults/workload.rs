@@ -24,8 +24,8 @@ const REQUEST_PATIENCE: Duration = Duration::from_secs(4);
 /// How long a writer tries to get one application accepted.
 const WRITER_PATIENCE: Duration = Duration::from_secs(60);
 /// A subscriber reconnects after this many polls without a message.
-const SILENT_LOOKS: u32 = 4;
-const LOOK: Duration = Duration::from_millis(500);
+const SILENT_POLLS: u32 = 4;
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// An application that a writer sent.
 #[derive(Debug, Clone)]
@@ -60,7 +60,7 @@ pub(crate) struct Subscription {
 
 /// An application as a reader saw it.
 #[derive(Debug, Clone)]
-pub(crate) struct Look {
+pub(crate) struct Observation {
     pub(crate) instance: usize,
     pub(crate) id: String,
     pub(crate) version: i64,
@@ -72,7 +72,7 @@ pub(crate) struct Look {
 pub(crate) struct History {
     pub(crate) submissions: Vec<Submission>,
     pub(crate) subscriptions: Vec<Subscription>,
-    pub(crate) looks: Vec<Look>,
+    pub(crate) observations: Vec<Observation>,
     /// Responses that must not occur during any fault.
     pub(crate) anomalies: Vec<String>,
     /// Responses and errors that clients had to handle, by kind.
@@ -97,7 +97,7 @@ impl History {
 
 /// The state that the clients share.
 #[derive(Clone)]
-struct Ground {
+struct SharedState {
     client: Client,
     token: Rc<str>,
     /// The address of each instance.
@@ -108,7 +108,7 @@ struct Ground {
 
 /// Running clients.
 pub(crate) struct Workload {
-    ground: Ground,
+    shared: SharedState,
     writers: Vec<actix_rt::task::JoinHandle<()>>,
     others: Vec<actix_rt::task::JoinHandle<()>>,
     subscribers_stop: CancellationToken,
@@ -118,46 +118,48 @@ impl Workload {
     /// Starts writers, a reader, and a subscriber per instance. `instances` are base URLs.
     pub(crate) fn start(instances: &[String], token: &str, seed: u64, pause: Duration) -> Self {
         let mut workload = Self::listening(instances, token);
-        let ground = &workload.ground;
-        let dice = |salt: usize| SmallRng::seed_from_u64(seed.wrapping_mul(1009).wrapping_add(salt as u64));
+        let shared = &workload.shared;
+        let rng = |salt: usize| SmallRng::seed_from_u64(seed.wrapping_mul(1009).wrapping_add(salt as u64));
         workload.writers = (0..WRITERS)
-            .map(|writer| actix_rt::spawn(ground.clone().write(writer, dice(writer), pause)))
+            .map(|writer| actix_rt::spawn(shared.clone().write(writer, rng(writer), pause)))
             .collect();
-        let reader = ground.clone().look_around(dice(WRITERS), pause);
+        let reader = shared.clone().read_applications(rng(WRITERS), pause);
         workload.others.push(actix_rt::spawn(reader));
         workload
     }
 
     /// Starts only a subscriber per instance.
     pub(crate) fn listening(instances: &[String], token: &str) -> Self {
-        let ground = Ground {
+        let shared = SharedState {
             client: Client::builder().timeout(REQUEST_PATIENCE).finish(),
             token: token.into(),
             instances: instances.into(),
             history: Rc::default(),
             stop: CancellationToken::new(),
         };
-        ground.history.borrow_mut().subscriptions = vec![Subscription::default(); instances.len()];
+        shared.history.borrow_mut().subscriptions = vec![Subscription::default(); instances.len()];
         let subscribers_stop = CancellationToken::new();
         let subscribers = (0..instances.len())
-            .map(|place| actix_rt::spawn(ground.clone().follow(place, subscribers_stop.clone())))
+            .map(|subscriber_index| {
+                actix_rt::spawn(shared.clone().follow(subscriber_index, subscribers_stop.clone()))
+            })
             .collect();
-        Self { ground, writers: Vec::new(), others: subscribers, subscribers_stop }
+        Self { shared, writers: Vec::new(), others: subscribers, subscribers_stop }
     }
 
     /// The number of applications accepted so far.
     pub(crate) fn accepted(&self) -> usize {
-        self.ground.history.borrow().accepted().len()
+        self.shared.history.borrow().accepted().len()
     }
 
     /// Whether every subscriber has been admitted at least once.
     pub(crate) fn all_admitted(&self) -> bool {
-        self.ground.history.borrow().subscriptions.iter().all(|subscription| subscription.from.is_some())
+        self.shared.history.borrow().subscriptions.iter().all(|subscription| subscription.from.is_some())
     }
 
     /// The lowest offset that every subscriber has reached.
     pub(crate) fn received_up_to(&self) -> i64 {
-        let history = self.ground.history.borrow();
+        let history = self.shared.history.borrow();
         let last = |subscription: &Subscription| {
             subscription.deliveries.iter().map(|delivery| delivery.offset).max().unwrap_or(0)
         };
@@ -166,7 +168,7 @@ impl Workload {
 
     /// Lets each writer finish its current application. Subscribers continue.
     pub(crate) async fn finish_writing(&mut self) {
-        self.ground.stop.cancel();
+        self.shared.stop.cancel();
         for writer in self.writers.drain(..) {
             writer.await.expect("a writer panicked");
         }
@@ -179,23 +181,24 @@ impl Workload {
         for other in self.others {
             other.await.expect("a client panicked");
         }
-        self.ground.history.take()
+        self.shared.history.take()
     }
 }
 
-impl Ground {
-    async fn write(self, writer: usize, mut dice: SmallRng, pause: Duration) {
+impl SharedState {
+    async fn write(self, writer: usize, mut rng: SmallRng, pause: Duration) {
         let mut number = 0;
         while !self.stop.is_cancelled() {
             number += 1;
-            let (country, document) = samples()[dice.random_range(0..samples().len())];
+            let (country, document) = samples()[rng.random_range(0..samples().len())];
             let base = body(country, document);
             // Each application has a unique amount, which identifies it in the database.
-            let whole = base["requested_amount"].as_str().unwrap().split('.').next().unwrap().to_owned();
+            let integer_part =
+                base["requested_amount"].as_str().unwrap().split('.').next().unwrap().to_owned();
             let amount = format!(
                 "{}.{:02}",
-                whole.parse::<u32>().unwrap() + number,
-                writer * 30 + dice.random_range(0..30)
+                integer_part.parse::<u32>().unwrap() + number,
+                writer * 30 + rng.random_range(0..30)
             );
             let application = with(base, "requested_amount", amount.as_str());
             let submission = Submission {
@@ -204,15 +207,15 @@ impl Ground {
                 accepted: None,
                 attempts: 0,
             };
-            self.submit(submission, &application, &mut dice).await;
+            self.submit(submission, &application, &mut rng).await;
             pace(pause).await;
         }
     }
 
     /// Sends one application until it is accepted.
-    async fn submit(&self, mut submission: Submission, application: &Value, dice: &mut SmallRng) {
+    async fn submit(&self, mut submission: Submission, application: &Value, rng: &mut SmallRng) {
         let deadline = Instant::now() + WRITER_PATIENCE;
-        let mut instance = dice.random_range(0..self.instances.len());
+        let mut instance = rng.random_range(0..self.instances.len());
         while submission.accepted.is_none() && Instant::now() < deadline {
             submission.attempts += 1;
             let sent = self
@@ -229,7 +232,7 @@ impl Ground {
                         break;
                     }
                     // The connection broke during the response.
-                    (201, Err(_)) => "broken answer".to_owned(),
+                    (201, Err(_)) => "interrupted response".to_owned(),
                     // 401: to an instance with a wrong clock, a token may be expired or not yet valid.
                     (status @ (401 | 409 | 429 | 500..=599), body) => {
                         let code = body.ok().and_then(|body| body["code"].as_str().map(ToOwned::to_owned));
@@ -245,24 +248,24 @@ impl Ground {
             };
             self.history.borrow_mut().count_failure(failure);
             instance = (instance + 1) % self.instances.len();
-            pace(Duration::from_millis(dice.random_range(50..200))).await;
+            pace(Duration::from_millis(rng.random_range(50..200))).await;
         }
         self.history.borrow_mut().submissions.push(submission);
     }
 
-    async fn look_around(self, mut dice: SmallRng, pause: Duration) {
+    async fn read_applications(self, mut rng: SmallRng, pause: Duration) {
         while !self.stop.is_cancelled() {
             pace(pause).await;
             let accepted = self.history.borrow().accepted();
             if accepted.is_empty() {
                 continue;
             }
-            let id = accepted[dice.random_range(0..accepted.len())].clone();
-            let instance = dice.random_range(0..self.instances.len());
+            let id = accepted[rng.random_range(0..accepted.len())].clone();
+            let instance = rng.random_range(0..self.instances.len());
             let url = format!("{}/api/v1/applications/{id}", self.instances[instance]);
             let Ok(mut answer) = self.client.get(url).bearer_auth(&self.token).send().await else { continue };
             match (answer.status().as_u16(), answer.json::<Value>().await) {
-                (200, Ok(application)) => self.history.borrow_mut().looks.push(Look {
+                (200, Ok(application)) => self.history.borrow_mut().observations.push(Observation {
                     instance,
                     id,
                     version: application["version"].as_i64().unwrap(),
@@ -276,23 +279,23 @@ impl Ground {
         }
     }
 
-    async fn follow(self, place: usize, stop: CancellationToken) {
-        let mut turn = place;
+    async fn follow(self, subscriber_index: usize, stop: CancellationToken) {
+        let mut next_instance = subscriber_index;
         while !stop.is_cancelled() {
-            let url = format!("{}/api/v1/ws", self.instances[turn % self.instances.len()]);
-            turn += 1;
+            let url = format!("{}/api/v1/ws", self.instances[next_instance % self.instances.len()]);
+            next_instance += 1;
             if let Some(socket) = TestSocket::open(&self.client, &url).await {
-                self.listen(place, socket, &stop).await;
+                self.listen(subscriber_index, socket, &stop).await;
             }
             pace(Duration::from_millis(50)).await;
         }
     }
 
     /// Listens on one connection until it ends or is silent for too long.
-    async fn listen(&self, place: usize, mut socket: TestSocket, stop: &CancellationToken) {
-        self.history.borrow_mut().subscriptions[place].connections += 1;
+    async fn listen(&self, subscriber_index: usize, mut socket: TestSocket, stop: &CancellationToken) {
+        self.history.borrow_mut().subscriptions[subscriber_index].connections += 1;
         let mut subscribe = json!({"action": "subscribe", "channel": "applications"});
-        if let Some((epoch, offset)) = self.last_position(place) {
+        if let Some((epoch, offset)) = self.last_position(subscriber_index) {
             subscribe["epoch"] = epoch.into();
             subscribe["offset"] = offset.into();
         }
@@ -303,11 +306,11 @@ impl Ground {
             }
         }
         let mut silent = 0;
-        while !stop.is_cancelled() && silent < SILENT_LOOKS {
-            match socket.hear_within(LOOK).await {
+        while !stop.is_cancelled() && silent < SILENT_POLLS {
+            match socket.hear_within(POLL_INTERVAL).await {
                 Some(Heard::Json(message)) => {
                     silent = 0;
-                    self.hear(place, &message);
+                    self.record(subscriber_index, &message);
                 }
                 Some(Heard::Closed(_)) => return,
                 None => {
@@ -321,19 +324,22 @@ impl Ground {
     }
 
     /// The position that a subscriber resumes from.
-    fn last_position(&self, place: usize) -> Option<(String, i64)> {
+    fn last_position(&self, subscriber_index: usize) -> Option<(String, i64)> {
         let history = self.history.borrow();
-        let last = history.subscriptions[place].deliveries.iter().max_by_key(|delivery| delivery.offset)?;
+        let last = history.subscriptions[subscriber_index]
+            .deliveries
+            .iter()
+            .max_by_key(|delivery| delivery.offset)?;
         Some((last.epoch.clone(), last.offset))
     }
 
-    fn hear(&self, place: usize, message: &Value) {
+    fn record(&self, subscriber_index: usize, message: &Value) {
         let mut history = self.history.borrow_mut();
         let offset = message["offset"].as_i64();
         match (message["type"].as_str().unwrap_or_default(), offset) {
             ("application_update", Some(offset)) => {
                 let text = |value: &Value| value.as_str().unwrap().to_owned();
-                history.subscriptions[place].deliveries.push(Delivery {
+                history.subscriptions[subscriber_index].deliveries.push(Delivery {
                     epoch: text(&message["epoch"]),
                     offset,
                     id: text(&message["data"]["id"]),
@@ -342,15 +348,15 @@ impl Ground {
             }
             ("subscribed", Some(offset)) => {
                 if message["recovered"] == false {
-                    history.anomalies.push(format!("subscriber {place} lost events: {message}"));
+                    history.anomalies.push(format!("subscriber {subscriber_index} lost events: {message}"));
                 }
-                let subscription = &mut history.subscriptions[place];
+                let subscription = &mut history.subscriptions[subscriber_index];
                 // Without a delivery, it gave no position and starts at the current one.
                 if subscription.deliveries.is_empty() {
                     subscription.from = Some(offset);
                 }
             }
-            ("error", _) => history.anomalies.push(format!("subscriber {place} got {message}")),
+            ("error", _) => history.anomalies.push(format!("subscriber {subscriber_index} got {message}")),
             _ => {}
         }
     }

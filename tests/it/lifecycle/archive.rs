@@ -14,14 +14,14 @@ use crate::support::accounts::OTHER;
 use crate::support::app::TestApp;
 use crate::support::builders::spanish;
 use crate::support::db::{TestDatabase, connect, execute, text};
-use crate::support::engine::settings;
+use crate::support::engine::settings_on;
 use crate::webhooks::confirmed;
 
 const PARTS: [&str; 4] = ["", "/status", "/audit", "/decision"];
 
-/// The database, opened for an operator.
+/// Opens the database as an operator's command does.
 async fn months(app: &TestApp) -> Months {
-    let settings = settings(&[("DATABASE_URL", app.database.url())]);
+    let settings = settings_on(&app.database, &[]);
     let logger = slog::Logger::root(slog::Discard, slog::o!());
     Months::open(settings, &Clock::system(), &logger).await.unwrap()
 }
@@ -30,7 +30,7 @@ fn month(text: &str) -> Month {
     Month::parse(text).unwrap()
 }
 
-/// The tag and body of the four reads of an application.
+/// The `ETag` and the body of the four reads of an application.
 async fn reads(app: &TestApp, id: &str) -> Vec<(String, Value)> {
     let mut answers = Vec::new();
     for part in PARTS {
@@ -157,7 +157,7 @@ async fn a_month_with_open_applications_is_not_archived_and_others_are() {
     }
     let refused = execute(&mut sql, "SELECT archive_month('2024-01-01')").await.unwrap_err().to_string();
     assert!(refused.contains("not closed"), "{refused}");
-    for (asked, said) in [
+    for (result, expected) in [
         (operator.detach(month("2023-01")).await, "month not found"),
         (operator.detach(month("2024-05")).await, "already archived"),
         (operator.attach(month("2024-01")).await, "not archived"),
@@ -167,8 +167,8 @@ async fn a_month_with_open_applications_is_not_archived_and_others_are() {
             "has not been over for a month",
         ),
     ] {
-        let refused = asked.unwrap_err().to_string();
-        assert!(refused.contains(said), "{refused}: {said}");
+        let refused = result.unwrap_err().to_string();
+        assert!(refused.contains(expected), "{refused}: {expected}");
     }
     let tiers: Vec<String> = operator
         .list()
@@ -220,7 +220,7 @@ async fn archiving_retries_while_the_table_is_locked() {
     text(&mut reader, "SELECT count(*) FROM applications").await;
     let operator = months(&app).await;
     let waiting = async {
-        // Other statements do not queue behind it.
+        // Other statements do not queue behind the waiting lock request.
         for _ in 0..5 {
             app.submit(&spanish()).await;
         }
@@ -301,8 +301,8 @@ async fn the_serving_user_can_archive_but_not_write_to_the_archive() {
     }
     execute(&mut sql, "SELECT unarchive_month('2024-03-01')").await.unwrap();
     assert_eq!(reads(&app, &id).await, before);
-    let young = execute(&mut sql, "SELECT archive_month(now()::date)").await.unwrap_err().to_string();
-    assert!(young.contains("has not been over for a month"), "{young}");
+    let too_recent = execute(&mut sql, "SELECT archive_month(now()::date)").await.unwrap_err().to_string();
+    assert!(too_recent.contains("has not been over for a month"), "{too_recent}");
     let held = text(
         &mut admin,
         "SELECT string_agg(g.privilege_type, ' ') FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) g \
@@ -359,7 +359,7 @@ async fn re_encryption_names_the_archived_months_that_still_need_the_old_key() {
     run(&app, "archive").await;
     let both = format!("{NEW},{OLD}");
     let reseal = async || {
-        let settings = settings(&[("DATABASE_URL", app.database.url()), ("ENCRYPTION_KEY", &both)]);
+        let settings = settings_on(&app.database, &[("ENCRYPTION_KEY", &both)]);
         let logger = slog::Logger::root(slog::Discard, slog::o!());
         reencrypt(settings, 100, &Clock::system(), &logger, |_| {}).await
     };
@@ -389,8 +389,8 @@ async fn the_archive_has_the_columns_and_checks_of_the_live_tables() {
             )
         };
         for query in [columns, checks] as [fn(String) -> String; 2] {
-            let (living, archived) = (query(tree.to_owned()), query(format!("{tree}_archive")));
-            assert_eq!(text(&mut sql, &archived).await, text(&mut sql, &living).await, "{tree}");
+            let (live, archived) = (query(tree.to_owned()), query(format!("{tree}_archive")));
+            assert_eq!(text(&mut sql, &archived).await, text(&mut sql, &live).await, "{tree}");
         }
     }
 }

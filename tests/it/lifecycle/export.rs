@@ -11,10 +11,10 @@ use diesel_async::SimpleAsyncConnection as _;
 use super::{model, old_application, run, started};
 use crate::support::app::TestApp;
 use crate::support::db::{TestDatabase, execute};
-use crate::support::engine::{SECRETS, settings};
+use crate::support::engine::{SECRETS, settings_on};
 
 async fn months(database: &TestDatabase) -> Months {
-    let settings = settings(&[("DATABASE_URL", database.url())]);
+    let settings = settings_on(database, &[]);
     let logger = slog::Logger::root(slog::Discard, slog::o!());
     Months::open(settings, &Clock::system(), &logger).await.unwrap()
 }
@@ -23,7 +23,7 @@ fn month(text: &str) -> Month {
     Month::parse(text).unwrap()
 }
 
-/// Three applications of a month.
+/// Starts an instance with three applications of March 2024.
 async fn with_old_month() -> TestApp {
     let app = started(&[]).await;
     let model = model(&app).await;
@@ -54,9 +54,10 @@ async fn an_export_matches_the_database_for_live_and_archived_months() {
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
     assert_eq!(left.len(), 2, "{left:?}");
     // Personal data is sealed as in the database.
-    let packed = std::fs::read(&hot).unwrap();
+    let compressed = std::fs::read(&hot).unwrap();
     let mut text = String::new();
-    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(packed.as_slice()), &mut text).unwrap();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(compressed.as_slice()), &mut text)
+        .unwrap();
     assert!(
         text.contains("\"status\":\"APPROVED\"") && !text.contains("12345678Z") && !text.contains("Ana Garc")
     );
@@ -85,9 +86,10 @@ async fn an_export_can_be_imported_as_documented() {
     let (begin, rest) = script.split_once("\\copy").unwrap();
     let (_, rest) = rest.split_once('\n').unwrap();
     sql.batch_execute(begin).await.unwrap();
-    let packed = std::fs::read(&file).unwrap();
+    let compressed = std::fs::read(&file).unwrap();
     let mut text = String::new();
-    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(packed.as_slice()), &mut text).unwrap();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(compressed.as_slice()), &mut text)
+        .unwrap();
     for line in text.lines().skip(1) {
         execute(&mut sql, &format!("INSERT INTO lines VALUES ($line${line}$line$)")).await.unwrap();
     }
@@ -132,18 +134,18 @@ async fn a_rejected_export_leaves_no_file() {
     let operator = months(&app.database).await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("month.gz");
-    let said = async |asked: Month| operator.export(asked, &file).await.unwrap_err().to_string();
-    assert!(said(month("2023-01")).await.contains("month not found"));
-    assert!(said(Month::of(app.engine().resources.clock.now())).await.contains("is not over"));
+    let error_of = async |requested: Month| operator.export(requested, &file).await.unwrap_err().to_string();
+    assert!(error_of(month("2023-01")).await.contains("month not found"));
+    assert!(error_of(Month::of(app.engine().resources.clock.now())).await.contains("is not over"));
     let mut sql = app.database.connect().await;
     execute(&mut sql, "SET session_replication_role = replica").await.unwrap();
     execute(&mut sql, "UPDATE applications SET status = 'PENDING' WHERE created_by = 'tester'")
         .await
         .unwrap();
-    assert!(said(month("2024-03")).await.contains("3 applications that are not closed"));
+    assert!(error_of(month("2024-03")).await.contains("3 applications that are not closed"));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     std::fs::write(&file, "precious").unwrap();
-    assert!(said(month("2024-03")).await.contains("already exists"));
+    assert!(error_of(month("2024-03")).await.contains("already exists"));
     assert_eq!(std::fs::read(&file).unwrap(), b"precious");
 }
 
@@ -154,27 +156,27 @@ async fn an_operator_archives_exports_and_verifies_from_the_command_line() {
     let file = folder.path().join("2024-03.jsonl.gz").into_os_string().into_string().unwrap();
     let aval = |arguments: &[&str]| -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_aval"));
-        command.arg("archive").args(arguments).env("DATABASE_URL", app.database.url());
+        command.arg("archive").args(arguments).envs(app.database.variables());
         command.envs(SECRETS).output().unwrap()
     };
-    let says = |arguments: &[&str], wanted: &str| {
+    let prints = |arguments: &[&str], expected: &str| {
         let output = aval(arguments);
-        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-        assert!(said.contains(wanted), "{arguments:?}: {said}");
+        let printed = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(printed.contains(expected), "{arguments:?}: {printed}");
         output.status.success()
     };
-    assert!(says(&["list"], "2024-03  hot"));
-    assert!(says(&["detach", "2024-03"], "2024-03 has been moved to the archive"));
-    assert!(!says(&["detach", "2024-03"], "already archived"));
-    assert!(!says(&["detach", "March"], "must be a month in the form YYYY-MM"));
-    assert!(says(&["list"], "2024-03  archived"));
-    assert!(says(&["export", "2024-03", "--output", &file], "2024-03: exported"));
-    assert!(says(&["verify", &file], "valid, and identical to the database"));
-    assert!(says(&["verify", &file, "--offline"], "2024-03: valid"));
-    assert!(says(&["attach", "2024-03"], "moved back from the archive"));
+    assert!(prints(&["list"], "2024-03  hot"));
+    assert!(prints(&["detach", "2024-03"], "2024-03 has been moved to the archive"));
+    assert!(!prints(&["detach", "2024-03"], "already archived"));
+    assert!(!prints(&["detach", "March"], "must be a month in the form YYYY-MM"));
+    assert!(prints(&["list"], "2024-03  archived"));
+    assert!(prints(&["export", "2024-03", "--output", &file], "2024-03: exported"));
+    assert!(prints(&["verify", &file], "valid, and identical to the database"));
+    assert!(prints(&["verify", &file, "--offline"], "2024-03: valid"));
+    assert!(prints(&["attach", "2024-03"], "moved back from the archive"));
     let mut bytes = std::fs::read(&file).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] = !bytes[middle];
     std::fs::write(&file, bytes).unwrap();
-    assert!(!says(&["verify", &file, "--offline"], "damaged"));
+    assert!(!prints(&["verify", &file, "--offline"], "damaged"));
 }

@@ -1,4 +1,4 @@
-//! Recurring work, retention and the archive.
+//! Scheduled tasks, retention and the archive.
 
 mod archive;
 mod export;
@@ -14,16 +14,16 @@ use crate::support::accounts::ADMIN;
 use crate::support::app::TestApp;
 use crate::support::builders::spanish;
 use crate::support::db::execute;
-use crate::support::engine::{RECURRING_TASKS, application, cron_key};
+use crate::support::engine::{SCHEDULED_TASKS, application, cron_key};
 use crate::support::eventually;
 
-/// Settings with only these recurring tasks: name, cron expression, policy for a missed time. The others are off, also at
-/// the first start of a database.
+/// Settings with only these scheduled tasks: name, cron expression, policy for missed runs. The others are off, also at
+/// the first start on a database.
 ///
-/// Tests advance the clocks of their instances by days; that of the database stays.
+/// Tests advance the clocks of their instances by days, but not the clock of the database.
 fn only(tasks: &[(&str, &str, &str)]) -> Vec<(String, String)> {
     let mut keys = vec![("AVAL__INSTANCE__MAX_CLOCK_SKEW_MS".to_owned(), (400_i64 * 86_400_000).to_string())];
-    for task in RECURRING_TASKS {
+    for task in SCHEDULED_TASKS {
         let found = tasks.iter().find(|(name, _, _)| *name == task);
         let (_, cron, missed) = found.copied().unwrap_or((task, "off", "skip"));
         keys.push((cron_key(task), cron.to_owned()));
@@ -37,21 +37,21 @@ fn pairs(keys: &[(String, String)]) -> Vec<(&str, &str)> {
     keys.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
 }
 
-/// Starts an application with only these tasks.
+/// Starts an instance with only these tasks.
 async fn started(tasks: &[(&str, &str, &str)]) -> TestApp {
     // Moving a month causes no event, so cached lists would stay unchanged for a while.
-    let no_copies = ("AVAL__CACHE__ENABLED", "false");
-    TestApp::start(&[pairs(&only(tasks)).as_slice(), &[no_copies]].concat()).await
+    let no_cache = ("AVAL__CACHE__ENABLED", "false");
+    TestApp::start(&[pairs(&only(tasks)).as_slice(), &[no_cache]].concat()).await
 }
 
 /// Requests a run of a task and waits until it has finished.
 async fn run(app: &TestApp, task: &str) -> Value {
     let admin = app.acting_as(ADMIN).await;
-    let asked = admin.post(&format!("/api/v1/admin/schedule/{task}/run"), &Value::Null).await.expect(202);
+    let requested = admin.post(&format!("/api/v1/admin/schedule/{task}/run"), &Value::Null).await.expect(202);
     eventually(&format!("{task} to finish"), async || {
         let runs = admin.get(&format!("/api/v1/admin/scheduled-runs?task={task}")).await.expect(200);
         let runs = runs["runs"].as_array().unwrap().clone();
-        runs.into_iter().find(|run| run["id"] == asked["id"] && !run["finished_at"].is_null())
+        runs.into_iter().find(|run| run["id"] == requested["id"] && !run["finished_at"].is_null())
     })
     .await
 }
@@ -63,7 +63,7 @@ async fn model(app: &TestApp) -> String {
     id
 }
 
-/// An application of the tenth of a month (`YYYY-MM`), with the history and the decision of `model`.
+/// Inserts an application created on the tenth of a month (`YYYY-MM`), with the history and the decision of `model`.
 async fn old_application(app: &TestApp, month: &str, model: &str) -> String {
     let moment = format!("{month}-10T12:00:00Z").parse().unwrap();
     let row = application(&Clock::manual(moment), Country::Es, "12345678Z");

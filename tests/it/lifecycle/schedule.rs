@@ -1,4 +1,4 @@
-//! The schedule of recurring work, across restarts, takeovers and failures.
+//! Scheduled tasks across restarts, takeovers and failures.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::{only, pairs, run, started};
 use crate::support::accounts::ADMIN;
 use crate::support::app::TestApp;
 use crate::support::db::{TestDatabase, execute, text};
-use crate::support::engine::{DEFAULT, RECURRING_TASKS as TASKS, cron_key};
+use crate::support::engine::{DEFAULT, SCHEDULED_TASKS as TASKS, cron_key};
 use crate::support::eventually;
 
 const RUNS: &str = "/api/v1/admin/scheduled-runs";
@@ -26,14 +26,14 @@ async fn outcomes(app: &TestApp, task: &str) -> String {
     .await
 }
 
-async fn goes(app: &TestApp, task: &str, wanted: &str) {
-    eventually(&format!("the runs of {task} to be: {wanted}"), async || {
-        (outcomes(app, task).await == wanted).then_some(())
+async fn wait_for_outcomes(app: &TestApp, task: &str, expected: &str) {
+    eventually(&format!("the runs of {task} to be: {expected}"), async || {
+        (outcomes(app, task).await == expected).then_some(())
     })
     .await;
 }
 
-/// A daily expression that was due last `hours` ago.
+/// A daily cron expression that was last due `hours` hours ago.
 fn daily(clock: &Clock, hours: i64) -> String {
     let at = clock.now() - TimeDelta::hours(hours);
     format!("{} {} * * *", at.minute(), at.hour())
@@ -93,29 +93,30 @@ async fn a_first_start_runs_and_records_each_task_once() {
 }
 
 #[actix_rt::test]
-async fn a_due_time_missed_without_a_leader_runs_once_or_is_skipped_by_policy() {
+async fn a_run_missed_without_a_leader_happens_once_or_is_skipped_by_policy() {
     let clock = Clock::system();
     let six_hours_ago = daily(&clock, 6);
     let tasks =
         [("expire_webhooks", six_hours_ago.as_str(), "run"), ("expire_staff_views", &six_hours_ago, "skip")];
     let (keys, database) = (only(&tasks), Rc::new(TestDatabase::create().await));
     let app = TestApp::start_at(Rc::clone(&database), clock.clone(), &pairs(&keys)).await;
-    goes(&app, "expire_webhooks", "schedule:completed").await;
+    wait_for_outcomes(&app, "expire_webhooks", "schedule:completed").await;
     assert_eq!(outcomes(&app, "expire_staff_views").await, "");
     app.stop().await;
 
     // Three due times pass.
     clock.advance(3 * DAY);
     let app = TestApp::start_at(database, clock.clone(), &pairs(&keys)).await;
-    goes(&app, "expire_webhooks", "schedule:completed schedule:completed").await;
+    wait_for_outcomes(&app, "expire_webhooks", "schedule:completed schedule:completed").await;
     assert_eq!(outcomes(&app, "expire_staff_views").await, "");
     let late = "SELECT count(*) FROM scheduled_runs WHERE started_at - due_at > interval '5 hours'";
     assert_eq!(app.sql(late).await, "2");
 
     // There is a leader at the next one.
     clock.advance(Duration::from_secs(18 * 3600));
-    goes(&app, "expire_webhooks", "schedule:completed schedule:completed schedule:completed").await;
-    goes(&app, "expire_staff_views", "schedule:completed").await;
+    wait_for_outcomes(&app, "expire_webhooks", "schedule:completed schedule:completed schedule:completed")
+        .await;
+    wait_for_outcomes(&app, "expire_staff_views", "schedule:completed").await;
 }
 
 #[actix_rt::test]
@@ -130,19 +131,19 @@ async fn a_takeover_neither_loses_nor_repeats_a_due_time() {
     })
     .await;
     let second = TestApp::start_at(Rc::clone(&database), clock.clone(), &pairs(&keys)).await;
-    let count = async |wanted: u32| {
-        eventually(&format!("run {wanted}"), async || {
+    let count = async |expected: u32| {
+        eventually(&format!("run {expected}"), async || {
             let done = second.sql(led).await.parse::<u32>().unwrap();
-            assert!(done <= wanted, "{done} runs for {wanted} days");
-            (done == wanted).then_some(())
+            assert!(done <= expected, "{done} runs for {expected} days");
+            (done == expected).then_some(())
         })
         .await;
     };
-    let mut wanted = 1;
+    let mut expected = 1;
     for _ in 0..3 {
         clock.advance(DAY);
-        wanted += 1;
-        count(wanted).await;
+        expected += 1;
+        count(expected).await;
     }
     // The leader loses the connection that holds the lock.
     for _ in 0..3 {
@@ -153,14 +154,14 @@ async fn a_takeover_neither_loses_nor_repeats_a_due_time() {
                    AND ((classid::bigint << 32) | objid::bigint) = key";
         assert_eq!(second.sql(cut).await, "1");
         clock.advance(DAY);
-        wanted += 1;
-        count(wanted).await;
+        expected += 1;
+        count(expected).await;
     }
     first.stop().await;
     for _ in 0..2 {
         clock.advance(DAY);
-        wanted += 1;
-        count(wanted).await;
+        expected += 1;
+        count(expected).await;
     }
     let gaps = "SELECT count(*) FROM (SELECT due_at - lag(due_at) OVER (ORDER BY due_at) AS gap \
                 FROM scheduled_runs WHERE cause = 'schedule') g WHERE gap <> interval '1 day'";
@@ -185,14 +186,14 @@ async fn a_run_of_a_dead_leader_is_abandoned_and_repeated() {
         execute(&mut sql, &left).await.unwrap();
     }
     let app = TestApp::start_at(database, clock, &pairs(&only(&tasks))).await;
-    goes(&app, "expire_webhooks", "schedule:abandoned retry:completed").await;
+    wait_for_outcomes(&app, "expire_webhooks", "schedule:abandoned retry:completed").await;
     // It was abandoned just now, so it is repeated whatever its policy.
-    goes(&app, "expire_staff_views", "schedule:abandoned retry:completed").await;
+    wait_for_outcomes(&app, "expire_staff_views", "schedule:abandoned retry:completed").await;
     let series = "scheduled_runs_total{outcome=\"abandoned\",task=\"expire_webhooks\"}";
     assert!((app.metric(series).await - 1.0).abs() < 0.5);
-    let told = "SELECT instance || ' ' || error_type FROM scheduled_runs WHERE task = 'expire_webhooks' \
+    let recorded = "SELECT instance || ' ' || error_type FROM scheduled_runs WHERE task = 'expire_webhooks' \
                 AND outcome = 'abandoned'";
-    assert_eq!(app.sql(told).await, "dead abandoned");
+    assert_eq!(app.sql(recorded).await, "dead abandoned");
 }
 
 #[actix_rt::test]
@@ -208,19 +209,19 @@ async fn a_failed_task_is_retried_after_its_pause_and_does_not_block_others() {
     let mut sql = database.connect().await;
     execute(&mut sql, "ALTER TABLE document_claims RENAME TO hidden").await.unwrap();
     let app = TestApp::start_at(Rc::clone(&database), clock.clone(), &pairs(&only(&tasks))).await;
-    goes(&app, "expire_document_claims", "schedule:failed").await;
-    goes(&app, "expire_webhooks", "schedule:completed").await;
-    goes(&app, "expire_staff_views", "schedule:completed").await;
+    wait_for_outcomes(&app, "expire_document_claims", "schedule:failed").await;
+    wait_for_outcomes(&app, "expire_webhooks", "schedule:completed").await;
+    wait_for_outcomes(&app, "expire_staff_views", "schedule:completed").await;
     let failed = app.get(&format!("{RUNS}?outcome=failed")).await.expect(200);
     assert_eq!(failed["runs"][0]["error_type"], "database_error");
     let series = "scheduled_runs_total{outcome=\"failed\",task=\"expire_document_claims\"}";
     assert!((app.metric(series).await - 1.0).abs() < 0.5);
 
     clock.advance(Duration::from_secs(901));
-    goes(&app, "expire_document_claims", "schedule:failed retry:failed").await;
+    wait_for_outcomes(&app, "expire_document_claims", "schedule:failed retry:failed").await;
     execute(&mut sql, "ALTER TABLE hidden RENAME TO document_claims").await.unwrap();
     clock.advance(Duration::from_secs(901));
-    goes(&app, "expire_document_claims", "schedule:failed retry:failed retry:completed").await;
+    wait_for_outcomes(&app, "expire_document_claims", "schedule:failed retry:failed retry:completed").await;
     assert_eq!(outcomes(&app, "expire_webhooks").await, "schedule:completed");
 }
 
@@ -247,9 +248,9 @@ async fn a_waiting_request_for_a_run_is_not_duplicated() {
     );
     let app = TestApp::start_on(database, &pairs(&only(&[]))).await;
     let path = format!("{SCHEDULE}/expire_outbox/run");
-    let asked = app.post(&path, &Value::Null).await.expect(202);
-    assert_eq!((&asked["outcome"], &asked["started_at"]), (&json!("requested"), &Value::Null));
-    assert_eq!(app.post(&path, &Value::Null).await.expect(202)["id"], asked["id"]);
+    let queued = app.post(&path, &Value::Null).await.expect(202);
+    assert_eq!((&queued["outcome"], &queued["started_at"]), (&json!("requested"), &Value::Null));
+    assert_eq!(app.post(&path, &Value::Null).await.expect(202)["id"], queued["id"]);
     execute(&mut leader, &format!("SELECT pg_advisory_unlock({key})")).await.unwrap();
-    goes(&app, "expire_outbox", "request:completed").await;
+    wait_for_outcomes(&app, "expire_outbox", "request:completed").await;
 }

@@ -29,14 +29,14 @@ use aval::storage::refresh_tokens::RefreshToken;
 use aval::storage::scheduled_runs::{Cause, Ending, NewRun, Outcome, RunFilter};
 use aval::storage::security_events::{EventFilter, SecurityEvent};
 use aval::storage::staff_views::{StaffView, ViewAction, ViewFilter};
-use aval::storage::statistics::Question;
+use aval::storage::statistics::FiguresQuery;
 use aval::storage::types::{FailedJobStatus, WebhookStatus};
 use aval::storage::users::UserChange;
 use aval::storage::webhooks::{NewEvent, WebhookDecision, WebhookFilter};
 use aval::storage::{
     api_keys, applications, audit, circuit_events, circuit_overrides, decisions, failed_jobs, idempotency,
-    jobs, lanes, login_addresses, outbox, provider_retries, refresh_tokens, scheduled_runs, security_events,
-    staff_views, statistics, users, webhooks, ws_tickets,
+    jobs, lanes, login_addresses, outbox, overview, provider_retries, refresh_tokens, scheduled_runs,
+    security_events, staff_views, statistics, users, webhooks, ws_tickets,
 };
 use chrono::TimeDelta;
 use diesel_async::AsyncPgConnection;
@@ -119,7 +119,7 @@ pub(super) const CASES: &[Case] = cases! {
     "applications::list::list_page of a day" [1] ["applications_pkey"] |sql, w| list(sql, w, ListFilter {
         from: w.application.created_at(), to: w.application.created_at().map(|at| at + TimeDelta::hours(1)), ..ListFilter::default() });
     "applications::list::list_page of one's own" [ALL] ["applications_"] |sql, w| applications::list_page(
-        sql, &w.keys, ownless(), own(), SortOrder::NewestFirst, PageStart::After(w.application), 21);
+        sql, &w.keys, all_applications(), own(), SortOrder::NewestFirst, PageStart::After(w.application), 21);
     "applications::list::list_page of changes" [ALL] ["applications_updated_at_id_idx", "applications_created_by_updated_at_id_idx"]
         |sql, w| async move {
             let filter = ListFilter { updated_since: Some(w.now - TimeDelta::hours(1)), ..ListFilter::default() };
@@ -131,9 +131,9 @@ pub(super) const CASES: &[Case] = cases! {
             Ok::<_, Error>(())
         };
     "applications::total::total" [ALL] ["application_counts_pkey", "outbox_offset_idx"]
-        |sql, _w| applications::total(sql, ownless(), &Visibility::All, bounds());
+        |sql, _w| applications::total(sql, all_applications(), &Visibility::All, bounds());
     "applications::total::total of one's own" [ALL] ["application_counts_pkey", "outbox_offset_idx"]
-        |sql, _w| applications::total(sql, ownless(), own(), bounds());
+        |sql, _w| applications::total(sql, all_applications(), own(), bounds());
 
     "audit::list" [1] ["audit_logs_pkey"] |sql, w| audit::list(sql, &w.keys, w.application, |_| false);
     "decisions::store" [1] ["applications_pkey", "pending_jobs_pkey"]
@@ -149,7 +149,7 @@ pub(super) const CASES: &[Case] = cases! {
     "circuit_overrides::set" [0] [] |sql, w| async move { circuit_overrides::set(sql, &forced_open(w)).await };
 
     "failed_jobs::list::list_page" [0] ["failed_jobs_pkey"]
-        |sql, w| async move { failed_jobs::list_page(sql, &DeadLetterFilter::default(), Some(w.letter), 21).await };
+        |sql, w| async move { failed_jobs::list_page(sql, &DeadLetterFilter::default(), Some(w.dead_letter), 21).await };
     "failed_jobs::list::list_page of a status" [0] ["failed_jobs_status_idx"] |sql, _w| async move {
         let filter = DeadLetterFilter { status: Some(FailedJobStatus::Ignored), ..DeadLetterFilter::default() };
         failed_jobs::list_page(sql, &filter, None, 21).await
@@ -158,12 +158,12 @@ pub(super) const CASES: &[Case] = cases! {
         let filter = DeadLetterFilter { application_id: Some(w.application), ..DeadLetterFilter::default() };
         failed_jobs::list_page(sql, &filter, None, 21).await
     };
-    "failed_jobs::get" [0] ["failed_jobs_pkey"] |sql, w| failed_jobs::get(sql, w.letter);
+    "failed_jobs::get" [0] ["failed_jobs_pkey"] |sql, w| failed_jobs::get(sql, w.dead_letter);
     "failed_jobs::mark" [0] ["failed_jobs_pkey"]
-        |sql, w| async move { failed_jobs::mark(sql, w.letter, FailedJobStatus::Reviewed, &operator()).await };
+        |sql, w| async move { failed_jobs::mark(sql, w.dead_letter, FailedJobStatus::Reviewed, &operator()).await };
     "failed_jobs::retry::retry" [1] ["failed_jobs_pkey"] |sql, w| async move {
         // The result does not matter here.
-        let _ = failed_jobs::retry(sql, w.letter, &operator()).await;
+        let _ = failed_jobs::retry(sql, w.dead_letter, &operator()).await;
         Ok::<_, Error>(())
     };
     "failed_jobs::retry::retry_all" [ALL] ["failed_jobs_"] |sql, w| async move {
@@ -171,6 +171,7 @@ pub(super) const CASES: &[Case] = cases! {
         failed_jobs::retry_all(sql, &RetryAll { filter, limit: 10, dry_run: false }, &operator()).await
     };
 
+    "overview::last_errors" [0] ["failed_jobs_pkey"] |sql, _w| overview::last_errors(sql, 5);
     "failed_jobs::list_of_application" [0] ["failed_jobs_application_idx"] |sql, w| failed_jobs::list_of_application(sql, w.application);
 
     "idempotency::begin" [0] ["idempotency_keys_pkey"] |sql, w| async move { idempotency::begin(sql, &keyed(w)).await };
@@ -192,6 +193,7 @@ pub(super) const CASES: &[Case] = cases! {
     "jobs::finish::complete" [0] ["pending_jobs_pkey"] |sql, w| jobs::complete(sql, w.job.lease);
     "jobs::finish::supersede" [0] ["pending_jobs_pkey"] |sql, w| async move { jobs::supersede(sql, &[w.job.lease]).await };
     "jobs::figures::depth" [0] [] |sql, _w| jobs::depth(sql);
+    "jobs::figures::oldest_due" [0] ["pending_jobs_lanes_idx", "pending_jobs_leases_idx"] |sql, _w| jobs::oldest_due(sql);
     "jobs::figures::lane_figures" [0] ["pending_jobs_lanes_idx"] |sql, _w| jobs::lane_figures(sql);
     "jobs::figures::dead_letters" [0] [] |sql, _w| jobs::dead_letters(sql);
     "jobs::list::list_page" [0] ["pending_jobs_pkey"]
@@ -291,9 +293,9 @@ pub(super) const CASES: &[Case] = cases! {
     "statistics::project" [1] ["outbox_offset_idx", "applications_pkey", "audit_logs_pkey"]
         |sql, _w| statistics::project(sql, 14);
     "statistics::read" [1] ["outbox_offset_idx", "outbox_unpublished_idx", "application_counts_pkey", "application_days_pkey"]
-        |sql, w| async move { statistics::read(sql, &question(), w.now).await };
+        |sql, w| async move { statistics::read(sql, &figures_query(), w.now).await };
     "statistics::count_listed" [0] ["outbox_offset_idx", "outbox_unpublished_idx", "application_counts_pkey"]
-        |sql, _w| async move { statistics::count_listed(sql, &question(), Some(Status::Pending)).await };
+        |sql, _w| async move { statistics::count_listed(sql, &figures_query(), Some(Status::Pending)).await };
 
     "users::insert" [0] [] |sql, w| async move { users::insert(sql, &new_user(w)).await };
     "users::any" [0] [] |sql, _w| users::any(sql);
@@ -361,7 +363,7 @@ async fn list(sql: &mut AsyncPgConnection, w: &World, filter: ListFilter) -> ava
     applications::list_page(sql, &w.keys, &filter, all, order, start, 21).await.map(|page| page.len())
 }
 
-fn ownless() -> &'static ListFilter {
+fn all_applications() -> &'static ListFilter {
     static EVERYTHING: std::sync::LazyLock<ListFilter> = std::sync::LazyLock::new(ListFilter::default);
     &EVERYTHING
 }
@@ -376,8 +378,8 @@ fn bounds() -> TotalBounds {
     TotalBounds { examined: 100, uncounted: 100 }
 }
 
-fn question() -> Question<'static> {
-    Question { visibility: own(), country: None, max_uncounted: 1 }
+fn figures_query() -> FiguresQuery<'static> {
+    FiguresQuery { visibility: own(), country: None, max_uncounted: 1 }
 }
 
 fn new_application(w: &World) -> Insertion {

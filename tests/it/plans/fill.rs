@@ -21,7 +21,8 @@ use crate::support::engine::{key_ring, settings};
 const MONTHS: usize = 6;
 /// Applications per month: enough for every index to be worthwhile.
 pub(super) const MANY: usize = 4000;
-/// Few enough that reading a whole table costs less than using its index. Cached plans then outlive the table's growth.
+/// Few enough that reading a whole table costs less than using its index. Plans cached then stay in use
+/// after the table has grown.
 pub(super) const FEW: usize = 110;
 
 /// The identifiers that the cases use.
@@ -29,7 +30,7 @@ pub(super) struct World {
     pub(super) clock: Clock,
     pub(super) keys: Arc<KeyRing>,
     pub(super) now: DateTime<Utc>,
-    /// A pending application in a month in the middle.
+    /// A pending application in neither the first nor the last month.
     pub(super) application: ApplicationId,
     /// A claimed job.
     pub(super) job: ClaimedJob,
@@ -42,21 +43,21 @@ pub(super) struct World {
     pub(super) token_family: Uuid,
     pub(super) api_key: Uuid,
     pub(super) webhook: Uuid,
-    pub(super) letter: Uuid,
+    pub(super) dead_letter: Uuid,
     /// A finished run of a task.
     pub(super) run: Uuid,
 }
 
 impl World {
     /// Creates the data with this many applications per month, and without statistics.
-    pub(super) async fn fill(database: &TestDatabase, of_a_month: usize) -> Self {
+    pub(super) async fn fill(database: &TestDatabase, per_month: usize) -> Self {
         let mut sql = database.connect().await;
         let first = format!("date_trunc('month', now())::date - interval '{MONTHS} months'");
         let months = format!("SELECT ensure_month_partitions(({first})::date, {})", MONTHS + 1);
         execute(&mut sql, &months).await.unwrap();
         sql.batch_execute(NO_AUTOVACUUM).await.unwrap();
         let keys = key_ring(&settings(&[]));
-        applications(&mut sql, &keys, of_a_month).await;
+        applications(&mut sql, &keys, per_month).await;
         sql.batch_execute(REST).await.unwrap();
         let clock = Clock::system();
         let claim = Claim {
@@ -90,7 +91,7 @@ impl World {
             api_key: one("SELECT id FROM api_keys ORDER BY id LIMIT 1").await.parse().unwrap(),
             webhook: one("SELECT id FROM webhook_events ORDER BY id LIMIT 1").await.parse().unwrap(),
             run: one("SELECT id FROM scheduled_runs ORDER BY id LIMIT 1").await.parse().unwrap(),
-            letter: one("SELECT id FROM failed_jobs ORDER BY id LIMIT 1").await.parse().unwrap(),
+            dead_letter: one("SELECT id FROM failed_jobs ORDER BY id LIMIT 1").await.parse().unwrap(),
             clock,
             keys,
             job,
@@ -122,7 +123,7 @@ const NO_AUTOVACUUM: &str = "\
             EXECUTE format('ALTER TABLE %s SET (autovacuum_enabled = off)', stored.name); \
         END LOOP; END $$";
 
-/// Resets a table to the state before its first analyse or vacuum.
+/// Resets the tables to the state before their first `ANALYZE` or `VACUUM`.
 pub(super) const FORGET_STATISTICS: &str = "\
     DELETE FROM pg_statistic WHERE starelid IN (SELECT oid FROM pg_class \
         WHERE relnamespace IN ('public'::regnamespace, 'partitions'::regnamespace)); \
@@ -130,14 +131,14 @@ pub(super) const FORGET_STATISTICS: &str = "\
         AND relnamespace IN ('public'::regnamespace, 'partitions'::regnamespace)";
 
 /// Inserts this many applications into every month, of 50 accounts and all statuses.
-pub(super) async fn applications(sql: &mut AsyncPgConnection, keys: &KeyRing, of_a_month: usize) {
+pub(super) async fn applications(sql: &mut AsyncPgConnection, keys: &KeyRing, per_month: usize) {
     sql.batch_execute(&format!(
         "SET session_replication_role = replica; \
          CREATE TEMP TABLE planned AS \
          SELECT encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid()) PLACING \
                  substring(uuid_send(uuid_v7_floor(month + n * interval '1 minute')) FOR 6) FROM 1 FOR 6), 52, 1), 53, 1), \
                  'hex')::uuid AS id, n \
-         FROM generate_series(1, {of_a_month}) n, \
+         FROM generate_series(1, {per_month}) n, \
              (SELECT (date_trunc('month', now()) - m * interval '1 month') AS month \
               FROM generate_series(-1, {MONTHS}) m) months \
          WHERE to_regclass('partitions.applications_' || to_char(month, 'YYYY_MM')) IS NOT NULL"

@@ -114,17 +114,17 @@ impl Instance {
         let relay = Handle::vacant(outbox_relay::NAME);
 
         let bus = Arc::new(PostgresBus::new(resources.database.clone()));
-        let (made_with, kept) = (resources.clone(), sessions.clone());
+        let (actor_resources, actor_sessions) = (resources.clone(), sessions.clone());
         let types = Arc::new(event_types());
-        keep_alive(&broadcaster, move |line| {
-            Broadcaster::new(&made_with, bus.clone(), Arc::clone(&types), kept.clone(), line)
+        keep_alive(&broadcaster, move |guard| {
+            Broadcaster::new(&actor_resources, bus.clone(), Arc::clone(&types), actor_sessions.clone(), guard)
         });
-        let (made_with, told) = (resources.clone(), broadcaster.clone());
-        let on_published: outbox_relay::OnPublished = Arc::new(move || told.hint(broadcaster::Wake));
+        let (actor_resources, notified) = (resources.clone(), broadcaster.clone());
+        let on_published: outbox_relay::OnPublished = Arc::new(move || notified.hint(broadcaster::Wake));
         let statistics = Arc::new(ApplicationStatistics::new(&resources));
-        keep_alive(&relay, move |line| {
+        keep_alive(&relay, move |guard| {
             let (on_published, projection) = (Arc::clone(&on_published), Arc::clone(&statistics));
-            OutboxRelay::new(&made_with, None, on_published, projection, line)
+            OutboxRelay::new(&actor_resources, None, on_published, projection, guard)
         });
         listen(resources.database.clone(), relay.clone(), broadcaster.clone());
 
@@ -175,17 +175,20 @@ async fn resources(database: &TestDatabase, name: &str, overrides: &[(&str, &str
     let variables: HashMap<String, String> = quick
         .iter()
         .chain(&SECRETS)
+        .chain(&database.variables())
         .chain(overrides)
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
         .collect();
     let settings = Settings::from_variables(&variables).unwrap();
     Resources {
-        database: Database::connect(database.url(), &settings.database, key_ring(&settings)).await.unwrap(),
+        database: Database::connect(&settings.database.url, &settings.database, key_ring(&settings), None)
+            .await
+            .unwrap(),
         secrets: Arc::new(settings.complete_secrets(&Clock::system()).unwrap()),
         settings: Arc::new(settings),
         clock: Clock::system(),
         tracer: aval::telemetry::trace::Tracer::off(&Clock::system()),
-        metrics: Arc::new(Metrics::new().unwrap()),
+        metrics: Arc::new(Metrics::new(&aval::app::known_labels()).unwrap()),
         work: Arc::default(),
         faults: Arc::new(Faults::new(true)),
         logger: quiet(),
@@ -193,7 +196,7 @@ async fn resources(database: &TestDatabase, name: &str, overrides: &[(&str, &str
     }
 }
 
-/// Restarts an actor whenever it dies.
+/// Restarts an actor whenever it ends.
 fn keep_alive<A: Actor<Context = Context<A>>>(
     handle: &Handle<A>,
     make: impl Fn(LivenessGuard) -> A + 'static,
@@ -201,9 +204,9 @@ fn keep_alive<A: Actor<Context = Context<A>>>(
     let handle = handle.clone();
     actix_rt::spawn(async move {
         loop {
-            let (line, death) = LivenessGuard::pair();
-            handle.point_at(make(line).start());
-            death.wait().await;
+            let (guard, actor_end) = LivenessGuard::pair();
+            handle.point_at(make(guard).start());
+            actor_end.wait().await;
         }
     });
 }
@@ -222,8 +225,8 @@ fn listen(database: Database, relay: Handle<OutboxRelay>, broadcaster: Handle<Br
     });
 }
 
-/// Serves the endpoint; `?account=` names the account. The listener's buffers are small, so an unread connection is
-/// detected early.
+/// Serves the endpoint; `?account=` names the account. The listener's buffers are small, so a client that does not
+/// read is detected early.
 fn serve(realtime: Realtime) -> (SocketAddr, ServerHandle) {
     async fn connect(
         request: HttpRequest,

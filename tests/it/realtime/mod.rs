@@ -1,4 +1,4 @@
-//! Delivery from a change in the database to the subscribed WebSockets, with real parts.
+//! Delivery from a change in the database to the subscribed WebSockets, with real components.
 
 mod instance;
 mod protocol;
@@ -46,7 +46,7 @@ async fn concurrent_changes_get_gapless_offsets_and_reach_every_instance_once_an
         }
     });
     // Two publishers besides the leader, like a former leader that has not noticed that it lost its lock.
-    let usurpers = (0..2).map(|_| async {
+    let other_publishers = (0..2).map(|_| async {
         let mut connection = database.connect().await;
         while count(&mut connection, "SELECT last_offset AS value FROM outbox_position").await < TOTAL {
             outbox::publish(&mut connection, 3).await.unwrap();
@@ -57,12 +57,12 @@ async fn concurrent_changes_get_gapless_offsets_and_reach_every_instance_once_an
         first.offsets_up_to(TOTAL),
         second.offsets_up_to(TOTAL),
         futures_util::future::join_all(writers),
-        futures_util::future::join_all(usurpers),
+        futures_util::future::join_all(other_publishers),
     );
 
-    let every: Vec<i64> = (1..=TOTAL).collect();
-    assert_eq!(got_first, every);
-    assert_eq!(got_second, every);
+    let all_offsets: Vec<i64> = (1..=TOTAL).collect();
+    assert_eq!(got_first, all_offsets);
+    assert_eq!(got_second, all_offsets);
     assert_eq!(count(&mut connection, UNPUBLISHED).await, 0);
     let out_of_order = "SELECT count(*) AS value FROM outbox o JOIN outbox p \
         ON p.subject = o.subject AND p.relay_offset < o.relay_offset \
@@ -75,7 +75,7 @@ async fn concurrent_changes_get_gapless_offsets_and_reach_every_instance_once_an
 }
 
 #[actix_rt::test]
-async fn a_reconnecting_client_gets_exactly_the_missed_events_or_is_told_to_reload() {
+async fn a_reconnecting_client_gets_exactly_the_missed_events_or_must_reload() {
     let database = TestDatabase::create().await;
     let instance = Instance::start(&database, "one", &[("AVAL__WEBSOCKET__MAX_REPLAY", "20")]).await;
     let mut connection = database.connect().await;
@@ -172,9 +172,9 @@ async fn a_client_that_does_not_read_is_disconnected_and_does_not_slow_others() 
 
     let mut connection = database.connect().await;
     // In batches, so the reader's own queue stays short.
-    for portion in 1..=30 {
+    for batch in 1..=30 {
         insert(&mut connection, "ES", "ana", EVENTS / 30).await;
-        let last = i64::from(EVENTS / 30 * portion);
+        let last = i64::from(EVENTS / 30 * batch);
         let got = reader.offsets_up_to(last).await;
         assert_eq!(got.len(), usize::try_from(EVENTS / 30).unwrap());
     }
@@ -251,7 +251,7 @@ async fn another_relay_takes_over_when_the_leader_loses_its_connection_or_stops(
     .await;
     insert(&mut connection, "ES", "ana", 1).await;
     assert_eq!(client.offsets_up_to(2).await, [2]);
-    assert!(one.resources.metrics.render().unwrap().contains("outbox_lag_seconds_count"));
+    assert!(one.resources.metrics.render().unwrap().contains("outbox_publish_wait_seconds_count"));
     one.stop().await;
     two.stop().await;
 }

@@ -34,10 +34,10 @@ async fn a_session_subscribes_is_updated_and_unsubscribes() {
     let subscribed = client.next().await;
     let epoch = subscribed["epoch"].clone();
     assert!(epoch.is_string());
-    let echo = json!({ "type": "subscribed", "application_id": id, "epoch": epoch, "offset": 1 });
-    assert_eq!(subscribed, echo);
+    let expected = json!({ "type": "subscribed", "application_id": id, "epoch": epoch, "offset": 1 });
+    assert_eq!(subscribed, expected);
     client.send(&subscribe).await;
-    assert_eq!(client.next().await, echo, "a second subscription must change nothing");
+    assert_eq!(client.next().await, expected, "a second subscription must change nothing");
     client.send(r#"{"action":"subscribe","country":"MX"}"#).await;
     assert_eq!(client.next().await["country"], "MX");
 
@@ -215,8 +215,8 @@ async fn clients_that_do_not_answer_pings_are_closed() {
     let intervals =
         [("AVAL__WEBSOCKET__PING_INTERVAL_MS", "100"), ("AVAL__WEBSOCKET__PONG_TIMEOUT_MS", "1000")];
     let instance = Instance::start(&database, "one", &intervals).await;
-    let mut mute = Client::connect(instance.address, "").await;
-    assert_eq!(mute.close_code().await, 4408);
+    let mut unresponsive = Client::connect(instance.address, "").await;
+    assert_eq!(unresponsive.close_code().await, 4408);
 
     let mut alive = Client::connect(instance.address, "").await;
     for _ in 0..5 {

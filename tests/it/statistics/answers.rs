@@ -6,7 +6,7 @@ use aval::providers::simulator::scenario::Scenario;
 use aval::providers::simulator::test_documents::test_documents;
 use serde_json::{Value, json};
 
-use super::wrong;
+use super::counter_errors;
 use crate::support::accounts::{ANALYST, Caller, OTHER, USER};
 use crate::support::app::TestApp;
 use crate::support::builders::{body, spanish};
@@ -39,7 +39,7 @@ async fn an_application_counts_from_its_creation_until_its_deletion_and_after_it
         let totals = async || {
             let of = async |caller: &Caller<'_>| stats(caller).await["total"].as_i64().unwrap();
             let all = [of(&user).await, of(&other).await, of(&analyst).await];
-            assert_eq!(wrong(&app).await, "");
+            assert_eq!(counter_errors(&app).await, "");
             all
         };
         assert_eq!(totals().await, [0, 0, 0]);
@@ -66,8 +66,8 @@ async fn an_application_counts_from_its_creation_until_its_deletion_and_after_it
 #[actix_rt::test]
 async fn decisions_are_counted_by_country_with_risks_and_amounts() {
     let app = TestApp::start(&COUNTED).await;
-    let wanted = [Scenario::Approve, Scenario::LowScore, Scenario::Defaults, Scenario::NoScore];
-    for row in test_documents().filter(|row| wanted.contains(&row.scenario)) {
+    let scenarios = [Scenario::Approve, Scenario::LowScore, Scenario::Defaults, Scenario::NoScore];
+    for row in test_documents().filter(|row| scenarios.contains(&row.scenario)) {
         let id = app.submit(&body(row.country, row.document)).await;
         app.decided(&id).await;
     }
@@ -75,10 +75,10 @@ async fn decisions_are_counted_by_country_with_risks_and_amounts() {
         for country in view["countries"].as_array().unwrap() {
             let code = country["country"].as_str().unwrap();
             let of = |condition: &str| format!("country = '{code}' AND {condition}");
-            for (status, told) in country["by_status"].as_object().unwrap() {
+            for (status, expected) in country["by_status"].as_object().unwrap() {
                 let listed =
                     app.get(&format!("/api/v1/applications?page=1&country={code}&status={status}")).await;
-                assert_eq!(&listed.expect(200)["total"], told, "{code} {status}");
+                assert_eq!(&listed.expect(200)["total"], expected, "{code} {status}");
             }
             for (member, sum) in
                 [("requested_amount", of("true")), ("approved_amount", of("status = 'APPROVED'"))]
@@ -112,7 +112,7 @@ async fn decisions_are_counted_by_country_with_risks_and_amounts() {
         assert_eq!((&month["created"], &month["amounts"]), (&today["created"], &today["amounts"]));
         assert_eq!(month["amounts"][0]["currency"], "EUR");
     }
-    assert_eq!(wrong(&app).await, "");
+    assert_eq!(counter_errors(&app).await, "");
     assert_eq!(stats(&app.acting_as(USER).await).await["total"], 0, "a user must only see its own");
 }
 
@@ -175,9 +175,9 @@ async fn incomplete_figures_report_their_time() {
     assert_eq!(
         (&listed["total"], &listed["total_is_exact"]),
         (&json!(10), &json!(true)),
-        "fewer are examined instead"
+        "the total must be exact, because fewer rows than the limit are counted"
     );
-    assert_eq!(wrong(&app).await, "");
+    assert_eq!(counter_errors(&app).await, "");
 }
 
 #[actix_rt::test]
@@ -191,7 +191,7 @@ async fn only_the_leader_publishes_figures_of_all_applications() {
     for (series, value) in [
         ("approval_rate{country=\"ES\"}", 1.0),
         ("monthly_amount_approved{country=\"ES\"}", 6000.0),
-        ("risk_score_distribution{band=\"low\",country=\"ES\"}", 1.0),
+        ("risk_score_distribution_count{country=\"ES\"}", 1.0),
         ("applications_by_status{country=\"MX\",status=\"PENDING\"}", 0.0),
     ] {
         assert_eq!(first.metric(series).await, value, "{series}");

@@ -8,6 +8,6 @@ use aval::storage::statistics::differences;
 use crate::support::app::TestApp;
 
 /// All differences between the counters and a recount, in one text.
-async fn wrong(app: &TestApp) -> String {
+async fn counter_errors(app: &TestApp) -> String {
     differences(&mut app.database.connect().await).await.unwrap().join("\n")
 }

@@ -12,7 +12,8 @@ use diesel_async::AsyncPgConnection;
 use crate::support::db::{TestDatabase, execute, text};
 use crate::support::engine::{application, key_ring, settings};
 
-/// Unpublished applications of two accounts and two countries with various outcomes, some of them deleted.
+/// Inserts applications of two accounts and two countries with various outcomes, some of them deleted. Their events
+/// are not published.
 async fn fill(sql: &mut AsyncPgConnection, count: usize) {
     let clock = Clock::system();
     let rows: Vec<Insertion> = (0..count)
@@ -176,9 +177,9 @@ async fn an_event_is_kept_until_it_is_counted() {
 async fn events_of_other_types_are_not_counted() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
-    let strange = "INSERT INTO outbox (type, subject, data) VALUES \
+    let other_type = "INSERT INTO outbox (type, subject, data) VALUES \
         ('payment.created.v1', uuid_v7_now(), '{\"status\": \"paid\", \"previous_status\": 7, \"country\": \"XX\"}')";
-    execute(&mut sql, strange).await.unwrap();
+    execute(&mut sql, other_type).await.unwrap();
     fill(&mut sql, 20).await;
     publish_all(&mut sql).await;
     assert!(project(&mut sql, 1000).await.unwrap() > 20);
@@ -186,7 +187,7 @@ async fn events_of_other_types_are_not_counted() {
 }
 
 #[actix_rt::test]
-async fn direct_sql_cannot_change_the_status_of_a_deleted_application() {
+async fn plain_sql_cannot_change_the_status_of_a_deleted_application() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     fill(&mut sql, 20).await;

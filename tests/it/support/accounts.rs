@@ -1,4 +1,4 @@
-//! Accounts of tests, and requests in their name.
+//! Test accounts, and the requests that they send.
 
 use actix_web::http::Method;
 use bytes::Bytes;

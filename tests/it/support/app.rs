@@ -1,4 +1,4 @@
-//! The whole application on its own database, used over HTTP and WebSocket on a loopback port.
+//! An instance of Aval with its own database, used over HTTP and WebSocket on a loopback port.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -24,13 +24,13 @@ use super::accounts::{self, ADMIN, Caller};
 use super::captured_log::CapturedLog;
 use super::contract::Contract;
 use super::db::{TestDatabase, text};
-use super::engine::settings;
+use super::engine::settings_on;
 use super::{PATIENCE, eventually};
 
 /// The largest response that a test reads, in bytes.
 const ANSWER_LIMIT: usize = 8 << 20;
 
-/// A running application with a client.
+/// A running instance with a client.
 pub(crate) struct TestApp {
     app: App,
     pub(crate) database: Rc<TestDatabase>,
@@ -80,67 +80,67 @@ impl Answer {
 }
 
 impl TestApp {
-    /// Starts one on a new database.
+    /// Starts an instance on a new database.
     pub(crate) async fn start(overrides: &[(&str, &str)]) -> Self {
         Self::start_on(Rc::new(TestDatabase::create().await), overrides).await
     }
 
-    /// Tries to start one with an invalid configuration and returns the error.
+    /// Tries to start an instance with an invalid configuration and returns the error.
     pub(crate) async fn refusal(overrides: &[(&str, &str)]) -> String {
         let database = TestDatabase::create().await;
-        let own = [("AVAL__DATABASE__URL", database.url()), ("AVAL__SERVER__PORT", "0")];
+        let settings = settings_on(&database, &[&[("AVAL__SERVER__PORT", "0")], overrides].concat());
         let logger = slog::Logger::root(slog::Discard, slog::o!());
-        let started = App::start(settings(&[&own, overrides].concat()), Clock::system(), logger).await;
+        let started = App::start(settings, Clock::system(), logger).await;
         started.err().expect("a refusal").to_string()
     }
 
-    /// Starts one that accepts applications and never processes them.
+    /// Starts an instance that accepts applications and never processes them.
     pub(crate) async fn start_idle() -> Self {
         Self::start_idle_with(&[]).await
     }
 
-    /// Like the above, with some settings.
+    /// Like [`Self::start_idle`], with some settings.
     pub(crate) async fn start_idle_with(overrides: &[(&str, &str)]) -> Self {
         let app = Self::start(overrides).await;
         app.engine().handles.scheduler.ask(StopClaiming).await.unwrap();
-        // A claim in progress may still bring work.
+        // A claim in progress may still start jobs.
         eventually("the last claim to end", async || app.engine().running.is_idle().then_some(())).await;
         app
     }
 
-    /// Starts one on a database that may already have another one.
+    /// Starts an instance on a database that other instances may already use.
     pub(crate) async fn start_on(database: Rc<TestDatabase>, overrides: &[(&str, &str)]) -> Self {
         Self::start_at(database, Clock::system(), overrides).await
     }
 
-    /// Like the above, with a clock that the test may advance.
+    /// Like [`Self::start_on`], with a clock that the test may advance.
     pub(crate) async fn start_at(
         database: Rc<TestDatabase>,
         clock: Clock,
         overrides: &[(&str, &str)],
     ) -> Self {
         let own = [
-            ("AVAL__DATABASE__URL", database.url()),
             ("AVAL__SERVER__PORT", "0"),
             ("AVAL__SERVER__WORKERS", "1"),
             ("AVAL__FAULTS__INJECTION", "true"),
+            ("AVAL__LOG__LEVEL", "trace"),
         ];
-        let settings = settings(&[&own, overrides].concat());
+        let settings = settings_on(&database, &[&own, overrides].concat());
         let log = CapturedLog::new(LogLevel::Trace, &clock);
         let app = App::start(settings, clock, log.logger.clone()).await.unwrap();
         accounts::create(&mut database.connect().await).await;
-        let token = mint(&app, ADMIN).await;
+        let token = access_token(&app, ADMIN).await;
         let client = awc::Client::builder().timeout(PATIENCE).disable_redirects().finish();
         Self { app, database, log, client, token, contract: Contract::new() }
     }
 
-    /// Accepts these labels in responses, which a newer version has stored.
+    /// Accepts these labels, which only a newer version has, in responses.
     pub(crate) fn with_newer_labels(mut self, labels: &'static [&'static str]) -> Self {
         self.contract = self.contract.with_newer_labels(labels);
         self
     }
 
-    /// Stops it as on SIGTERM.
+    /// Stops the instance as on SIGTERM.
     pub(crate) async fn stop(self) {
         self.app.shutdown().await;
     }
@@ -149,9 +149,14 @@ impl TestApp {
         self.app.engine()
     }
 
-    /// The address that it listens on.
+    /// The address that the instance listens on.
     pub(crate) fn address(&self) -> SocketAddr {
         self.app.address()
+    }
+
+    /// The address of its metrics port.
+    pub(crate) fn metrics_address(&self) -> Option<SocketAddr> {
+        self.app.metrics_address()
     }
 
     /// The URL of a path.
@@ -171,7 +176,7 @@ impl TestApp {
 
     /// A user with a new access token.
     pub(crate) async fn acting_as(&self, username: &str) -> Caller<'_> {
-        self.with_token(&mint(&self.app, username).await)
+        self.with_token(&access_token(&self.app, username).await)
     }
 
     /// The owner of this access token.
@@ -253,7 +258,8 @@ impl TestApp {
             // A server that has rejected the head may close before it has read the rest.
             let _ = stream.write_all(bytes).await;
             let mut answer = Vec::new();
-            while !is_whole(&answer) && stream.read_buf(&mut answer).await.is_ok_and(|length| length > 0) {}
+            while !is_complete(&answer) && stream.read_buf(&mut answer).await.is_ok_and(|length| length > 0) {
+            }
             String::from_utf8_lossy(&answer).into_owned()
         };
         tokio::time::timeout(PATIENCE, exchange).await.expect("a response in time")
@@ -335,13 +341,13 @@ impl TestApp {
 }
 
 /// An access token of an account.
-async fn mint(app: &App, username: &str) -> String {
+async fn access_token(app: &App, username: &str) -> String {
     let token = app.engine().accounts.operator_token(username, Duration::from_secs(3600)).await.unwrap();
     token.expose_secret().to_owned()
 }
 
 /// Whether an HTTP/1.1 response is complete according to its headers.
-fn is_whole(answer: &[u8]) -> bool {
+fn is_complete(answer: &[u8]) -> bool {
     let text = String::from_utf8_lossy(answer).to_lowercase();
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
@@ -362,12 +368,12 @@ pub(crate) enum Heard {
 }
 
 impl TestSocket {
-    /// Opens one; `None` if the server is unreachable.
+    /// Opens a WebSocket; `None` if the server is unreachable.
     pub(crate) async fn open(client: &awc::Client, url: &str) -> Option<Self> {
         Self::of(client.ws(url)).await
     }
 
-    /// Opens one with this handshake; `None` if it is rejected.
+    /// Opens a WebSocket with this handshake; `None` if it is rejected.
     pub(crate) async fn of(request: awc::ws::WebsocketsRequest) -> Option<Self> {
         let (response, connection) = request.connect().await.ok()?;
         assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
@@ -414,7 +420,7 @@ impl TestSocket {
         self.hear_within(PATIENCE).await.expect("a frame in time")
     }
 
-    /// Like the above; `None` after a timeout.
+    /// Like [`Self::hear`]; `None` after a timeout.
     pub(crate) async fn hear_within(&mut self, time: Duration) -> Option<Heard> {
         let deadline = Instant::now() + time;
         loop {

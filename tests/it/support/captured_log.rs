@@ -1,4 +1,4 @@
-//! The log of a running application, kept in memory.
+//! The log of a running instance, kept in memory.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -47,12 +47,14 @@ impl CapturedLog {
         error!(self.logger, "{}", mark);
         eventually(&mark, async || {
             let text = String::from_utf8(self.written.0.lock().unwrap().clone()).unwrap();
-            text.contains(&mark).then_some(text)
+            // The line of the marker may still be incomplete.
+            let is_complete = text.rsplit_once(&mark).is_some_and(|(_, rest)| rest.contains('\n'));
+            is_complete.then_some(text)
         })
         .await
     }
 
-    /// The same as separate lines.
+    /// Like [`Self::text`], as separate lines.
     pub(crate) async fn lines(&self) -> Vec<Value> {
         self.text().await.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }

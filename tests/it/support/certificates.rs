@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ALL_VERSIONS, ClientConfig, RootCertStore, SupportedProtocolVersion};
 
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
@@ -35,11 +35,20 @@ impl Authority {
 
     /// An HTTP client that trusts only this authority and uses these protocols.
     pub(crate) fn client(&self, protocols: &[&str]) -> awc::Client {
+        self.client_with(protocols, ALL_VERSIONS)
+    }
+
+    /// Like the above, with only these versions of TLS.
+    pub(crate) fn client_with(
+        &self,
+        protocols: &[&str],
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> awc::Client {
         let mut roots = RootCertStore::empty();
         roots.add(self.0.der().clone()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();

@@ -69,7 +69,7 @@ pub(crate) struct ChaosProxy {
 }
 
 impl ChaosProxy {
-    /// Starts one on a free loopback port.
+    /// Starts a proxy on a free loopback port.
     pub(crate) fn start(upstream: Upstream) -> Self {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -91,7 +91,7 @@ impl ChaosProxy {
         Self { address, link: Arc::new(link), open, thread: Some(thread), end: Some(end) }
     }
 
-    /// The address that it listens on.
+    /// The address that the proxy listens on.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }

@@ -9,7 +9,7 @@ use super::app::Answer;
 /// The statuses that any path may return, as the introduction of the document says.
 const ANYWHERE: [u16; 8] = [404, 405, 414, 417, 429, 431, 500, 503];
 
-/// The document, and the additional labels that a test has stored as a newer version.
+/// The document, and labels of a newer version that a test has stored.
 pub(crate) struct Contract {
     document: Value,
     newer_labels: &'static [&'static str],
@@ -26,44 +26,44 @@ impl Contract {
         Self { newer_labels, ..self }
     }
 
-    /// The places where a value does not match a schema.
-    pub(crate) fn misfits(&self, schema: &Value, value: &Value) -> Vec<String> {
-        let mut broken = Vec::new();
-        self.check_value(schema, value, "", &mut broken);
-        broken
+    /// The violations of a schema by a value.
+    pub(crate) fn mismatches(&self, schema: &Value, value: &Value) -> Vec<String> {
+        let mut violations = Vec::new();
+        self.check_value(schema, value, "", &mut violations);
+        violations
     }
 
     /// Panics if the response violates the document.
     pub(crate) fn check(&self, method: &Method, path: &str, answer: &Answer) {
-        let broken = self.broken(method, path, answer);
+        let violations = self.violations(method, path, answer);
         let (status, body) = (answer.status, String::from_utf8_lossy(&answer.body));
-        assert!(broken.is_empty(), "{method} {path}: {status}: {broken:#?}\n{body}");
+        assert!(violations.is_empty(), "{method} {path}: {status}: {violations:#?}\n{body}");
     }
 
-    fn broken(&self, method: &Method, path: &str, answer: &Answer) -> Vec<String> {
+    fn violations(&self, method: &Method, path: &str, answer: &Answer) -> Vec<String> {
         let status = answer.status.as_u16();
-        let mut broken = Vec::new();
+        let mut violations = Vec::new();
         if answer.header("x-request-id").is_empty() {
-            broken.push("no X-Request-ID".to_owned());
+            violations.push("no X-Request-ID".to_owned());
         }
         if *method == Method::HEAD || *method == Method::OPTIONS {
-            return broken;
+            return violations;
         }
         if status >= 400 {
-            self.check_problem(answer, &mut broken);
+            self.check_problem(answer, &mut violations);
         }
         let Some(operation) = self.operation(method, path) else {
             if !matches!(status, 404 | 405 | 429) {
-                broken.push("not documented, but neither 404 nor 405".to_owned());
+                violations.push("not documented, but neither 404 nor 405".to_owned());
             }
-            return broken;
+            return violations;
         };
         match operation["responses"].get(status.to_string()) {
             None if ANYWHERE.contains(&status) => {}
-            None => broken.push("this status is not documented".to_owned()),
-            Some(response) => self.check_content(response, answer, &mut broken),
+            None => violations.push("this status is not documented".to_owned()),
+            Some(response) => self.check_content(response, answer, &mut violations),
         }
-        broken
+        violations
     }
 
     fn operation(&self, method: &Method, path: &str) -> Option<&Value> {
@@ -74,24 +74,24 @@ impl Contract {
         item?.get(method.as_str().to_lowercase())
     }
 
-    fn check_problem(&self, answer: &Answer, broken: &mut Vec<String>) {
+    fn check_problem(&self, answer: &Answer, violations: &mut Vec<String>) {
         if answer.header("content-type") != "application/problem+json" {
-            broken.push(format!("content type {:?} of a problem", answer.header("content-type")));
+            violations.push(format!("content type {:?} of a problem", answer.header("content-type")));
         }
         let problem = &self.document["components"]["schemas"]["Problem"];
-        self.check_value(problem, &answer.json, "", broken);
+        self.check_value(problem, &answer.json, "", violations);
         if answer.json["status"] != answer.status.as_u16() {
-            broken.push("the problem has another status".to_owned());
+            violations.push("the problem has another status".to_owned());
         }
         if answer.json["request_id"] != answer.header("x-request-id") {
-            broken.push("the problem's request_id is not X-Request-ID".to_owned());
+            violations.push("the problem's request_id is not X-Request-ID".to_owned());
         }
     }
 
-    fn check_content(&self, response: &Value, answer: &Answer, broken: &mut Vec<String>) {
+    fn check_content(&self, response: &Value, answer: &Answer, violations: &mut Vec<String>) {
         for name in response["headers"].as_object().into_iter().flat_map(Map::keys) {
             if answer.header(name).is_empty() && !may_lack(answer, name) {
-                broken.push(format!("the documented header {name} is missing"));
+                violations.push(format!("the documented header {name} is missing"));
             }
         }
         for name in [
@@ -104,12 +104,12 @@ impl Contract {
         ] {
             let undocumented = !response["headers"][name].is_object();
             if undocumented && !answer.header(name).is_empty() {
-                broken.push(format!("the header {name} is not documented"));
+                violations.push(format!("the header {name} is not documented"));
             }
         }
         let Some(content) = response["content"].as_object() else {
             if !answer.body.is_empty() {
-                broken.push("an undocumented body".to_owned());
+                violations.push("an undocumented body".to_owned());
             }
             return;
         };
@@ -117,12 +117,12 @@ impl Contract {
         let media = media.split(';').next().unwrap_or_default();
         match content.get(media) {
             Some(content) if media.ends_with("json") => {
-                self.check_value(&content["schema"], &answer.json, "", broken);
+                self.check_value(&content["schema"], &answer.json, "", violations);
             }
             Some(_) => {}
             // The document lists one media type for the many files below this path.
             None if content.contains_key("text/html") => {}
-            None => broken.push(format!("media type {media:?} is not documented")),
+            None => violations.push(format!("media type {media:?} is not documented")),
         }
     }
 
@@ -135,7 +135,7 @@ impl Contract {
         }
     }
 
-    fn check_value(&self, schema: &Value, value: &Value, at: &str, broken: &mut Vec<String>) {
+    fn check_value(&self, schema: &Value, value: &Value, at: &str, violations: &mut Vec<String>) {
         let schema = self.resolve(schema);
         for alternatives in ["oneOf", "anyOf"] {
             if let Some(alternatives) = schema[alternatives].as_array() {
@@ -145,27 +145,27 @@ impl Contract {
                     problems.is_empty()
                 };
                 if !alternatives.iter().any(fits) {
-                    broken.push(format!("{at}: no alternative matches"));
+                    violations.push(format!("{at}: no alternative matches"));
                 }
             }
         }
         if !has_type(&schema["type"], value) {
-            return broken.push(format!("{at}: {value} is not of type {}", schema["type"]));
+            return violations.push(format!("{at}: {value} is not of type {}", schema["type"]));
         }
         if let Some(allowed) = schema["enum"].as_array()
             && !allowed.contains(value)
             && !value.as_str().is_some_and(|label| self.newer_labels.contains(&label))
         {
-            broken.push(format!("{at}: {value} is not one of {allowed:?}"));
+            violations.push(format!("{at}: {value} is not one of {allowed:?}"));
         }
         match value {
-            Value::Object(members) => self.check_members(schema, members, at, broken),
+            Value::Object(members) => self.check_members(schema, members, at, violations),
             Value::Array(items) if schema.get("items").is_some() => {
                 for (index, item) in items.iter().enumerate() {
-                    self.check_value(&schema["items"], item, &format!("{at}/{index}"), broken);
+                    self.check_value(&schema["items"], item, &format!("{at}/{index}"), violations);
                 }
             }
-            Value::String(text) => check_format(&schema["format"], text, at, broken),
+            Value::String(text) => check_format(&schema["format"], text, at, violations),
             _ => {}
         }
     }
@@ -175,7 +175,7 @@ impl Contract {
         schema: &Value,
         members: &Map<String, Value>,
         at: &str,
-        broken: &mut Vec<String>,
+        violations: &mut Vec<String>,
     ) {
         let mut parts = Vec::new();
         self.collect_parts(schema, &mut parts);
@@ -183,16 +183,16 @@ impl Contract {
         for part in &parts {
             for name in part["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
                 if !members.contains_key(name) {
-                    broken.push(format!("{at}/{name} is missing"));
+                    violations.push(format!("{at}/{name} is missing"));
                 }
             }
         }
         for (name, value) in members {
-            let place = format!("{at}/{name}");
+            let member_pointer = format!("{at}/{name}");
             match parts.iter().find_map(|part| part["properties"].get(name)) {
-                Some(schema) => self.check_value(schema, value, &place, broken),
+                Some(schema) => self.check_value(schema, value, &member_pointer, violations),
                 None if parts.iter().any(|part| part["additionalProperties"] == true) => {}
-                None if is_closed => broken.push(format!("{place} is not documented")),
+                None if is_closed => violations.push(format!("{member_pointer} is not documented")),
                 None => {}
             }
         }
@@ -211,10 +211,10 @@ impl Contract {
 fn fits(pattern: &str, path: &str) -> bool {
     let (pattern, path): (Vec<_>, Vec<_>) = (pattern.split('/').collect(), path.split('/').collect());
     pattern.len() == path.len()
-        && pattern.iter().zip(path).all(|(wanted, part)| wanted.starts_with('{') || *wanted == part)
+        && pattern.iter().zip(path).all(|(expected, part)| expected.starts_with('{') || *expected == part)
 }
 
-fn has_type(wanted: &Value, value: &Value) -> bool {
+fn has_type(expected: &Value, value: &Value) -> bool {
     let is = |name: &str| match name {
         "object" => value.is_object(),
         "array" => value.is_array(),
@@ -225,14 +225,14 @@ fn has_type(wanted: &Value, value: &Value) -> bool {
         "null" => value.is_null(),
         other => panic!("unknown type in the document: {other}"),
     };
-    match wanted {
+    match expected {
         Value::String(name) => is(name),
         Value::Array(names) => names.iter().any(|name| is(name.as_str().unwrap())),
         _ => true,
     }
 }
 
-fn check_format(format: &Value, text: &str, at: &str, broken: &mut Vec<String>) {
+fn check_format(format: &Value, text: &str, at: &str, violations: &mut Vec<String>) {
     let fits = match format.as_str() {
         Some("uuid") => uuid::Uuid::try_parse(text).is_ok(),
         Some("date-time") => chrono::DateTime::parse_from_rfc3339(text).is_ok(),
@@ -240,7 +240,7 @@ fn check_format(format: &Value, text: &str, at: &str, broken: &mut Vec<String>) 
         _ => true,
     };
     if !fits {
-        broken.push(format!("{at}: {text:?} does not have the format {format}"));
+        violations.push(format!("{at}: {text:?} does not have the format {format}"));
     }
 }
 
@@ -258,10 +258,10 @@ fn a_response_that_violates_the_document_is_detected() {
         Answer { status: StatusCode::from_u16(status).unwrap(), headers, body, json }
     };
     let contract = Contract::new();
-    let broken = |path: &str, answer: Answer| contract.broken(&Method::GET, path, &answer);
+    let violations = |path: &str, answer: Answer| contract.violations(&Method::GET, path, &answer);
     let good = json!({"status": "ok", "version": "1"});
-    assert!(broken("/health", answer(200, "application/json", good.clone())).is_empty());
-    for (answer, complaint) in [
+    assert!(violations("/health", answer(200, "application/json", good.clone())).is_empty());
+    for (answer, expected) in [
         (answer(200, "text/plain", good.clone()), "media type"),
         (answer(202, "application/json", good), "status is not documented"),
         (answer(200, "application/json", json!({"status": "ok"})), "/version is missing"),
@@ -272,11 +272,11 @@ fn a_response_that_violates_the_document_is_detected() {
         ),
         (answer(503, "application/json", json!({})), "of a problem"),
     ] {
-        let complaints = broken("/health", answer);
-        assert!(complaints.iter().any(|text| text.contains(complaint)), "{complaint}: {complaints:?}");
+        let found = violations("/health", answer);
+        assert!(found.iter().any(|text| text.contains(expected)), "{expected}: {found:?}");
     }
     let unknown = answer(200, "application/json", json!({}));
-    assert!(broken("/no/such/path", unknown).iter().any(|text| text.contains("not documented")));
+    assert!(violations("/no/such/path", unknown).iter().any(|text| text.contains("not documented")));
 }
 
 /// Whether `name` is only in some responses with this status: an original response is not marked as replayed, and a

@@ -3,6 +3,11 @@
 //! Some test runners run every test in its own process, so no process owns the server. The first test that needs it
 //! starts it under a lock and leaves it running. Every user holds a shared lock on `users.lock`. A watchdog stops the
 //! server once it gets that lock exclusively, which is when the last user has ended in any way.
+//!
+//! Two variables select other servers for the whole run, each with a directory of its own:
+//! - `AVAL_PG_BIN`: the directory of PostgreSQL's programs, to test another version.
+//! - `AVAL_TEST_POOLER=1`: the application connects through a PgBouncer in transaction mode, which runs as long as the
+//!   server. The tests' own statements bypass it.
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
@@ -14,6 +19,8 @@ use aval::embedded::{EmbeddedPostgres, EmbeddedSettings};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use sha2::{Digest, Sha256};
 
+use super::pgbouncer;
+
 /// How long the server outlives its last user in seconds, so consecutive short processes share it.
 const LINGER_SECONDS: u32 = 10;
 
@@ -21,6 +28,10 @@ const LINGER_SECONDS: u32 = 10;
 pub(crate) struct TestDatabase {
     name: String,
     url: String,
+    /// The URL that bypasses the pooler; empty without one.
+    direct_url: String,
+    /// The URL for the application.
+    serving_url: String,
     server: ServerUser,
 }
 
@@ -32,7 +43,7 @@ impl TestDatabase {
         let mut admin = connect(&server.url_of("postgres")).await;
         let statement = format!("CREATE DATABASE {name} TEMPLATE {}", template_name());
         admin.batch_execute(&statement).await.unwrap();
-        Self { url: server.url_of(&name), name, server }
+        Self::of(server, name)
     }
 
     /// A new, empty database.
@@ -41,12 +52,29 @@ impl TestDatabase {
         let name = format!("test_{}", uuid::Uuid::new_v4().simple());
         let mut admin = connect(&server.url_of("postgres")).await;
         admin.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE template0")).await.unwrap();
-        Self { url: server.url_of(&name), name, server }
+        Self::of(server, name)
     }
 
-    /// Its URL.
+    fn of(server: ServerUser, name: String) -> Self {
+        let url = server.url_of(&name);
+        let (serving_url, direct_url) = match has_pooler() {
+            true => (pgbouncer::shared_url(&home(), &name), url.clone()),
+            false => (url.clone(), String::new()),
+        };
+        Self { name, url, direct_url, serving_url, server }
+    }
+
+    /// Its URL, which bypasses the pooler.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The variables with its URLs for the application.
+    pub(crate) fn variables(&self) -> [(&'static str, &str); 2] {
+        [
+            ("AVAL__DATABASE__URL", self.serving_url.as_str()),
+            ("AVAL__DATABASE__DIRECT_URL", self.direct_url.as_str()),
+        ]
     }
 
     /// A connection for plain SQL.
@@ -81,11 +109,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// The shared server, with a new database.
+    /// The address of `database` on the shared server.
     pub(crate) fn of(database: &TestDatabase) -> Self {
-        let (path, query) = database.url().split_once('?').unwrap();
-        let socket = query.split('&').find_map(|pair| pair.strip_prefix("host=")).unwrap();
-        Self { socket: socket.into(), database: path.rsplit('/').next().unwrap().to_owned() }
+        Self { socket: socket_of(database.url()), database: database.name.clone() }
     }
 
     /// The URL that bypasses all proxies.
@@ -96,6 +122,13 @@ impl Server {
     /// The socket itself.
     pub(crate) fn socket_file(&self) -> PathBuf {
         self.socket.join(".s.PGSQL.5432")
+    }
+
+    /// The socket for the application: the pooler's, if this is the shared server and has one.
+    pub(crate) fn serving_socket_file(&self) -> PathBuf {
+        let shared_url = fs::read_to_string(home().join("url")).unwrap_or_default();
+        let is_shared = !shared_url.is_empty() && socket_of(&shared_url) == self.socket;
+        if has_pooler() && is_shared { pgbouncer::shared_socket_file(&home()) } else { self.socket_file() }
     }
 }
 
@@ -149,6 +182,7 @@ impl ServerUser {
 async fn start(home: &Path, url_file: &Path) -> String {
     let settings = EmbeddedSettings {
         durable: false,
+        bin_dir: program_folder(),
         superuser_connects: true,
         start_timeout: Duration::from_secs(60),
         fallback_dir: home.join("fallback"),
@@ -158,7 +192,11 @@ async fn start(home: &Path, url_file: &Path) -> String {
     let server = EmbeddedPostgres::start(settings, logger).await.unwrap();
     let url = server.superuser_url();
     prepare_template(&url).await;
-    watch(home, server.pid().unwrap());
+    let pooler = match has_pooler() {
+        true => Some(pgbouncer::start_shared(&socket_of(&url), home).await),
+        false => None,
+    };
+    watch(home, server.pid().unwrap(), pooler);
     server.detach();
     fs::write(url_file, &url).unwrap();
     url
@@ -182,11 +220,11 @@ async fn prepare_template(url: &str) {
     if known.iter().any(|name| name.datname == template) {
         return;
     }
-    let half_made = format!("{template}_half_made");
-    admin.batch_execute(&format!("CREATE DATABASE {half_made}")).await.unwrap();
-    let half_made_url = url.replacen("/aval?", &format!("/{half_made}?"), 1);
-    aval::storage::migrations::run_pending(&half_made_url).await.unwrap();
-    let mut connection = connect(&half_made_url).await;
+    let unfinished = format!("{template}_unfinished");
+    admin.batch_execute(&format!("CREATE DATABASE {unfinished}")).await.unwrap();
+    let unfinished_url = url.replacen("/aval?", &format!("/{unfinished}?"), 1);
+    aval::storage::migrations::run_pending(&unfinished_url).await.unwrap();
+    let mut connection = connect(&unfinished_url).await;
     // The name comes from the folder and the schema from the compiled migrations. If they differed, the template would
     // stay wrong.
     let applied = text(&mut connection, "SELECT count(*) FROM __diesel_schema_migrations").await;
@@ -195,7 +233,7 @@ async fn prepare_template(url: &str) {
     let now = aval::clock::Clock::system().now();
     aval::storage::partitions::ensure(&mut connection, now, 1).await.unwrap();
     drop(connection);
-    let rename = format!("ALTER DATABASE {half_made} RENAME TO {template}");
+    let rename = format!("ALTER DATABASE {unfinished} RENAME TO {template}");
     while admin.batch_execute(&rename).await.is_err() {
         // The server may not have noticed yet that the connections above are closed.
         tokio::task::yield_now().await;
@@ -214,11 +252,12 @@ fn template_name() -> String {
     format!("template_{digest}")
 }
 
-/// Starts a process that stops the server when it has no users.
+/// Starts a process that stops the server and its pooler when they have no users.
 #[expect(clippy::zombie_processes, reason = "it must outlive this process")]
-fn watch(home: &Path, pid: i32) {
+fn watch(home: &Path, server: i32, pooler: Option<i32>) {
+    let pooler = pooler.map(|pid| pid.to_string()).unwrap_or_default();
     let script = format!(
-        "while sleep {LINGER_SECONDS}; do flock --exclusive --nonblock users.lock kill -INT {pid} && exit; done"
+        "while sleep {LINGER_SECONDS}; do flock --exclusive --nonblock users.lock kill -INT {server} {pooler} && exit; done"
     );
     Command::new("sh")
         .args(["-c", &script])
@@ -230,8 +269,32 @@ fn watch(home: &Path, pid: i32) {
         .unwrap();
 }
 
+/// The directory of a Unix socket in a URL.
+fn socket_of(url: &str) -> PathBuf {
+    let (_, query) = url.split_once('?').unwrap();
+    query.split('&').find_map(|pair| pair.strip_prefix("host=")).unwrap().into()
+}
+
+/// The directory of PostgreSQL's programs, if it is set.
+pub(crate) fn program_folder() -> Option<PathBuf> {
+    std::env::var_os("AVAL_PG_BIN").filter(|folder| !folder.is_empty()).map(PathBuf::from)
+}
+
+/// Whether the application connects through a pooler.
+pub(crate) fn has_pooler() -> bool {
+    std::env::var("AVAL_TEST_POOLER").is_ok_and(|value| value == "1")
+}
+
 fn home() -> PathBuf {
-    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres");
+    let mut name = "postgres".to_owned();
+    if let Some(folder) = program_folder() {
+        let digest = Sha256::digest(folder.as_os_str().as_encoded_bytes());
+        name.extend(digest.iter().take(4).map(|byte| format!("{byte:02x}")));
+    }
+    if has_pooler() {
+        name.push_str("-pooler");
+    }
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::create_dir_all(&home).unwrap();
     let _ = fs::set_permissions(&home, fs::Permissions::from_mode(0o755));
     home

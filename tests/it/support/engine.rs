@@ -1,4 +1,4 @@
-//! The engine on its own database, without HTTP.
+//! An engine with its own database, without HTTP.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,9 +38,9 @@ pub(crate) const QUICK: [(&str, &str); 14] = [
     ("AVAL__PROVIDERS__DEFAULTS__BREAKER__OPEN_MS", "300"),
 ];
 
-/// The recurring tasks. On a new database they are due at the first start. They are off unless tested, so they do not
+/// The scheduled tasks. On a new database they are due at the first start. They are off unless tested, so they do not
 /// delete expired rows of other tests.
-pub(crate) const RECURRING_TASKS: [&str; 11] = [
+pub(crate) const SCHEDULED_TASKS: [&str; 11] = [
     "make_partitions",
     "expire_credentials",
     "expire_outbox",
@@ -54,7 +54,7 @@ pub(crate) const RECURRING_TASKS: [&str; 11] = [
     "archive",
 ];
 
-/// The variable with the cron expression of a recurring task.
+/// The variable with the cron expression of a scheduled task.
 pub(crate) fn cron_key(task: &str) -> String {
     format!("AVAL__HOUSEKEEPING__{}__CRON", task.to_uppercase())
 }
@@ -70,14 +70,22 @@ pub(crate) const SECRETS: [(&str, &str); 4] = [
 /// An override that gives a key the value of `config/default.toml` again.
 pub(crate) const DEFAULT: &str = "(default)";
 
-/// The configuration of a test: [`QUICK`] and [`SECRETS`] with no recurring task, then `overrides`.
+/// The configuration of a test: [`QUICK`] and [`SECRETS`] with no scheduled task, then `overrides`.
 pub(crate) fn settings(overrides: &[(&str, &str)]) -> Settings {
-    let off = RECURRING_TASKS.map(|task| (cron_key(task), "off".to_owned()));
+    let off = SCHEDULED_TASKS.map(|task| (cron_key(task), "off".to_owned()));
     let given = QUICK.iter().chain(&SECRETS).chain(overrides);
     let mut variables: HashMap<String, String> =
         off.into_iter().chain(given.map(|(key, value)| (key.to_string(), value.to_string()))).collect();
     variables.retain(|_, value| value != DEFAULT);
     Settings::from_variables(&variables).unwrap()
+}
+
+/// Like [`settings`], with the URLs of `database` unless `overrides` has one.
+pub(crate) fn settings_on(database: &TestDatabase, overrides: &[(&str, &str)]) -> Settings {
+    let has_url = overrides.iter().any(|(key, _)| ["DATABASE_URL", "AVAL__DATABASE__URL"].contains(key));
+    let urls = database.variables();
+    let urls = if has_url { &[] } else { &urls[..] };
+    settings(&[urls, overrides].concat())
 }
 
 /// A running engine.
@@ -87,7 +95,7 @@ pub(crate) struct TestEngine {
 }
 
 impl TestEngine {
-    /// Starts one on a new database.
+    /// Starts an engine on a new database.
     pub(crate) async fn start(overrides: &[(&str, &str)]) -> Self {
         let database = TestDatabase::create().await;
         let engine = start_engine(&database, overrides).await;
@@ -129,14 +137,13 @@ impl TestEngine {
     }
 }
 
-/// Starts an engine on a database that may already have another one.
+/// Starts an engine on a database that other engines may already use.
 pub(crate) async fn start_engine(database: &TestDatabase, overrides: &[(&str, &str)]) -> Engine {
     let logger = slog::Logger::root(slog::Discard, slog::o!());
-    let settings = Arc::new(settings(overrides));
-    let telemetry = Telemetry::new(&settings, &Clock::system(), logger).unwrap();
-    Engine::start(settings, database.url(), telemetry, Clock::system(), CancellationToken::new())
-        .await
-        .unwrap()
+    let settings = Arc::new(settings_on(database, overrides));
+    let telemetry = Telemetry::new(&settings, &Clock::system(), logger, &aval::app::known_labels()).unwrap();
+    let url = settings.database.url.clone();
+    Engine::start(settings, &url, telemetry, Clock::system(), CancellationToken::new()).await.unwrap()
 }
 
 /// An application that its country's rules approve if the report for its document is clean.

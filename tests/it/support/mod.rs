@@ -12,6 +12,7 @@ pub(crate) mod engine;
 pub(crate) mod otlp;
 pub(crate) mod pgbouncer;
 pub(crate) mod process;
+pub(crate) mod promtool;
 pub(crate) mod redact;
 pub(crate) mod redis;
 pub(crate) mod standby;
@@ -39,8 +40,8 @@ pub(crate) async fn pace(pause: Duration) {
     tokio::time::sleep(pause).await;
 }
 
-/// A slow client, which writes one byte at a time until the server closes the connection. That is enough to look alive
-/// to a check that counts bytes.
+/// A slow client, which writes one byte at a time until the server closes the connection. A check that
+/// only counts bytes does not detect it.
 pub(crate) async fn trickle(stream: &mut tokio::net::TcpStream) {
     use tokio::io::AsyncWriteExt as _;
 

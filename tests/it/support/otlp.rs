@@ -88,7 +88,7 @@ impl Collector {
         self.server = again.server;
     }
 
-    /// Accepts requests and does not respond.
+    /// If `is_stalled`, requests are accepted but get no response.
     pub(crate) fn stall(&self, is_stalled: bool) {
         self.inbox.lock().unwrap().is_stalled = is_stalled;
     }

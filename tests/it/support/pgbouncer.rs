@@ -1,6 +1,10 @@
-//! A PgBouncer in transaction mode for one test.
+//! PgBouncer in transaction mode: one for a single test, or one that all tests share (`AVAL_TEST_POOLER=1`).
+//!
+//! Several versions may be installed: the system's package and, if that is older than 1.21, a newer one that
+//! `scripts/install-missing.sh for-tests` has built.
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -11,59 +15,92 @@ use super::eventually;
 use super::process::free_port;
 use super::system_user::SystemUser;
 
+/// The port of the shared pooler, which is only part of the name of its socket.
+const SHARED_PORT: u16 = 6432;
+/// The server sessions per database: fewer than a test's clients, so they share them.
+const POOL_SIZE: u16 = 8;
+
+/// An installed PgBouncer.
+#[derive(Debug, Clone)]
+pub(crate) struct Program {
+    path: PathBuf,
+    /// As printed, such as `1.18.0`.
+    pub(crate) version: String,
+}
+
+impl Program {
+    /// The program at `path`, if it exists.
+    fn at(path: &Path) -> Option<Self> {
+        let printed = Command::new(path).arg("--version").output().ok()?;
+        let printed = String::from_utf8(printed.stdout).unwrap();
+        let version = printed.split_whitespace().nth(1)?.to_owned();
+        Some(Self { path: path.to_owned(), version })
+    }
+
+    /// Those that are installed.
+    pub(crate) fn installed() -> Vec<Self> {
+        let folders = std::env::var_os("PATH").unwrap_or_default();
+        let folders = std::env::split_paths(&folders).chain(["/usr/sbin".into(), built_folder()]);
+        let mut found: Vec<Self> = folders.filter_map(|folder| Self::at(&folder.join("pgbouncer"))).collect();
+        found.sort_by(|a, b| (&a.version, &a.path).cmp(&(&b.version, &b.path)));
+        found.dedup_by(|a, b| a.version == b.version);
+        found
+    }
+
+    /// One that supports prepared statements.
+    pub(crate) fn current() -> Self {
+        let mut installed = Self::installed();
+        installed.retain(Self::has_prepared_statements);
+        installed.pop().expect("PgBouncer 1.21 or later (scripts/install-missing.sh for-tests installs it)")
+    }
+
+    /// Whether this version supports prepared statements.
+    pub(crate) fn has_prepared_statements(&self) -> bool {
+        let mut numbers = self.version.split('.').map(|number| number.parse().unwrap_or(0));
+        (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (1, 21)
+    }
+}
+
+/// The directory in which `scripts/install-missing.sh` puts a PgBouncer that it has built.
+fn built_folder() -> PathBuf {
+    if nix::unistd::Uid::effective().is_root() {
+        return "/var/cache/aval/bin".into();
+    }
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
+    cache.unwrap_or_else(home).join("aval/bin")
+}
+
 /// A running pooler in front of the shared test server.
 pub(crate) struct PgBouncer {
     _home: TempDir,
     port: u16,
-    version: (u32, u32),
     child: Child,
 }
 
-fn program() -> PathBuf {
-    let debian_path = Path::new("/usr/sbin/pgbouncer");
-    if debian_path.exists() { debian_path.to_owned() } else { "pgbouncer".into() }
-}
-
-/// The first two numbers in the output of `pgbouncer --version`.
-fn version() -> (u32, u32) {
-    let printed = Command::new(program()).arg("--version").output().expect("PgBouncer is installed");
-    let printed = String::from_utf8(printed.stdout).unwrap();
-    let dotted = printed.split_whitespace().nth(1).unwrap_or_default();
-    let mut numbers = dotted.split('.').map(|number| number.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
-}
-
 impl PgBouncer {
-    pub(crate) async fn start(server: &Server) -> Self {
-        let (user, port, version) = (SystemUser::for_servers(), free_port(), version());
+    /// Starts one whose users may connect to its console.
+    pub(crate) async fn start(program: &Program, server: &Server, more: &str) -> Self {
+        Self::start_with(program, server, &format!("auth_type = any\n{more}")).await
+    }
+
+    /// Starts one whose console refuses the application's user.
+    pub(crate) async fn start_with_closed_console(program: &Program, server: &Server, more: &str) -> Self {
+        Self::start_with(program, server, &format!("auth_type = trust\nauth_file = users.txt\n{more}")).await
+    }
+
+    async fn start_with(program: &Program, server: &Server, more: &str) -> Self {
+        let (user, port) = (SystemUser::for_servers(), free_port());
         let home = user.folder();
-        let prepared = if version >= (1, 21) { "max_prepared_statements = 200\n" } else { "" };
-        let settings = format!(
-            "[databases]\n* = host={} port=5432 user=aval\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
-             unix_socket_dir =\nauth_type = any\npool_mode = transaction\ndefault_pool_size = 8\n{prepared}",
-            server.socket.display()
-        );
-        let file = home.path().join("pgbouncer.ini");
-        fs::write(&file, settings).unwrap();
-        let child = user
-            .command(&program(), home.path())
-            .arg(&file)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let pooler = Self { _home: home, port, version, child };
+        fs::write(home.path().join("users.txt"), "\"aval\" \"\"\n").unwrap();
+        let listening = format!("listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n{more}");
+        let child = spawn(program, home.path(), &server.socket, &listening);
+        let pooler = Self { _home: home, port, child };
         eventually("PgBouncer to listen", async || {
             tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok().map(drop)
         })
         .await;
         pooler
-    }
-
-    /// Whether this version supports prepared statements.
-    pub(crate) fn has_prepared_statements(&self) -> bool {
-        self.version >= (1, 21)
     }
 
     /// The URL of a database for connections through the pooler.
@@ -77,4 +114,60 @@ impl Drop for PgBouncer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Starts a pooler for the server at `socket`, with its files in `folder`.
+fn spawn(program: &Program, folder: &Path, socket: &Path, more: &str) -> Child {
+    let settings = format!(
+        "[databases]\n* = host={} port=5432 user=aval\n[pgbouncer]\npool_mode = transaction\n\
+         default_pool_size = {POOL_SIZE}\nmax_client_conn = 900\nignore_startup_parameters = extra_float_digits\n{more}\n",
+        socket.display()
+    );
+    let file = folder.join("pgbouncer.ini");
+    fs::write(&file, settings).unwrap();
+    SystemUser::for_servers()
+        .command(&program.path, folder)
+        .arg(&file)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+fn shared_folder(home: &Path) -> PathBuf {
+    home.join("pooler")
+}
+
+/// The socket of the shared pooler.
+pub(crate) fn shared_socket_file(home: &Path) -> PathBuf {
+    shared_folder(home).join(format!(".s.PGSQL.{SHARED_PORT}"))
+}
+
+/// The URL of a database through the shared pooler.
+pub(crate) fn shared_url(home: &Path, database: &str) -> String {
+    let folder = shared_folder(home);
+    format!("postgresql:///{database}?user=aval&host={}&port={SHARED_PORT}", folder.display())
+}
+
+/// Starts the shared pooler for the server at `socket` unless it is running, and returns its process id. It outlives this
+/// process.
+pub(crate) async fn start_shared(socket: &Path, home: &Path) -> i32 {
+    let folder = shared_folder(home);
+    SystemUser::for_servers().make_folder(&folder);
+    let pid_file = folder.join("pgbouncer.pid");
+    let connects = || UnixStream::connect(shared_socket_file(home)).is_ok();
+    if !connects() {
+        let listening = format!(
+            "auth_type = any\nlisten_addr =\nlisten_port = {SHARED_PORT}\nunix_socket_dir = {}\npidfile = {}\n\
+             logfile = {}",
+            folder.display(),
+            pid_file.display(),
+            folder.join("pgbouncer.log").display()
+        );
+        let _outlives_this_process = spawn(&Program::current(), &folder, socket, &listening);
+        eventually("PgBouncer to listen", async || connects().then_some(())).await;
+    }
+    let pid = fs::read_to_string(pid_file).unwrap();
+    pid.trim().parse().unwrap()
 }

@@ -35,7 +35,7 @@ pub(crate) struct ServerProcess {
 }
 
 impl ServerProcess {
-    /// One that is not started yet. Its log is appended to `log`.
+    /// A process that is not started yet. Its log is appended to `log`.
     pub(crate) fn new(arguments: &[&str], variables: &[(&str, &str)], port: u16, log: &Path) -> Self {
         Self {
             arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
@@ -49,17 +49,17 @@ impl ServerProcess {
         }
     }
 
-    /// Its address.
+    /// The address that the process listens on.
     pub(crate) fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
     /// The process id.
     pub(crate) fn pid(&self) -> u32 {
-        self.child.as_ref().expect("it runs").id()
+        self.child.as_ref().expect("a running process").id()
     }
 
-    /// Starts it, without waiting until it serves.
+    /// Starts the process without waiting until it accepts requests.
     pub(crate) fn spawn(&mut self) {
         assert!(self.child.is_none(), "it is already running");
         let log = File::options().create(true).append(true).open(&self.log).unwrap();
@@ -90,7 +90,7 @@ impl ServerProcess {
 
     /// Waits until it has ended by itself.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
-        let mut child = self.child.take().expect("it runs");
+        let mut child = self.child.take().expect("a running process");
         eventually("the process to end", async || child.try_wait().unwrap()).await
     }
 
@@ -99,7 +99,7 @@ impl ServerProcess {
         self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
     }
 
-    /// Its log.
+    /// The content of the log.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }

@@ -33,18 +33,18 @@ struct Running {
 }
 
 impl RedisServer {
-    /// Starts one that only listens on its Unix socket.
+    /// Starts a server that only listens on its Unix socket.
     pub(crate) fn start() -> Self {
         Self::start_at(0, None)
     }
 
-    /// Starts one that also listens on a loopback port, for a proxy.
+    /// Starts a server that also listens on a loopback port, for a proxy.
     pub(crate) fn start_with_port() -> Self {
         Self::start_at(free_port(), None)
     }
 
-    /// Like the above, with TLS.
-    pub(crate) fn start_with_tls(certificate: PathBuf, key: PathBuf) -> Self {
+    /// Like the above, with TLS 1.2 and no newer version.
+    pub(crate) fn start_with_tls_1_2(certificate: PathBuf, key: PathBuf) -> Self {
         Self::start_at(free_port(), Some((certificate, key)))
     }
 
@@ -88,7 +88,7 @@ impl RedisServer {
         let socket = self.socket();
         let mut keeper = Command::new("sh")
             .args(["-c", KEEPER, "keeper", "redis-server", "--bind", "127.0.0.1"])
-            .args(self.listening())
+            .args(self.port_arguments())
             .arg("--unixsocket")
             .arg(&socket)
             .args(["--save", "", "--appendonly", "no", "--dir"])
@@ -102,7 +102,7 @@ impl RedisServer {
         Running { keeper, pid: Pid::from_raw(pid.trim().parse().unwrap()) }
     }
 
-    fn listening(&self) -> Vec<OsString> {
+    fn port_arguments(&self) -> Vec<OsString> {
         let port = self.port.to_string();
         match &self.tls {
             None => vec!["--port".into(), port.into()],
@@ -117,6 +117,8 @@ impl RedisServer {
                 key.into(),
                 "--tls-auth-clients".into(),
                 "no".into(),
+                "--tls-protocols".into(),
+                "TLSv1.2".into(),
             ],
         }
     }

@@ -32,7 +32,7 @@ impl Replicated {
         let mut servers = Self { home, running: Vec::new() };
         servers.serve(user, "primary");
         let maintenance = servers.primary_url().replacen("/aval?", "/postgres?", 1);
-        let mut admin = eventually("the primary", async || diesel_async_connection(&maintenance).await).await;
+        let mut admin = eventually("the primary", async || try_connect(&maintenance).await).await;
         execute(&mut admin, "CREATE DATABASE aval").await.unwrap();
         aval::storage::migrations::run_pending(&servers.primary_url()).await.unwrap();
         let primary = path.join("primary.socket");
@@ -41,7 +41,7 @@ impl Replicated {
         run(backup.arg(&primary));
         servers.serve(user, "standby");
         let standby = servers.standby_url();
-        eventually("the standby", async || diesel_async_connection(&standby).await).await;
+        eventually("the standby", async || try_connect(&standby).await).await;
         servers
     }
 
@@ -89,7 +89,7 @@ impl Replicated {
     }
 }
 
-async fn diesel_async_connection(url: &str) -> Option<diesel_async::AsyncPgConnection> {
+async fn try_connect(url: &str) -> Option<diesel_async::AsyncPgConnection> {
     use diesel_async::AsyncConnection as _;
 
     diesel_async::AsyncPgConnection::establish(url).await.ok()

@@ -33,6 +33,12 @@ impl SystemUser {
         folder
     }
 
+    /// Creates a folder that this user owns, unless it exists.
+    pub(crate) fn make_folder(self, path: &Path) {
+        std::fs::create_dir_all(path).unwrap();
+        chown(path, Some(Uid::from_raw(self.uid)), Some(Gid::from_raw(self.gid))).unwrap();
+    }
+
     /// A program to run as this user, in `folder`.
     pub(crate) fn command(self, program: &Path, folder: &Path) -> Command {
         let mut command = Command::new(program);
@@ -43,8 +49,7 @@ impl SystemUser {
 
 /// One of PostgreSQL's server programs.
 pub(crate) fn postgres_program(name: &str) -> PathBuf {
-    let from_variable = std::env::var("AVAL_PG_BIN").map(PathBuf::from);
-    let folder = from_variable.unwrap_or_else(|_| {
+    let folder = super::db::program_folder().unwrap_or_else(|| {
         let bin_folder = |entry: std::fs::DirEntry| entry.path().join("bin");
         let mut found: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
             .into_iter()

@@ -70,7 +70,7 @@ async fn a_recorded_webhook_cannot_be_replayed_after_its_tolerance() {
 }
 
 #[actix_rt::test]
-async fn an_oversized_body_is_rejected_by_its_header_and_while_reading() {
+async fn an_oversized_body_is_rejected_whether_it_is_declared_or_streamed() {
     let app = TestApp::start_idle().await;
     let head = |length: &str| {
         format!(
@@ -89,8 +89,8 @@ async fn an_oversized_body_is_rejected_by_its_header_and_while_reading() {
     // A body of exactly the limit is read and verified.
     let mut full = head("Content-Length: 1048576").into_bytes();
     full.extend(vec![b' '; 1 << 20]);
-    let judged = app.send_raw(&full).await;
-    assert!(judged.starts_with("HTTP/1.1 401"), "{judged}");
+    let full_size = app.send_raw(&full).await;
+    assert!(full_size.starts_with("HTTP/1.1 401"), "{full_size}");
 }
 
 #[actix_rt::test]
@@ -151,7 +151,7 @@ async fn all_current_secrets_are_valid_during_a_rotation() {
     }
     let message = confirmed(&waiting(&app, Country::Es).await);
     message.send_signed(&app, "whsec_YSB0aGlyZCBzZWNyZXQgb2YgZW5vdWdoIGJ5dGVz", 0).await.expect(401);
-    // The same webhook is recognized under either secret, and under both.
+    // The same webhook is recognised if it is signed with either secret or with both.
     message.send_signed(&app, SECRET, 0).await.expect(200);
     let time = app.engine().resources.clock.now().timestamp();
     let body = message.body.to_string();
@@ -184,7 +184,7 @@ async fn a_repeated_webhook_is_a_duplicate_and_its_identifier_is_bound_to_its_bo
     assert_eq!(app.sql("SELECT count(*) FROM webhook_events").await, "1");
     assert_eq!(app.trail(&id).await, "PENDING VALIDATING UNDER_REVIEW");
     let counted =
-        |result: &str| format!(r#"webhook_events_total{{provider="ASNEF-CIRBE",result="{result}"}}"#);
+        |result: &str| format!(r#"webhook_events_total{{provider="asnef_cirbe",result="{result}"}}"#);
     assert_eq!(app.metric(&counted("applied")).await, 1.0);
     assert_eq!(app.metric(&counted("duplicate")).await, 1.0);
     assert_eq!(app.metric(&counted("conflict")).await, 2.0);
@@ -203,11 +203,11 @@ async fn a_legacy_signature_is_accepted_if_enabled_and_for_recent_events() {
         assert_eq!(answer.field_errors(), [refusal]);
         answer.expect(422);
     }
-    let young: Message = message(28);
-    assert_eq!(young.send_legacy(&app, SECRET).await.expect(200)["applied"], true);
-    assert_eq!(young.send_legacy(&app, SECRET).await.expect(200), json!({"duplicate": true}));
-    young.clone().with("credit_score", 301).send_legacy(&app, SECRET).await.expect(409);
-    young.send_legacy(&app, OTHER_SECRET).await.expect(401);
+    let recent: Message = message(28);
+    assert_eq!(recent.send_legacy(&app, SECRET).await.expect(200)["applied"], true);
+    assert_eq!(recent.send_legacy(&app, SECRET).await.expect(200), json!({"duplicate": true}));
+    recent.clone().with("credit_score", 301).send_legacy(&app, SECRET).await.expect(409);
+    recent.send_legacy(&app, OTHER_SECRET).await.expect(401);
     // The setting is per bureau. If it is off, a legacy signature with the secret is not valid for that country.
     let portuguese = confirmed(&waiting(&app, Country::Pt).await).with("occurred_at", days_ago(0));
     portuguese.send_legacy(&app, SECRET).await.expect(404);
@@ -232,7 +232,7 @@ async fn bureaus_that_share_a_secret_have_separate_identifiers() {
 }
 
 #[actix_rt::test]
-async fn a_webhook_stays_known_when_its_bureau_gets_its_own_secret() {
+async fn a_webhook_is_still_recognised_when_its_bureau_gets_its_own_secret() {
     let database = Rc::new(TestDatabase::create().await);
     let shared = TestApp::start_on(Rc::clone(&database), &[]).await;
     shared.engine().handles.scheduler.ask(aval::actors::scheduler::StopClaiming).await.unwrap();
@@ -244,7 +244,7 @@ async fn a_webhook_stays_known_when_its_bureau_gets_its_own_secret() {
 }
 
 #[actix_rt::test]
-async fn identifiers_of_webhooks_are_not_stored_in_clear_text() {
+async fn identifiers_of_webhooks_are_not_stored_in_plain_text() {
     let app = TestApp::start_idle().await;
     let mut message = confirmed(&waiting(&app, Country::Es).await);
     message.id = "garcia-12345678Z".to_owned();

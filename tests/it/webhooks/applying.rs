@@ -144,11 +144,11 @@ async fn omitted_figures_keep_their_earlier_values() {
     app.reaches(&id, "UNDER_REVIEW").await;
     let bare = confirmed(&id).without("credit_score").without("total_debt").without("monthly_obligations");
     assert_eq!(bare.with("has_defaults", true).send(&app).await.expect(200)["status"], "REJECTED");
-    let known = format!(
+    let stored_figures = format!(
         "SELECT concat_ws(' ', banking_data ->> 'credit_score', banking_data ->> 'monthly_obligations', \
          banking_data ->> 'has_defaults', banking_data ->> 'account_status') FROM applications WHERE id = '{id}'"
     );
-    assert_eq!(app.sql(&known).await, "720 300.00 true active");
+    assert_eq!(app.sql(&stored_figures).await, "720 300.00 true active");
     assert_eq!(app.sql("SELECT count(*) FROM decisions").await, "2");
 }
 
@@ -165,12 +165,12 @@ async fn a_fallback_decision_is_replaced_by_a_webhook_and_no_longer_repeated() {
     let message = confirmed(&id).without("total_debt");
     assert_eq!(message.send(&app).await.expect(200)["status"], "APPROVED");
     assert_eq!(app.sql("SELECT count(*) FROM provider_retries").await, "0");
-    let told = "SELECT banking_data ->> 'total_debt' FROM applications";
-    assert_eq!(app.sql(told).await, "", "fallback figures must not be kept");
+    let stored_debt = "SELECT banking_data ->> 'total_debt' FROM applications";
+    assert_eq!(app.sql(stored_debt).await, "", "fallback figures must not be kept");
 }
 
 #[actix_rt::test]
-async fn a_webhook_overtakes_a_call_in_flight() {
+async fn a_webhook_takes_precedence_over_a_call_in_flight() {
     let app = TestApp::start(&[]).await;
     app.simulator().script().set_latency(Country::Es, Duration::from_millis(700));
     let id = waiting(&app, Country::Es).await;

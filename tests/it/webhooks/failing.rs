@@ -13,7 +13,7 @@ use crate::support::eventually;
 /// Makes every decision fail.
 const BREAK: &str = "ALTER TABLE decisions ADD CONSTRAINT broken CHECK (false) NOT VALID";
 /// Undoes [`BREAK`].
-const MEND: &str = "ALTER TABLE decisions DROP CONSTRAINT broken";
+const REPAIR: &str = "ALTER TABLE decisions DROP CONSTRAINT broken";
 
 const STATE: &str = "SELECT concat_ws(' ', status, attempts, error_type) FROM webhook_events";
 const RETRIES: &str = "SELECT count(*) FROM pending_jobs WHERE task_name = 'retry_webhook_event'";
@@ -22,7 +22,7 @@ const ENDED: &str = "SELECT string_agg(concat_ws(' ', result, attempt), ', ' ORD
     WHERE task_name = 'retry_webhook_event'";
 
 const JOBS: &str = "/api/v1/admin/jobs";
-const LETTERS: &str = "/api/v1/admin/failed-jobs";
+const DEAD_LETTERS: &str = "/api/v1/admin/failed-jobs";
 
 async fn idle(overrides: &[(&str, &str)]) -> TestApp {
     let app = TestApp::start(overrides).await;
@@ -34,7 +34,7 @@ async fn set_paused(app: &TestApp, lane: &str, paused: bool) {
     app.put(&format!("{JOBS}/lanes/{lane}"), &json!({"paused": paused, "reason": "test"})).await.expect(200);
 }
 
-/// Starts an app that retries webhooks but does not process applications.
+/// Starts an instance that retries webhooks but does not process applications.
 async fn retrying(overrides: &[(&str, &str)]) -> TestApp {
     let app = TestApp::start(&[&[("AVAL__JOBS__POLL_INTERVAL_MS", "20")], overrides].concat()).await;
     for lane in ["ES", "PT"] {
@@ -53,11 +53,11 @@ async fn event(app: &TestApp) -> Value {
 /// Waits for the only dead letter and returns it.
 async fn dead_letter(app: &TestApp) -> Value {
     let found = eventually("the dead letter", async || {
-        let page = app.get(&format!("{LETTERS}?task=retry_webhook_event")).await.expect(200);
+        let page = app.get(&format!("{DEAD_LETTERS}?task=retry_webhook_event")).await.expect(200);
         page["failed_jobs"].as_array().unwrap().first().cloned()
     })
     .await;
-    app.get(&format!("{LETTERS}/{}", found["id"].as_str().unwrap())).await.expect(200)
+    app.get(&format!("{DEAD_LETTERS}/{}", found["id"].as_str().unwrap())).await.expect(200)
 }
 
 #[actix_rt::test]
@@ -74,7 +74,7 @@ async fn a_webhook_that_cannot_be_applied_is_kept_and_applied_when_sent_again() 
     let jobs = "SELECT string_agg(task_name, ' ' ORDER BY task_name) FROM pending_jobs";
     assert_eq!(app.sql(jobs).await, "process_credit_application retry_webhook_event");
     message.clone().with("credit_score", 300).send(&app).await.expect(409);
-    app.execute(MEND).await;
+    app.execute(REPAIR).await;
     assert_eq!(message.send(&app).await.expect(200)["applied"], true);
     assert_eq!(message.send(&app).await.expect(200), json!({"duplicate": true}));
     assert_eq!(app.sql(STATE).await, "applied 2 database_error");
@@ -94,7 +94,7 @@ async fn a_failed_webhook_is_retried_by_a_job_until_it_is_applied() {
         (app.sql("SELECT attempts > 2 FROM webhook_events").await == "true").then_some(())
     })
     .await;
-    app.execute(MEND).await;
+    app.execute(REPAIR).await;
     app.reaches(&id, "APPROVED").await;
     assert_eq!(app.trail(&id).await, "PENDING VALIDATING APPROVED");
     assert_eq!(app.sql("SELECT status FROM webhook_events").await, "applied");
@@ -137,24 +137,24 @@ async fn a_webhook_becomes_a_dead_letter_after_its_last_retry_and_an_operator_ca
     let message = confirmed(&id);
     app.execute(BREAK).await;
     message.send(&app).await.expect(503);
-    let letter = dead_letter(&app).await;
+    let dead_letter = dead_letter(&app).await;
     let event = event(&app).await;
     assert_eq!(
-        (&letter["lane"], &letter["attempts"], &letter["error_type"], &letter["args"]),
+        (&dead_letter["lane"], &dead_letter["attempts"], &dead_letter["error_type"], &dead_letter["args"]),
         (&json!("webhooks"), &json!(2), &json!("database_error"), &json!({"webhook_event_id": event["id"]}))
     );
     assert_eq!((&event["status"], &event["attempts"]), (&json!("failed"), &json!(3)));
     assert_eq!(event["next_attempt_at"], Value::Null);
     assert_eq!(app.trail(&id).await, "PENDING");
 
-    let retry = format!("{LETTERS}/{}/retry", letter["id"].as_str().unwrap());
+    let retry = format!("{DEAD_LETTERS}/{}/retry", dead_letter["id"].as_str().unwrap());
     let reason = json!({"reason": "The constraint is gone"});
     set_paused(&app, "webhooks", true).await;
     message.send(&app).await.expect(503);
     assert_eq!(app.sql(RETRIES).await, "1");
     app.post(&retry, &reason).await.expect(409);
     app.execute("DELETE FROM pending_jobs WHERE task_name = 'retry_webhook_event'").await;
-    app.execute(MEND).await;
+    app.execute(REPAIR).await;
     app.post(&retry, &reason).await.expect(200);
     assert_eq!(app.trail(&id).await, "PENDING", "the lane is paused");
     set_paused(&app, "webhooks", false).await;
@@ -171,11 +171,11 @@ async fn a_dead_lettered_webhook_is_applied_when_sent_again_and_a_later_retry_ch
     let message = confirmed(&id);
     app.execute(BREAK).await;
     message.send(&app).await.expect(503);
-    let letter = dead_letter(&app).await;
-    app.execute(MEND).await;
+    let dead_letter = dead_letter(&app).await;
+    app.execute(REPAIR).await;
     message.send(&app).await.expect(200);
     assert_eq!(app.sql(STATE).await, "applied 3 database_error");
-    let retry = format!("{LETTERS}/{}/retry", letter["id"].as_str().unwrap());
+    let retry = format!("{DEAD_LETTERS}/{}/retry", dead_letter["id"].as_str().unwrap());
     app.post(&retry, &json!({"reason": "test"})).await.expect(200);
     eventually("the retry to end", async || (app.sql(ENDED).await == "failed 1, superseded 1").then_some(()))
         .await;
@@ -194,11 +194,11 @@ async fn a_webhook_that_cannot_be_decrypted_becomes_a_dead_letter_immediately_an
         "UPDATE webhook_events SET payload = '\\x01ffffffff00' WHERE application_id = '{first}'"
     ))
     .await;
-    app.execute(MEND).await;
+    app.execute(REPAIR).await;
     app.reaches(&second, "APPROVED").await;
-    let letter = dead_letter(&app).await;
-    assert_eq!(letter["error_type"], "internal_error");
-    assert!(letter["attempts"].as_i64().unwrap() < 8);
+    let dead_letter = dead_letter(&app).await;
+    assert_eq!(dead_letter["error_type"], "internal_error");
+    assert!(dead_letter["attempts"].as_i64().unwrap() < 8);
     let left = format!(
         "SELECT concat_ws(' ', status, error_type) FROM webhook_events WHERE application_id = '{first}'"
     );
@@ -252,8 +252,8 @@ async fn webhooks_are_deleted_after_thirty_days_at_three_in_the_morning() {
         ("AVAL__HOUSEKEEPING__EXPIRE_WEBHOOKS__CRON", DEFAULT),
     ])
     .await;
-    let (old, young) = (waiting(&app, Country::Es).await, waiting(&app, Country::Pt).await);
-    for id in [&old, &young] {
+    let (old, recent) = (waiting(&app, Country::Es).await, waiting(&app, Country::Pt).await);
+    for id in [&old, &recent] {
         confirmed(id).send(&app).await.expect(200);
     }
     let age = |id: &str, days: u32| {
@@ -263,11 +263,11 @@ async fn webhooks_are_deleted_after_thirty_days_at_three_in_the_morning() {
     };
     app.execute("ALTER TABLE webhook_events DISABLE TRIGGER webhook_events_recorded").await;
     app.execute(&age(&old, 30)).await;
-    app.execute(&age(&young, 28)).await;
+    app.execute(&age(&recent, 28)).await;
     app.engine().resources.clock.advance(Duration::from_secs(24 * 3600));
     eventually("the old webhook to be deleted", async || {
         (app.sql("SELECT count(*) FROM webhook_events").await == "1").then_some(())
     })
     .await;
-    assert_eq!(app.sql("SELECT application_id FROM webhook_events").await, young);
+    assert_eq!(app.sql("SELECT application_id FROM webhook_events").await, recent);
 }

@@ -21,7 +21,7 @@ fn shuffled(messages: Vec<Message>) -> Vec<Message> {
     keyed.into_iter().map(|(_, message)| message).collect()
 }
 
-/// Sends all of them and counts the responses by content.
+/// Sends all messages and counts the responses by result.
 async fn send_all(app: &TestApp, messages: Vec<Message>) -> BTreeMap<&'static str, usize> {
     let answers = futures_util::stream::iter(messages)
         .map(|message| async move { message.send(app).await.expect(200) })

@@ -10,12 +10,11 @@ import { RISK_COLORS, STATUS_COLORS } from '../../theme';
 
 const OUTCOMES = [
     ['approved', 'APPROVED'],
-    ['under_review', 'UNDER_REVIEW'],
     ['rejected', 'REJECTED'],
     ['cancelled', 'CANCELLED'],
 ] as const;
 
-/** Applications by day and outcome, and by country and risk. The table below the charts has the figures. */
+/** Final outcomes by day, and applications by country and risk. The table below the charts has the figures. */
 export default function Charts(props: { days: Schema<'Period'>[]; totals: Schema<'CountryTotals'>[] }) {
     const { t } = useTranslation();
     const language = useLanguage();

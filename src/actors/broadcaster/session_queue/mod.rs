@@ -1,10 +1,10 @@
 //! The outgoing queue of one client.
 //!
 //! The actor of a WebSocket session is part of the response stream and does not run while its client does not read.
-//! Therefore the queue is outside the actor and limits its own size in bytes. While small, it is a plain queue. Above
+//! Therefore the queue is outside the actor and limits its own size in bytes. A small queue keeps all frames. Above
 //! `coalesce_above_bytes`, it keeps only the newest update of each application, and all other frames. If it still
-//! exceeds `close_above_bytes`, it is cleared and the session is closed (4008). Pushing never waits, so a slow client
-//! does not affect others.
+//! exceeds `close_above_bytes`, it is cleared and the session is closed (close code 4008). Pushing never waits, so a
+//! slow client does not affect others.
 //!
 //! Live updates are accepted in the order of their offsets, and an offset that was already accepted is ignored, so
 //! repeated delivery is harmless. Updates of one application are always sent in order.
@@ -44,10 +44,10 @@ pub struct Taken {
 /// The result of pushing a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Push {
-    /// It will be sent, or a newer one in its place.
-    Taken,
-    /// It was pushed before.
-    Known,
+    /// The frame will be sent, or a newer one in its place.
+    Queued,
+    /// The frame was pushed before.
+    Duplicate,
     /// The session is closed.
     Closed,
 }
@@ -66,7 +66,7 @@ pub struct SessionQueue {
 
 #[derive(Default)]
 struct Waiting {
-    /// By order of arrival.
+    /// The waiting frames, by order of arrival.
     entries: BTreeMap<u64, Entry>,
     /// The newest waiting update of each application.
     newest: HashMap<ApplicationId, u64>,
@@ -122,7 +122,7 @@ impl SessionQueue {
             && (bytes == 0 || bytes + next.get().frame.text.len() <= max_bytes)
         {
             let (place, entry) = next.remove_entry();
-            waiting.forget(place, &entry);
+            waiting.note_removed(place, &entry);
             bytes += entry.frame.text.len();
             taken.frames.push(entry.frame);
         }
@@ -138,7 +138,7 @@ impl SessionQueue {
     pub(super) fn push_live(&self, update: &Update) -> Push {
         let mut waiting = self.lock();
         if waiting.closing.is_none() && update.offset <= waiting.last_offset {
-            return Push::Known;
+            return Push::Duplicate;
         }
         self.push(&mut waiting, update.application, &update.frame, Some(update.offset))
     }
@@ -149,7 +149,7 @@ impl SessionQueue {
     }
 
     /// Pushes a response.
-    pub(super) fn push_answer(&self, frame: &Frame) -> Push {
+    pub(super) fn push_response(&self, frame: &Frame) -> Push {
         self.push(&mut self.lock(), None, frame, None)
     }
 
@@ -167,7 +167,7 @@ impl SessionQueue {
         self.wake(&mut waiting);
     }
 
-    /// Half of the limit for coalescing, so a replay alone does not cause it.
+    /// Whether the queue uses at most half of the limit for coalescing, so a replay alone does not cause coalescing.
     fn has_room(&self, waiting: &Waiting) -> bool {
         waiting.bytes <= self.coalesce_above / 2
     }
@@ -196,7 +196,7 @@ impl SessionQueue {
         }
         waiting.add(Entry { application, frame: frame.clone() });
         self.wake(waiting);
-        Push::Taken
+        Push::Queued
     }
 
     fn wake(&self, waiting: &mut Waiting) {
@@ -224,7 +224,7 @@ impl Waiting {
     }
 
     /// Updates the counters for a removed entry.
-    fn forget(&mut self, place: u64, entry: &Entry) {
+    fn note_removed(&mut self, place: u64, entry: &Entry) {
         self.bytes -= entry.frame.text.len();
         if let Some(application) = entry.application
             && self.newest.get(&application) == Some(&place)

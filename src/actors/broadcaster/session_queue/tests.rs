@@ -49,7 +49,7 @@ fn offsets(taken: &Taken) -> Vec<i64> {
 fn a_small_queue_keeps_everything_in_order() {
     let queue = queue();
     for offset in 1..=4 {
-        assert_eq!(queue.push_live(&update(offset, 1, 100)), Push::Taken);
+        assert_eq!(queue.push_live(&update(offset, 1, 100)), Push::Queued);
     }
     assert_eq!(offsets(&queue.take(250)), [1, 2]);
     assert_eq!(offsets(&queue.take(usize::MAX)), [3, 4]);
@@ -61,7 +61,7 @@ fn an_update_without_application_is_never_replaced() {
     let queue = queue();
     for offset in 1..=6 {
         let event = Update { application: None, ..update(offset, 1, 100) };
-        assert_eq!(queue.push_live(&event), Push::Taken);
+        assert_eq!(queue.push_live(&event), Push::Queued);
     }
     assert_eq!(offsets(&queue.take(usize::MAX)), [1, 2, 3, 4, 5, 6]);
     assert_eq!(queue.dropped.get(), 0);
@@ -70,19 +70,19 @@ fn an_update_without_application_is_never_replaced() {
 #[test]
 fn an_offset_that_was_pushed_before_is_ignored() {
     let queue = queue();
-    assert_eq!(queue.push_live(&update(5, 1, 10)), Push::Taken);
-    assert_eq!(queue.push_live(&update(5, 1, 10)), Push::Known);
-    assert_eq!(queue.push_live(&update(4, 2, 10)), Push::Known);
+    assert_eq!(queue.push_live(&update(5, 1, 10)), Push::Queued);
+    assert_eq!(queue.push_live(&update(5, 1, 10)), Push::Duplicate);
+    assert_eq!(queue.push_live(&update(4, 2, 10)), Push::Duplicate);
     assert_eq!(offsets(&queue.take(usize::MAX)), [5]);
-    assert_eq!(queue.push_live(&update(5, 1, 10)), Push::Known);
+    assert_eq!(queue.push_live(&update(5, 1, 10)), Push::Duplicate);
 }
 
 #[test]
 fn a_long_queue_keeps_the_newest_of_each_application_and_all_responses() {
     let queue = queue();
-    queue.push_answer(&Frame::of_text(FrameKind::Pong, &format!("{:0>50}", 0)));
+    queue.push_response(&Frame::of_text(FrameKind::Pong, &format!("{:0>50}", 0)));
     for offset in 1..=100 {
-        assert_eq!(queue.push_live(&update(offset, u128::try_from(offset % 3).unwrap(), 100)), Push::Taken);
+        assert_eq!(queue.push_live(&update(offset, u128::try_from(offset % 3).unwrap(), 100)), Push::Queued);
     }
     assert_eq!(offsets(&queue.take(usize::MAX)), [0, 98, 99, 100]);
     assert_eq!(queue.dropped.get(), 97);
@@ -92,7 +92,7 @@ fn a_long_queue_keeps_the_newest_of_each_application_and_all_responses() {
 fn a_queue_that_cannot_be_coalesced_is_cleared_and_closed() {
     let queue = queue();
     for offset in 1..=10 {
-        assert_eq!(queue.push_live(&update(offset, u128::try_from(offset).unwrap(), 100)), Push::Taken);
+        assert_eq!(queue.push_live(&update(offset, u128::try_from(offset).unwrap(), 100)), Push::Queued);
     }
     assert_eq!(queue.push_live(&update(11, 11, 100)), Push::Closed);
     assert_eq!(queue.push_live(&update(12, 12, 1)), Push::Closed);
@@ -124,7 +124,7 @@ fn at_most_one_wake_up_is_pending() {
         true
     });
     queue.wake_if_waiting();
-    assert_eq!(wake_ups.load(Ordering::SeqCst), 0, "nothing must wait");
+    assert_eq!(wake_ups.load(Ordering::SeqCst), 0, "no frame is waiting yet");
     for offset in 1..=3 {
         queue.push_live(&update(offset, 1, 10));
     }
@@ -132,7 +132,7 @@ fn at_most_one_wake_up_is_pending() {
     assert_eq!(wake_ups.load(Ordering::SeqCst), 1);
     queue.take(10);
     queue.wake_if_waiting();
-    assert_eq!(wake_ups.load(Ordering::SeqCst), 2, "two frames must still wait");
+    assert_eq!(wake_ups.load(Ordering::SeqCst), 2, "two frames are still waiting");
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn a_waiting_replay_is_reported_when_there_is_room() {
     assert!(queue.room_for_replay());
 }
 
-/// The operations on a queue.
+/// An operation on a queue.
 #[derive(Debug, Clone)]
 enum Step {
     Push { application: u128, bytes: usize, skipped: i64 },
@@ -201,8 +201,8 @@ proptest! {
                     newest.insert(application, offset);
                 }
                 Step::Repeat { back } => {
-                    let known = queue.push_live(&update(offset - back, 99, 20));
-                    prop_assert!(known == Push::Known || closed);
+                    let push = queue.push_live(&update(offset - back, 99, 20));
+                    prop_assert!(push == Push::Duplicate || closed);
                 }
                 Step::Take { bytes } => got.extend(offsets(&queue.take(bytes))),
             }

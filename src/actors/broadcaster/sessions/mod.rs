@@ -53,12 +53,12 @@ impl Sessions {
         Membership { sessions: self.clone(), id, queue }
     }
 
-    /// The number of open sessions, without those that were closed for slowness.
+    /// The number of open sessions, without those that were closed because the client was too slow.
     pub fn count(&self) -> usize {
         self.lock().count()
     }
 
-    /// Closes all sessions with 1001 after their waiting frames, and rejects new ones.
+    /// Closes all sessions with close code 1001 after their waiting frames, and rejects new ones.
     pub fn close_all(&self) {
         self.lock().close_all();
     }
@@ -85,7 +85,7 @@ impl Sessions {
         for update in updates {
             self.lock().deliver(update);
         }
-        self.lock().pass(end);
+        self.lock().advance_to(end);
     }
 
     /// Whether a subscription waits for its response or a replay can continue.
@@ -138,13 +138,13 @@ impl Membership {
     /// Authorises the session as `viewer`. Returns `false` without a change if the account has reached its maximum of
     /// sessions on this instance.
     pub fn admit(&self, viewer: Viewer) -> bool {
-        let most = self.sessions.settings.max_sockets_per_account;
-        self.sessions.lock().admit(self.id, viewer, most)
+        let max = self.sessions.settings.max_sockets_per_account;
+        self.sessions.lock().admit(self.id, viewer, max)
     }
 
     /// Changes what an admitted session may see, for the same account.
-    pub fn see(&self, viewer: Viewer) {
-        self.sessions.lock().see(self.id, viewer);
+    pub fn set_viewer(&self, viewer: Viewer) {
+        self.sessions.lock().set_viewer(self.id, viewer);
     }
 
     /// Subscribes to `topic`, from the position `resume` if given. The response is queued before the first update of
@@ -156,7 +156,7 @@ impl Membership {
     /// Ends a subscription, if there is one. The response is queued.
     pub fn unsubscribe(&self, topic: Topic) {
         self.sessions.lock().unsubscribe(self.id, topic);
-        self.queue.push_answer(&Frame::unsubscribed(topic));
+        self.queue.push_response(&Frame::unsubscribed(topic));
     }
 }
 

@@ -30,11 +30,11 @@ impl Registry {
     }
 
     /// Authorises a session. Returns `false` if the account has reached its maximum of sessions.
-    pub(super) fn admit(&mut self, id: SessionId, viewer: Viewer, most: usize) -> bool {
+    pub(super) fn admit(&mut self, id: SessionId, viewer: Viewer, max: usize) -> bool {
         // Closed sessions are no longer in the registry.
         let Some(session) = self.sessions.get_mut(&id) else { return true };
         let count = self.accounts.entry(Arc::clone(&viewer.account)).or_insert(0);
-        if *count >= most {
+        if *count >= max {
             return false;
         }
         *count += 1;
@@ -43,7 +43,7 @@ impl Registry {
     }
 
     /// Changes what an admitted session may see.
-    pub(super) fn see(&mut self, id: SessionId, viewer: Viewer) {
+    pub(super) fn set_viewer(&mut self, id: SessionId, viewer: Viewer) {
         if let Some(session) = self.sessions.get_mut(&id)
             && session.viewer.is_some()
         {
@@ -62,7 +62,7 @@ impl Registry {
             }
         }
         for topic in session.topics.into_keys() {
-            self.forget_subscriber(topic, id);
+            self.remove_subscriber(topic, id);
         }
     }
 
@@ -103,21 +103,21 @@ impl Registry {
         id: SessionId,
         topic: Topic,
         resume: Option<Position>,
-        most: usize,
+        max: usize,
     ) -> Subscription {
         let position = self.position;
         // A closed session gets no response.
-        let Some(session) = self.sessions.get_mut(&id) else { return Subscription::Standing };
+        let Some(session) = self.sessions.get_mut(&id) else { return Subscription::Active };
         let known = session.topics.contains_key(&topic) || session.requests.iter().any(|r| r.topic == topic);
-        if !known && session.topics.len() + session.requests.len() >= most {
+        if !known && session.topics.len() + session.requests.len() >= max {
             return Subscription::TooMany;
         }
         match position {
             Some(position) if resume.is_none() && !session.is_behind() => {
-                session.queue.push_answer(&Frame::subscribed(topic, position, None));
+                session.queue.push_response(&Frame::subscribed(topic, position, None));
                 session.topics.entry(topic).or_insert(position.offset);
-                self.remember_subscriber(topic, id);
-                Subscription::Standing
+                self.add_subscriber(topic, id);
+                Subscription::Active
             }
             Some(_) | None => {
                 // A repeated request replaces the one that is still waiting.
@@ -132,45 +132,45 @@ impl Registry {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.requests.retain(|request| request.topic != topic);
         if session.topics.remove(&topic).is_some() {
-            self.forget_subscriber(topic, id);
+            self.remove_subscriber(topic, id);
         }
     }
 
     /// Moves the position to `end` if that is ahead.
-    pub(super) fn pass(&mut self, end: Option<i64>) {
+    pub(super) fn advance_to(&mut self, end: Option<i64>) {
         if let (Some(position), Some(end)) = (self.position.as_mut(), end) {
             position.offset = position.offset.max(end);
         }
     }
 
-    /// Delivers one event to the live sessions that want it, and moves the position past it.
+    /// Delivers one event to the live sessions that are subscribed to it, and moves the position past it.
     pub(super) fn deliver(&mut self, update: &Update) {
         let Some(position) = self.position.as_mut() else { return };
         if update.offset <= position.offset {
             return;
         }
-        let mut cut_off = Vec::new();
+        let mut too_slow = Vec::new();
         for id in update.topics.iter().filter_map(|topic| self.subscribers.get(topic)).flatten() {
             // A session can be found through several topics. Its queue accepts the event once.
             let Some(session) = self.sessions.get(id) else { continue };
             if session.recovery.is_none()
-                && session.wants(update, |_| true)
+                && session.receives(update, |_| true)
                 && session.queue.push_live(update) == Push::Closed
             {
-                cut_off.push(*id);
+                too_slow.push(*id);
             }
         }
         position.offset = update.offset;
-        for id in cut_off {
+        for id in too_slow {
             self.leave(id);
         }
     }
 
-    pub(super) fn remember_subscriber(&mut self, topic: Topic, id: SessionId) {
+    pub(super) fn add_subscriber(&mut self, topic: Topic, id: SessionId) {
         self.subscribers.entry(topic).or_default().insert(id);
     }
 
-    fn forget_subscriber(&mut self, topic: Topic, id: SessionId) {
+    fn remove_subscriber(&mut self, topic: Topic, id: SessionId) {
         if let Some(subscribers) = self.subscribers.get_mut(&topic) {
             subscribers.remove(&id);
             if subscribers.is_empty() {

@@ -43,7 +43,7 @@ impl Registry {
             }
         }
         for (topic, id) in subscribed {
-            self.remember_subscriber(topic, id);
+            self.add_subscriber(topic, id);
         }
     }
 
@@ -75,7 +75,7 @@ impl Registry {
         let Some(mut recovery) = session.recovery.take() else { return };
         let page_end = end.map_or(at.offset, |end| end.min(at.offset));
         if recovery.cursor >= after && recovery.cursor < page_end {
-            let pushed = session.walk(&mut recovery, updates, page_end);
+            let pushed = session.queue_missed(&mut recovery, updates, page_end);
             if pushed == Push::Closed {
                 return self.leave(id);
             }
@@ -89,7 +89,7 @@ impl Session {
     fn answer_requests(&mut self, at: Position, extent: &Extent, max_replay: u32) -> Vec<Topic> {
         let before = self.topics.clone();
         let mut recovery = Recovery { topics: HashSet::new(), live_from: at.offset, cursor: at.offset };
-        let mut standing = Vec::new();
+        let mut active = Vec::new();
         for Request { topic, resume } in std::mem::take(&mut self.requests) {
             let resumable = resume.filter(|from| {
                 let reaches =
@@ -100,27 +100,27 @@ impl Session {
                     && before.iter().all(reaches)
             });
             let from = resumable.unwrap_or(at);
-            self.queue.push_answer(&Frame::subscribed(topic, from, resume.map(|_| resumable.is_some())));
+            self.queue.push_response(&Frame::subscribed(topic, from, resume.map(|_| resumable.is_some())));
             if before.contains_key(&topic) {
                 continue;
             }
             self.topics.insert(topic, from.offset);
-            standing.push(topic);
+            active.push(topic);
             if resumable.is_some() {
                 recovery.topics.insert(topic);
                 recovery.cursor = recovery.cursor.min(from.offset);
             }
         }
         self.recovery = (recovery.cursor < at.offset).then_some(recovery);
-        standing
+        active
     }
 
     /// Queues the missed events of a page and advances the cursor as far as the queue has room.
-    fn walk(&self, recovery: &mut Recovery, updates: &[Update], page_end: i64) -> Push {
+    fn queue_missed(&self, recovery: &mut Recovery, updates: &[Update], page_end: i64) -> Push {
         let due = recovery.cursor + 1..=page_end;
         for update in updates.iter().filter(|update| due.contains(&update.offset)) {
             if !self.queue.room_for_replay() {
-                return Push::Taken;
+                return Push::Queued;
             }
             if self.missed(recovery, update) && self.queue.push_missed(update) == Push::Closed {
                 return Push::Closed;
@@ -128,14 +128,14 @@ impl Session {
             recovery.cursor = update.offset;
         }
         recovery.cursor = page_end;
-        Push::Taken
+        Push::Queued
     }
 
     fn missed(&self, recovery: &Recovery, update: &Update) -> bool {
         if update.offset > recovery.live_from {
-            return self.wants(update, |_| true);
+            return self.receives(update, |_| true);
         }
-        self.wants(update, |topic| recovery.topics.contains(topic))
-            && !self.wants(update, |topic| !recovery.topics.contains(topic))
+        self.receives(update, |topic| recovery.topics.contains(topic))
+            && !self.receives(update, |topic| !recovery.topics.contains(topic))
     }
 }

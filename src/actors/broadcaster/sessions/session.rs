@@ -25,7 +25,7 @@ pub struct Viewer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subscription {
     /// The subscription is active, and its response is queued.
-    Standing,
+    Active,
     /// The broadcaster will answer and must be woken.
     AwaitsBroadcaster,
     /// The session has reached its maximum of subscriptions.
@@ -67,7 +67,7 @@ impl Session {
     }
 
     /// Whether a topic accepted by `counts` includes `update`.
-    pub(super) fn wants(&self, update: &Update, counts: impl Fn(&Topic) -> bool) -> bool {
+    pub(super) fn receives(&self, update: &Update, counts: impl Fn(&Topic) -> bool) -> bool {
         self.may_see(update)
             && update.topics.iter().any(|topic| {
                 counts(topic) && self.topics.get(topic).is_some_and(|after| update.offset > *after)

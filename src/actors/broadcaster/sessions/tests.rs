@@ -10,6 +10,7 @@ use crate::actors::broadcaster::frame::FrameKind;
 use crate::domain::application::Country;
 use crate::domain::ids::ApplicationId;
 use crate::storage::applications::Visibility;
+use crate::telemetry::labels::KnownLabels;
 
 const EPOCH: Uuid = Uuid::from_u128(7);
 const MAX_REPLAY: u32 = 25;
@@ -36,7 +37,7 @@ fn sessions() -> Sessions {
         close_above_bytes: 60_000,
         max_replay: MAX_REPLAY,
     };
-    Sessions::new(&settings, Arc::new(Metrics::new().unwrap()))
+    Sessions::new(&settings, Arc::new(Metrics::new(&KnownLabels::default()).unwrap()))
 }
 
 fn viewer(account: &str, applications: Visibility) -> Viewer {
@@ -97,7 +98,7 @@ fn an_event_of_several_topics_is_delivered_once() {
     sessions.skip_to(at(0));
     let member = join(&sessions, Visibility::All);
     for topic in [Topic::All, Topic::Country(Country::Es), Topic::Application(application(2))] {
-        assert_eq!(member.subscribe(topic, None), Subscription::Standing);
+        assert_eq!(member.subscribe(topic, None), Subscription::Active);
     }
     let log = log(&[2, 3, 2]);
     sessions.deliver(&log, None);
@@ -230,12 +231,12 @@ fn too_many_subscriptions_are_rejected_and_repeated_ones_count_once() {
     let member = join(&sessions, Visibility::All);
     let topic = |n| Topic::Application(application(n));
     for n in 0..6 {
-        assert_eq!(member.subscribe(topic(n), None), Subscription::Standing);
+        assert_eq!(member.subscribe(topic(n), None), Subscription::Active);
     }
-    assert_eq!(member.subscribe(topic(0), None), Subscription::Standing);
+    assert_eq!(member.subscribe(topic(0), None), Subscription::Active);
     assert_eq!(member.subscribe(topic(6), None), Subscription::TooMany);
     member.unsubscribe(topic(3));
-    assert_eq!(member.subscribe(topic(6), None), Subscription::Standing);
+    assert_eq!(member.subscribe(topic(6), None), Subscription::Active);
     sessions.deliver(&log(&[3, 6]), None);
     assert_eq!(offsets(&take(&member, usize::MAX)), [2]);
 }
@@ -286,7 +287,7 @@ fn a_stopping_server_closes_existing_and_new_sessions() {
     }
 }
 
-/// The operations on a session.
+/// An operation on a session, or an event that is published.
 #[derive(Debug, Clone)]
 enum Step {
     Publish { application: u128 },
@@ -317,11 +318,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 0..80)
 }
 
-/// A client that checks the promises in its frames.
+/// A client that checks its updates against the subscriptions that the server confirmed.
 #[derive(Default)]
 struct Client {
-    /// The topics, each with the offset after which everything was promised.
-    promised: BTreeMap<String, (Topic, i64)>,
+    /// The topics, each with the offset after which the server confirmed every event.
+    confirmed: BTreeMap<String, (Topic, i64)>,
     got: Vec<i64>,
 }
 
@@ -337,10 +338,10 @@ impl Client {
                 } else {
                     Topic::All
                 };
-                self.promised.entry(format!("{topic:?}")).or_insert((topic, offset));
+                self.confirmed.entry(format!("{topic:?}")).or_insert((topic, offset));
             } else {
                 assert!(
-                    self.was_promised(&log[usize::try_from(offset - 1).unwrap()]),
+                    self.was_confirmed(&log[usize::try_from(offset - 1).unwrap()]),
                     "{offset} was not subscribed to"
                 );
                 self.got.push(offset);
@@ -348,8 +349,8 @@ impl Client {
         }
     }
 
-    fn was_promised(&self, update: &Update) -> bool {
-        self.promised.values().any(|(topic, after)| update.topics.contains(topic) && update.offset > *after)
+    fn was_confirmed(&self, update: &Update) -> bool {
+        self.confirmed.values().any(|(topic, after)| update.topics.contains(topic) && update.offset > *after)
     }
 }
 
@@ -391,7 +392,7 @@ proptest! {
         client.read(take(&member, usize::MAX), &log);
 
         let expected: BTreeSet<i64> =
-            log.iter().filter(|update| client.was_promised(update)).map(|update| update.offset).collect();
+            log.iter().filter(|update| client.was_confirmed(update)).map(|update| update.offset).collect();
         let got: BTreeSet<i64> = client.got.iter().copied().collect();
         prop_assert_eq!(got.len(), client.got.len(), "duplicate events: {:?}", client.got);
         prop_assert_eq!(&got, &expected);
@@ -451,7 +452,7 @@ fn an_operations_event_reaches_only_operators_and_no_longer_a_demoted_one() {
     sessions.deliver(&[event(1), update(2, 2)], None);
     assert_eq!(offsets(&take(&admin, usize::MAX)), [1, 2]);
     assert_eq!(offsets(&take(&analyst, usize::MAX)), [2]);
-    admin.see(operator(false));
+    admin.set_viewer(operator(false));
     sessions.deliver(&[event(3)], None);
     assert_eq!(offsets(&take(&admin, usize::MAX)), [] as [i64; 0]);
 }

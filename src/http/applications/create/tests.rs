@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::telemetry::labels::KnownLabels;
 
 fn now() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 6, 15, 12, 0, 0).unwrap()
@@ -14,10 +15,10 @@ fn read(body: &str) -> Result<Draft, Refused> {
     read_draft(&body, &Countries::built_in().unwrap(), now()).unwrap()
 }
 
-/// Pointer and code of each problem.
-fn problems(body: &str) -> Vec<(String, &'static str)> {
+/// Pointer and code of each field error.
+fn field_errors(body: &str) -> Vec<(String, &'static str)> {
     let refused = read(body).expect_err(body);
-    refused.problems.into_iter().map(|problem| (problem.pointer, problem.code)).collect()
+    refused.field_errors.into_iter().map(|field_error| (field_error.pointer, field_error.code)).collect()
 }
 
 /// A valid request with one member replaced, or omitted when `value` is empty.
@@ -100,7 +101,7 @@ fn each_invalid_member_is_reported_with_its_code() {
         ("status", "\"APPROVED\"", "unknown_field"),
         ("risk_score", "0", "unknown_field"),
     ] {
-        assert_eq!(problems(&with(name, value)), [(format!("/{name}"), code)], "{name} {value:.40}");
+        assert_eq!(field_errors(&with(name, value)), [(format!("/{name}"), code)], "{name} {value:.40}");
     }
 }
 
@@ -110,12 +111,16 @@ fn a_member_of_the_data_is_refused_with_its_own_pointer() {
         (r#"{"birth_date": "yesterday"}"#, "/country_specific_data/birth_date", "bad_date"),
         (r#"{"rent": {"rent": 1, "rent": 2}}"#, "/country_specific_data/rent", "unknown_field"),
     ] {
-        assert_eq!(problems(&with("country_specific_data", data)), [(pointer.to_owned(), code)], "{data}");
+        assert_eq!(
+            field_errors(&with("country_specific_data", data)),
+            [(pointer.to_owned(), code)],
+            "{data}"
+        );
     }
 }
 
 #[test]
-fn all_problems_of_a_request_are_reported_together() {
+fn all_field_errors_of_a_request_are_reported_together() {
     let body = r#"{"country": "ES", "identity_document": "12345678A", "monthly_income": 0, "term_months": 1, "x": 1}"#;
     let expected = [
         ("/full_name", "required"),
@@ -125,8 +130,8 @@ fn all_problems_of_a_request_are_reported_together() {
         ("/identity_document", "bad_check_digit"),
         ("/x", "unknown_field"),
     ];
-    assert_eq!(problems(body), expected.map(|(pointer, code)| (pointer.to_owned(), code)));
-    assert_eq!(problems("{}").len(), 5);
+    assert_eq!(field_errors(body), expected.map(|(pointer, code)| (pointer.to_owned(), code)));
+    assert_eq!(field_errors("{}").len(), 5);
 }
 
 #[test]
@@ -147,7 +152,7 @@ fn values_from_the_document_replace_those_of_the_client() {
 
 #[test]
 fn refusals_are_counted_by_country_and_reason() {
-    let metrics = Metrics::new().unwrap();
+    let metrics = Metrics::new(&KnownLabels::default()).unwrap();
     read(&with("identity_document", "\"12345678A\"")).unwrap_err().count(&metrics);
     read(&with("country", "\"FR\"")).unwrap_err().count(&metrics);
     let errors = &metrics.applications_validation_errors_total;
@@ -195,7 +200,7 @@ proptest! {
             Err(error) => prop_assert!(matches!(error, Error::Malformed(_))),
             Ok(body) => match read_draft(&body, &countries, now()).unwrap() {
                 Ok(_) => prop_assert!(value.is_object()),
-                Err(refused) => prop_assert!(!refused.problems.is_empty()),
+                Err(refused) => prop_assert!(!refused.field_errors.is_empty()),
             },
         }
     }

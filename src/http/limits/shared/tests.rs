@@ -17,18 +17,18 @@ mod server;
 
 use self::server::RedisServer;
 
-/// A script with a time that the test gives.
+/// The script, with `now` passed by the test as an argument.
 fn at_given_time(body: &str, place: usize) -> Script {
     Script::new(&format!("local now = tonumber(ARGV[{place}])\n{body}"))
 }
 
-/// The same with nothing forgotten: the test's time stands still while Redis's own runs.
-fn without_end(body: &str, place: usize) -> Script {
-    let body = format!("local function act()\n{body}\nend\nlocal said = act()");
-    at_given_time(&format!("{body}\nredis.call('PERSIST', KEYS[1])\nreturn said"), place)
+/// Like [`at_given_time`], but keys never expire, because Redis expires them by its own clock.
+fn without_expiry(body: &str, place: usize) -> Script {
+    let body = format!("local function act()\n{body}\nend\nlocal result = act()");
+    at_given_time(&format!("{body}\nredis.call('PERSIST', KEYS[1])\nreturn result"), place)
 }
 
-const ANA: Payer<'static> = Payer::Account { name: "ana", role: Role::User };
+const ANA: Requester<'static> = Requester::Account { name: "ana", role: Role::User };
 
 #[derive(Debug, Clone, Copy)]
 enum Step {
@@ -47,10 +47,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 #[test]
-fn the_script_says_what_governor_says_on_any_schedule() {
+fn the_script_agrees_with_governor_on_any_schedule() {
     let server = RedisServer::start();
     let connection = RefCell::new(server.connection());
-    let (check, charge) = (without_end(CHECK, 3), without_end(CHARGE, 4));
+    let (check, charge) = (without_expiry(CHECK, 3), without_expiry(CHARGE, 4));
     // Intervals of whole microseconds, so that nothing is rounded.
     let rates = prop::sample::select(vec![1_u32, 5, 10, 60, 100, 600, 1200]);
     let mut runner = TestRunner::new(Config::with_cases(150));
@@ -62,18 +62,19 @@ fn the_script_says_what_governor_says_on_any_schedule() {
         limits.standard.user = rate;
         let clock = Clock::manual(DateTime::UNIX_EPOCH);
         let memory = MemoryRateLimiter::new(&limits, &clock);
-        let limit = Limit { class: LimitClass::Standard, payer_kind: PayerKind::Account(Role::User), rate };
+        let limit =
+            Limit { class: LimitClass::Standard, requester_kind: RequesterKind::Account(Role::User), rate };
         let connection = &mut *connection.borrow_mut();
         let _: () = ::redis::cmd("FLUSHALL").query(connection).unwrap();
         for step in steps {
-            // Redis's clock begins elsewhere.
+            // The Redis clock has another starting point.
             let now = 1_700_000_000_000_000 + u64::try_from(clock.monotonic().as_micros()).unwrap();
             match step {
                 Step::Wait(ms) => clock.advance(Duration::from_millis(ms)),
                 Step::Check => {
                     let mut script = invocation(&check, "client", limit);
-                    let said = verdict(limit, script.arg(now).invoke(connection).unwrap());
-                    prop_assert_eq!(said, memory.check(LimitClass::Standard, ANA));
+                    let result = parse_result(limit, script.arg(now).invoke(connection).unwrap());
+                    prop_assert_eq!(result, memory.check(LimitClass::Standard, ANA));
                 }
                 Step::Charge => {
                     let cost = interval_us(limit) * u64::from(limits.failed_authentication_cost);
@@ -89,14 +90,14 @@ fn the_script_says_what_governor_says_on_any_schedule() {
 }
 
 #[test]
-fn an_invalid_counter_counts_as_empty_and_an_impossible_answer_is_rejected() {
+fn an_invalid_counter_counts_as_empty_and_an_impossible_result_is_refused() {
     let server = RedisServer::start();
     let mut connection = server.connection();
     let (check, charge) = (at_given_time(CHECK, 3), at_given_time(CHARGE, 4));
     let rate = settings(&[]).create.user;
-    let limit = Limit { class: LimitClass::Create, payer_kind: PayerKind::Account(Role::User), rate };
+    let limit = Limit { class: LimitClass::Create, requester_kind: RequesterKind::Account(Role::User), rate };
     let now = 3_600_000_000_u64;
-    let planted: [&[&str]; 8] = [
+    let invalid: [&[&str]; 8] = [
         &["SET", "client", "abc"],
         &["SET", "client", "nan"],
         &["SET", "client", "-nan"],
@@ -106,12 +107,12 @@ fn an_invalid_counter_counts_as_empty_and_an_impossible_answer_is_rejected() {
         &["HSET", "client", "a", "1"],
         &["XADD", "client", "1-1", "e", "x"],
     ];
-    for command in planted {
+    for command in invalid {
         let _: ::redis::Value = ::redis::cmd("DEL").arg("client").query(&mut connection).unwrap();
         let _: ::redis::Value = ::redis::cmd(command[0]).arg(&command[1..]).query(&mut connection).unwrap();
         let mut script = invocation(&check, "client", limit);
-        let said: (u32, i64) = script.arg(now).invoke(&mut connection).unwrap();
-        assert_eq!(said, (9, -1), "{command:?}");
+        let result: (u32, i64) = script.arg(now).invoke(&mut connection).unwrap();
+        assert_eq!(result, (9, -1), "{command:?}");
         let _: ::redis::Value = ::redis::cmd("DEL").arg("client").query(&mut connection).unwrap();
         let _: ::redis::Value = ::redis::cmd(command[0]).arg(&command[1..]).query(&mut connection).unwrap();
         let mut script = invocation(&charge, "client", limit);
@@ -119,30 +120,30 @@ fn an_invalid_counter_counts_as_empty_and_an_impossible_answer_is_rejected() {
     }
     let _: ::redis::Value = ::redis::cmd("SET").arg("client").arg("inf").query(&mut connection).unwrap();
     let mut script = invocation(&check, "client", limit);
-    let said: (u32, i64) = script.arg(now).invoke(&mut connection).unwrap();
-    assert_eq!(said, (0, 6_000_000), "no more than a whole burst");
+    let result: (u32, i64) = script.arg(now).invoke(&mut connection).unwrap();
+    assert_eq!(result, (0, 6_000_000), "no more than a whole burst");
 
-    for said in [(10, -1), (u32::MAX, -1), (0, -2), (0, i64::MIN), (0, i64::MAX), (1, 5), (0, 60_000_001)] {
-        assert_eq!(verdict(limit, said), None, "{said:?}");
+    for result in [(10, -1), (u32::MAX, -1), (0, -2), (0, i64::MIN), (0, i64::MAX), (1, 5), (0, 60_000_001)] {
+        assert_eq!(parse_result(limit, result), None, "{result:?}");
     }
-    for said in [(9, -1), (0, -1), (0, 0), (0, 6_000_000), (0, 60_000_000)] {
-        assert!(verdict(limit, said).is_some(), "{said:?}");
+    for result in [(9, -1), (0, -1), (0, 0), (0, 6_000_000), (0, 60_000_000)] {
+        assert!(parse_result(limit, result).is_some(), "{result:?}");
     }
 }
 
 #[test]
-fn expired_counters_are_deleted_and_a_clock_set_back_blocks_no_client() {
+fn expired_counters_are_deleted_and_setting_the_clock_back_blocks_no_client() {
     let server = RedisServer::start();
     let mut connection = server.connection();
     let script = at_given_time(CHECK, 3);
     let rate = settings(&[]).create.user;
-    let limit = Limit { class: LimitClass::Create, payer_kind: PayerKind::Account(Role::User), rate };
-    let mut ask = |now: u64| -> (u32, i64) {
+    let limit = Limit { class: LimitClass::Create, requester_kind: RequesterKind::Account(Role::User), rate };
+    let mut check = |now: u64| -> (u32, i64) {
         invocation(&script, "client", limit).arg(now).invoke(&mut connection).unwrap()
     };
     let hour = 3_600_000_000;
-    assert_eq!(ask(10 * hour), (9, -1));
-    let (_, wait) = ask(hour);
+    assert_eq!(check(10 * hour), (9, -1));
+    let (_, wait) = check(hour);
     assert_eq!(wait, 6_000_000, "as after a whole burst");
     let mut ttl = ::redis::cmd("PTTL");
     let left: i64 = ttl.arg("client").query(&mut connection).unwrap();

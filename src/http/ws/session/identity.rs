@@ -15,7 +15,7 @@ use crate::actors::broadcaster::{Frame, Viewer};
 use crate::domain::account::{Role, Scope};
 use crate::error::{Error, Result};
 use crate::http::client_address::ClientAddress;
-use crate::http::limits::{LimitClass, Payer, RateLimiter};
+use crate::http::limits::{LimitClass, RateLimiter, Requester};
 use crate::http::ws::client_message::Credential;
 use crate::http::ws::ending::Ending;
 
@@ -31,14 +31,14 @@ pub(in crate::http::ws) struct Attempts {
 
 impl Attempts {
     async fn count(&self) -> Result<()> {
-        let verdict = self.limiter.check(LimitClass::Standard, Payer::Address(self.address)).await;
-        match verdict.and_then(|verdict| verdict.retry_after) {
+        let check = self.limiter.check(LimitClass::Standard, Requester::Address(self.address)).await;
+        match check.and_then(|check| check.retry_after) {
             Some(retry_after) => Err(Error::RateLimited { retry_after }),
             None => Ok(()),
         }
     }
 
-    /// Runs as its own task, because the session ends with the invalid credential.
+    /// Runs as a separate asynchronous task, because the session ends with the invalid credential.
     fn charge(self) {
         actix_rt::spawn(async move { self.limiter.charge_failed_authentication(self.address).await });
     }
@@ -61,7 +61,7 @@ impl WsSession {
     /// Authenticates a credential; no other message is read or sent meanwhile.
     pub(super) fn authenticate(&mut self, credential: Credential, ctx: &mut WebsocketContext<Self>) {
         let (accounts, attempts) = (self.realtime.accounts.clone(), self.attempts.clone());
-        let finding = async move {
+        let authentication = async move {
             if let Some(attempts) = attempts {
                 attempts.count().await?;
             }
@@ -70,7 +70,7 @@ impl WsSession {
                 Credential::ApiKey(key) => accounts.authenticate_key(&key).await,
             }
         };
-        ctx.wait(finding.into_actor(self).map(|found, session, ctx| session.identify(found, ctx)));
+        ctx.wait(authentication.into_actor(self).map(|found, session, ctx| session.identify(found, ctx)));
     }
 
     fn identify(&mut self, found: Result<Principal>, ctx: &mut WebsocketContext<Self>) {
@@ -126,8 +126,8 @@ impl WsSession {
         }
         self.renew(principal, ctx);
         ctx.run_interval(self.recheck_interval(), |session, ctx| {
-            let looking = session.look();
-            ctx.spawn(looking);
+            let checking = session.recheck();
+            ctx.spawn(checking);
         });
     }
 
@@ -136,7 +136,7 @@ impl WsSession {
         self.checked_at = self.realtime.clock.monotonic();
         self.credentials += 1;
         self.bad_credentials = 0;
-        self.membership.see(viewer(&principal));
+        self.membership.set_viewer(viewer(&principal));
         if let Some(timer) = self.expiry.take() {
             ctx.cancel_future(timer);
         }
@@ -151,20 +151,22 @@ impl WsSession {
 
     /// Checks whether the credential is still valid. If the database is unavailable, nothing changes and the
     /// credential's own expiry applies.
-    pub(super) fn look(&self) -> impl ActorFuture<Self, Output = ()> + use<> {
+    pub(super) fn recheck(&self) -> impl ActorFuture<Self, Output = ()> + use<> {
         let (accounts, principal) = (self.realtime.accounts.clone(), self.principal.clone());
         let credentials = self.credentials;
-        let looking = async move {
+        let checking = async move {
             match principal {
                 Some(principal) => accounts.is_still_valid(&principal).await,
                 None => Ok(true),
             }
         };
-        looking.into_actor(self).map(move |good, session, ctx: &mut WebsocketContext<Self>| match good {
-            Ok(false) if session.credentials == credentials => session.end(Ending::Revoked, ctx),
-            Ok(_) | Err(_) => {
-                session.checked_at = session.realtime.clock.monotonic();
-                session.forward(ctx);
+        checking.into_actor(self).map(move |is_valid, session, ctx: &mut WebsocketContext<Self>| {
+            match is_valid {
+                Ok(false) if session.credentials == credentials => session.end(Ending::Revoked, ctx),
+                Ok(_) | Err(_) => {
+                    session.checked_at = session.realtime.clock.monotonic();
+                    session.forward(ctx);
+                }
             }
         })
     }

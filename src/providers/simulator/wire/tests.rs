@@ -140,7 +140,7 @@ proptest! {
 
 #[test]
 fn adapters_reject_the_reports_of_other_bureaus() {
-    let record = BureauRecord::believable(Country::Es, "12345678Z");
+    let record = BureauRecord::generated(Country::Es, "12345678Z");
     for writer in Country::ALL {
         for reader in Country::ALL {
             let parsed =
@@ -151,7 +151,7 @@ fn adapters_reject_the_reports_of_other_bureaus() {
 }
 
 #[test]
-fn an_error_answer_is_not_a_report() {
+fn an_error_response_is_not_a_report() {
     for country in Country::ALL {
         let body = simulated(country).format.write_error("UNAVAILABLE");
         assert!(provider_for(country).parse(body.as_bytes()).is_err(), "{country}");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::mode::CircuitMode;
 
-/// What a breaker does with calls.
+/// Whether a breaker admits calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
     /// All calls are admitted.
@@ -16,6 +16,8 @@ pub enum State {
 }
 
 impl State {
+    pub const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::HalfOpen];
+
     /// The name in logs, metrics and responses.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -49,7 +51,7 @@ pub enum Cause {
     ProbeFailed,
     /// The probe returned no result in time.
     ProbeExpired,
-    /// An operator forced it.
+    /// An operator forced the breaker open or closed.
     Forced,
     /// An operator's override ended.
     GivenBack,
@@ -94,6 +96,8 @@ pub struct Transition {
     pub at: Duration,
     /// For an opening: how long the breaker stays open.
     pub open_for: Option<Duration>,
+    /// The failures that were counted in the previous state.
+    pub failures: u32,
 }
 
 /// The state of a breaker for health checks, operators and re-decisions.
@@ -101,7 +105,7 @@ pub struct Transition {
 pub struct Snapshot {
     pub state: State,
     pub mode: CircuitMode,
-    /// How long it has not been closed; zero while it is closed.
+    /// How long the breaker has not been closed; zero while it is closed.
     pub not_closed_for: Duration,
     /// Only counted while closed.
     pub consecutive_failures: u32,
@@ -118,8 +122,8 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Whether it waits for a probe.
-    pub fn wants_probe(&self) -> bool {
+    /// Whether the next call would be admitted as a probe.
+    pub fn is_ready_for_probe(&self) -> bool {
         self.state == State::HalfOpen && self.retry_in.is_zero()
     }
 }

@@ -1,0 +1,58 @@
+//! Files that appear under their names only when they are complete.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, PublicMessage, Result};
+
+/// A partially written file beside its destination, which is deleted unless it is kept.
+pub(super) struct Partial(PathBuf);
+
+impl Partial {
+    /// The name for a file that will be `path`.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if `path` has no file name.
+    pub(super) fn beside(path: &Path) -> Result<Self> {
+        let no_name = || Error::Conflict(PublicMessage::new(format!("{} is not a file", path.display())));
+        let mut name = path.file_name().ok_or_else(no_name)?.to_owned();
+        name.push(".partial");
+        Ok(Self(path.with_file_name(name)))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Readable only by the owner. Overwrites the rest of an aborted run.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the file cannot be created.
+    pub(super) fn create(&self) -> Result<File> {
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&self.0).map_err(failed)
+    }
+
+    /// Gives the file its name.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if a file with that name has been created meanwhile.
+    pub(super) fn keep_as(mut self, path: &Path) -> Result<()> {
+        // A link fails if the destination exists. A rename would replace it.
+        std::fs::hard_link(&self.0, path).map_err(failed)?;
+        let _ = std::fs::remove_file(std::mem::take(&mut self.0));
+        Ok(())
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if !self.0.as_os_str().is_empty() {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+}
+
+fn failed(error: std::io::Error) -> Error {
+    Error::unavailable("the file", error)
+}

@@ -1,0 +1,46 @@
+//! Progress of long commands, on standard error and only if that is a terminal. Colours follow `NO_COLOR`.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::error::{Error, Result};
+
+/// How often a display without other events is redrawn.
+const REDRAW_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The number of rows of a known total.
+///
+/// # Errors
+/// [`Error::Internal`] if the template is invalid, which is a bug.
+pub(super) fn rows() -> Result<ProgressBar> {
+    Ok(ProgressBar::no_length().with_style(style("[{bar:40}] {pos}/{len} rows, {per_sec}, {eta} left")?))
+}
+
+/// The number of bytes of an unknown total.
+///
+/// # Errors
+/// As [`rows`].
+pub(super) fn bytes(message: &'static str) -> Result<ProgressBar> {
+    let template = "{spinner} {msg}: {bytes}, {bytes_per_sec}, {elapsed}";
+    Ok(ticking(ProgressBar::no_length().with_style(style(template)?).with_message(message)))
+}
+
+/// The time that a step takes.
+///
+/// # Errors
+/// As [`rows`].
+pub(super) fn time(message: String) -> Result<ProgressBar> {
+    Ok(ticking(
+        ProgressBar::no_length().with_style(style("{spinner} {msg}, {elapsed}")?).with_message(message),
+    ))
+}
+
+fn style(template: &str) -> Result<ProgressStyle> {
+    ProgressStyle::with_template(template).map_err(Error::internal)
+}
+
+fn ticking(bar: ProgressBar) -> ProgressBar {
+    bar.enable_steady_tick(REDRAW_INTERVAL);
+    bar
+}

@@ -1,0 +1,45 @@
+//! Environment variables of comparable systems that Aval does not read.
+//!
+//! A deployment that moves to Aval often still sets them. Ignoring them silently could start Aval with an empty private
+//! database although `DB_HOST` names one, so `aval check-config` lists those that are set, with the variable or key to
+//! use instead. docs/configuration.md lists them all.
+
+use std::collections::HashMap;
+
+/// Variables that Aval does not read, and what to use instead.
+pub const FOREIGN_VARIABLES: [(&str, &str); 24] = [
+    ("NODE_ENV", "AVAL_ENV"),
+    ("ENVIRONMENT", "AVAL_ENV"),
+    ("DB_HOST", "DATABASE_URL"),
+    ("DB_PORT", "DATABASE_URL"),
+    ("DB_USERNAME", "DATABASE_URL"),
+    ("DB_PASSWORD", "DATABASE_URL"),
+    ("DB_NAME", "DATABASE_URL"),
+    ("REDIS_HOST", "REDIS_URL"),
+    ("REDIS_PORT", "REDIS_URL"),
+    ("REDIS_PASSWORD", "REDIS_URL"),
+    ("JWT_EXPIRES_IN", "accounts.access_token_minutes"),
+    ("JWT_REFRESH_SECRET", "nothing: refresh tokens are random and stored as hashes"),
+    ("JWT_REFRESH_EXPIRES_IN", "accounts.refresh_token_days"),
+    ("QUEUE_PREFIX", "nothing: the queue is a table of the database"),
+    ("QUEUE_DEFAULT_JOB_OPTIONS", "jobs.max_attempts and jobs.history_retention_days"),
+    ("PAYMENT_GATEWAY_URL", "providers.<country>.base_url"),
+    ("EMAIL_PROVIDER_API_KEY", "nothing: this version sends no e-mail"),
+    ("HEALTH_CHECK_TIMEOUT", "nothing: health reports limit each check to a second"),
+    ("METRICS_PORT", "GET /metrics on the port of the server"),
+    ("MAX_PAYLOAD_SIZE_MB", "server.body_limit_bytes"),
+    ("MAX_PAYLOAD_SIZE_BYTES", "webhooks.body_limit_bytes"),
+    ("TRACING_ENABLED", "OTEL_TRACES_EXPORTER"),
+    ("TRACING_EXPORTER", "OTEL_TRACES_EXPORTER"),
+    ("TRACING_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+];
+
+/// The lines for the variables that are set.
+pub(super) fn notes(variables: &HashMap<String, String>) -> Vec<String> {
+    let set = |name: &str| variables.get(name).is_some_and(|value| !value.is_empty());
+    FOREIGN_VARIABLES
+        .iter()
+        .filter(|(name, _)| set(name))
+        .map(|(name, instead)| format!("{name} is set, but Aval does not read it; use {instead}"))
+        .collect()
+}
