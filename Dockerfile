@@ -1,6 +1,7 @@
 # syntax=docker/dockerfile:1
 # The image of Aval: one binary, started as user 10001 on a read-only file system. It needs DATABASE_URL (docs/database.md).
 #
+#   scripts/console.sh build      # the web console, which the binary contains
 #   docker build --build-arg VERSION=0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" --tag aval:0.1.0 .
 #   docker build --target symbols --output symbols .      # aval.debug, for backtraces of the stripped binary
 

@@ -1,13 +1,15 @@
 # The commands for everyday work. `make` without a target lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-pooler test-postgres faults lint deployment bench dev migrate hooks coverage
+.PHONY: help run demo test test-pooler test-postgres faults lint deployment bench dev migrate console hooks coverage
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## install what is missing, build, and serve http://localhost:8000
 	@scripts/install-missing.sh
+	@if command -v npm > /dev/null; then scripts/console.sh build; \
+		else echo 'npm is missing: serving without the web console'; fi
 	@scripts/with-env.sh cargo run --locked -- serve
 
 demo: ## send applications of every country to the running server and follow the decisions
@@ -32,6 +34,10 @@ faults: ## run every fault several times and update the table in docs/reliabilit
 
 lint: ## check format, lints, documentation, dependencies and scripts
 	@scripts/lint.sh
+
+console: ## check and test the web console in a browser
+	@scripts/install-missing.sh for-tests
+	@scripts/console.sh
 
 deployment: ## check the Kubernetes manifests, the Dockerfile and docker-compose.yml
 	cargo build --locked --quiet

@@ -111,6 +111,8 @@ if [ "${1:-}" = for-tests ]; then
     # The generated TypeScript client and the linters of the OpenAPI document need Node 18 or newer.
     command -v node > /dev/null || missing+=(nodejs)
     command -v npm > /dev/null || missing+=(npm)
+    # The browser tests of the console.
+    command -v chromium > /dev/null || missing+=(chromium)
 fi
 install "${missing[@]}"
 

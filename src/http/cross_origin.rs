@@ -1,6 +1,7 @@
 //! Cross-origin access from browsers, configured in `[cors]`. Without configuration, no other origin has access.
 //!
-//! Clients authenticate with tokens, not cookies, so CORS credentials are not allowed. Preflight requests are answered
+//! Clients authenticate with tokens. The only cookie, that of the console's session, is for own pages, so CORS
+//! credentials are not allowed. Preflight requests are answered
 //! before authentication. WebSockets have no preflight; [`may_open_websocket`] checks their `Origin` against the same
 //! list.
 
@@ -58,16 +59,28 @@ pub(super) fn cors(settings: &CorsSettings) -> Cors {
 /// without an origin. Browsers let any page open a WebSocket to any host, but send the page's origin in `Origin` (RFC
 /// 6455, section 10.2).
 pub(super) fn may_open_websocket(headers: &HeaderMap, settings: Option<&CorsSettings>) -> bool {
-    let Some(origin) = headers.get(header::ORIGIN) else { return true };
-    let Ok(origin) = origin.to_str() else { return false };
-    let Some((scheme, authority)) = origin.split_once("://") else { return false };
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let is_own = host.is_some_and(|host| is_same_authority(scheme, authority, host));
+    if !headers.contains_key(header::ORIGIN) || is_own_page(headers) {
+        return true;
+    }
+    let Some((scheme, authority)) = origin(headers) else { return false };
     let allowed = settings.map_or(&[][..], |settings| &settings.allowed_origins);
-    is_own
-        || allowed.iter().filter_map(|allowed| allowed.split_once("://")).any(|(allowed_scheme, allowed)| {
-            allowed_scheme.eq_ignore_ascii_case(scheme) && is_same_authority(scheme, authority, allowed)
-        })
+    allowed.iter().filter_map(|allowed| allowed.split_once("://")).any(|(allowed_scheme, allowed)| {
+        allowed_scheme.eq_ignore_ascii_case(scheme) && is_same_authority(scheme, authority, allowed)
+    })
+}
+
+/// Whether a page of the same host sent a request. Browsers name the origin of a page in every request that may change
+/// something.
+pub(super) fn is_own_page(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    origin(headers)
+        .zip(host)
+        .is_some_and(|((scheme, authority), host)| is_same_authority(scheme, authority, host))
+}
+
+/// The scheme and the authority of the origin.
+fn origin(headers: &HeaderMap) -> Option<(&str, &str)> {
+    headers.get(header::ORIGIN)?.to_str().ok()?.split_once("://")
 }
 
 /// Whether two authorities are the same under `scheme`. A missing port is the default port of the scheme (RFC 6454,

@@ -16,6 +16,7 @@ pub mod body;
 pub mod client_address;
 pub mod conditional;
 mod connections;
+pub mod console;
 pub mod countries;
 mod cross_origin;
 mod cursor;

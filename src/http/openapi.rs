@@ -16,8 +16,8 @@ use super::body::{BodyClass, BodyLimit, MERGE_PATCH};
 use super::limits::LimitClass;
 use super::routes::RouteEntry;
 use super::{
-    api_keys, applications, countries, dead_letters, docs, faults, health, metrics, operations, problem,
-    routes, schedule, schemas, security_events, sessions, staff_views, stats, users, webhooks, ws,
+    api_keys, applications, console, countries, dead_letters, docs, faults, health, metrics, operations,
+    problem, routes, schedule, schemas, security_events, sessions, staff_views, stats, users, webhooks, ws,
 };
 use crate::domain::account::Role;
 
@@ -55,6 +55,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         (name = "webhooks", description = "Incoming events from banks and bureaus"),
         (name = "realtime", description = "Live updates over WebSocket"),
         (name = "health", description = "Liveness, readiness and component health"),
+        (name = "console", description = "The web console"),
         (name = "operations", description = "Operator endpoints: circuit breakers, the queue, dead letters, scheduled tasks, actors and metrics"),
     ),
     paths(
@@ -63,6 +64,9 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         sessions::logout::logout,
         sessions::password::change,
         sessions::me::me,
+        sessions::browser::begin,
+        sessions::browser::refresh,
+        sessions::browser::end,
         users::create::create,
         users::list::list,
         users::get::get,
@@ -107,6 +111,10 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         docs::redirect,
         docs::file,
         docs::problem,
+        console::page::start,
+        console::page::index,
+        console::page::page,
+        console::asset::file,
         faults::inject_failure,
     ),
     components(schemas(problem::Problem, schemas::DataMemberKind)),

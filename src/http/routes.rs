@@ -14,8 +14,8 @@ use super::limits::LimitClass;
 use super::middleware::{self, RouteRules};
 use super::problem::{Answer, Rejection};
 use super::{
-    api_keys, applications, countries, dead_letters, docs, faults, health, metrics, operations, schedule,
-    security_events, sessions, staff_views, stats, users, webhooks, ws,
+    api_keys, applications, console, countries, dead_letters, docs, faults, health, metrics, operations,
+    schedule, security_events, sessions, staff_views, stats, users, webhooks, ws,
 };
 use crate::config::{InstanceRole, Settings};
 use crate::domain::account::Role;
@@ -38,6 +38,8 @@ pub struct RouteEntry {
     pub returns_secret: bool,
     /// Whether the handler reads query parameters.
     pub has_query: bool,
+    /// Whether any query is accepted, because only the page in the browser reads it.
+    pub ignores_query: bool,
     route: Route,
 }
 
@@ -67,14 +69,20 @@ impl RouteEntry {
         Self { has_query: true, ..self }
     }
 
+    /// Accepts any query.
+    fn ignoring_query(self) -> Self {
+        Self { ignores_query: true, ..self }
+    }
+
     /// Wraps the handler in the middleware of the route: rate limit by address, authorisation, rate limit by account,
     /// query check and retries of reads.
     fn into_route(self) -> Route {
-        let Self { access, limit, body, returns_secret, has_query, route, .. } = self;
+        let Self { access, limit, body, returns_secret, has_query, ignores_query, route, .. } = self;
+        let accepts_query = has_query || ignores_query;
         let rules = RouteRules { limit, body, returns_secret };
         route
             .wrap(from_fn(middleware::repeat))
-            .wrap(from_fn(move |request, next| middleware::refuse_query(has_query, request, next)))
+            .wrap(from_fn(move |request, next| middleware::refuse_query(accepts_query, request, next)))
             .wrap(from_fn(middleware::limit_account))
             .wrap(from_fn(move |server_state, request, next| {
                 middleware::authorize(access, server_state, request, next)
@@ -110,6 +118,9 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(POST, "/api/v1/auth/logout", PEOPLE, sessions::logout::logout),
         on(POST, "/api/v1/auth/password", PEOPLE, sessions::password::change).counted_as(LimitClass::Login).taking(BodyClass::Credentials).answering_secret(),
         on(GET, "/api/v1/auth/me", ANYONE, sessions::me::me),
+        on(POST, "/api/v1/auth/browser-session", OPEN, sessions::browser::begin).counted_as(LimitClass::Login).taking(BodyClass::Credentials).answering_secret(),
+        on(DELETE, "/api/v1/auth/browser-session", PEOPLE, sessions::browser::end),
+        on(POST, "/api/v1/auth/browser-session/refresh", OPEN, sessions::browser::refresh).answering_secret(),
         on(POST, "/api/v1/users", ADMINS, users::create::create).taking(BodyClass::Credentials).answering_secret(),
         on(GET, "/api/v1/users", INSPECT, users::list::list).with_query(),
         on(GET, "/api/v1/users/{id}", INSPECT, users::get::get),
@@ -182,6 +193,11 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(GET, "/docs", OPERATORS, docs::redirect),
         on(GET, "/docs/{file:.*}", OPERATORS, docs::file),
         on(GET, "/problems/{code}", OPEN, docs::problem),
+
+        on(GET, "/", OPEN, console::page::start).ignoring_query(),
+        on(GET, "/console", OPEN, console::page::index).ignoring_query(),
+        on(GET, "/console/{page:.*}", OPEN, console::page::page).ignoring_query(),
+        on(GET, "/assets/{file}", OPEN, console::asset::file),
     ];
     if faults_on {
         table.push(on(POST, "/api/v1/test/inject-failure", OPERATE, faults::inject_failure));
@@ -311,6 +327,7 @@ where
         body: BodyClass::Command,
         returns_secret: false,
         has_query: false,
+        ignores_query: false,
         route: route.to(handler),
     }
 }

@@ -505,6 +505,7 @@ fn routes() -> Vec<(Method, String)> {
         ("{lane}", "ES"),
         ("{task}", "expire_webhooks"),
         ("{file}", "index.html"),
+        ("{page}", "applications"),
     ];
     let path = |entry: &aval::http::routes::RouteEntry| {
         known.iter().fold(entry.documented_path(), |path, (name, value)| path.replace(name, value))
@@ -516,7 +517,8 @@ fn routes() -> Vec<(Method, String)> {
 async fn unknown_query_parameters_are_rejected_on_every_route() {
     let app = TestApp::start_idle().await;
     let json = [("Content-Type", "application/json")];
-    for (method, path) in routes() {
+    let table = aval::http::routes::table(true);
+    for ((method, path), _) in routes().into_iter().zip(table).filter(|(_, entry)| !entry.ignores_query) {
         let body = if method == Method::GET { "" } else { "{}" };
         let url = format!("{path}?no_such_parameter=1");
         let answer = app.send(method.clone(), &url, &json, body).await;

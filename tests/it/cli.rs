@@ -413,10 +413,10 @@ async fn api_http_has_every_operation_of_the_api_and_no_other() {
     let unknown: Vec<_> =
         requests.iter().filter(|request| !operations.iter().any(|known| same(request, known))).collect();
     assert!(unknown.is_empty(), "not in the OpenAPI document: {unknown:?}");
-    // Health checks have aliases below /api/v1, and the documentation is for browsers.
+    // Health checks have aliases below /api/v1; the documentation and the pages of the console are for browsers.
     let is_main = |path: &[String]| {
         let path = path.join("/");
-        !["/api/v1/health", "/docs", "/problems", "/api/v1/webhooks/provider"]
+        !["/api/v1/health", "/docs", "/problems", "/console", "/assets", "/api/v1/webhooks/provider"]
             .iter()
             .any(|prefix| path.starts_with(prefix))
     };

@@ -2,8 +2,8 @@
 //!
 //! Compression can leak a secret if a response contains it next to text that an attacker controls and the attacker can
 //! observe the lengths of many such responses (BREACH, CVE-2013-3587). Routes that return secrets (tokens, keys and
-//! tickets) are marked in the route table and never compressed. Other responses contain no credentials, and there are
-//! no cookies, so another site cannot make a browser send authenticated requests.
+//! tickets) are marked in the route table and never compressed. Other responses contain no credentials, and the only
+//! cookie is `SameSite=Strict`, so another site cannot make a browser send authenticated requests.
 
 use actix_http::encoding::Encoder;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
@@ -82,6 +82,8 @@ mod tests {
             marked,
             [
                 "/api/v1/api-keys",
+                "/api/v1/auth/browser-session",
+                "/api/v1/auth/browser-session/refresh",
                 "/api/v1/auth/login",
                 "/api/v1/auth/password",
                 "/api/v1/auth/refresh",

@@ -3,11 +3,12 @@
 use actix_web::Error as ActixError;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 
 use super::boxed;
-use crate::http::HttpServerState;
+use crate::http::{HttpServerState, console};
 
 /// API responses are data: they load nothing and must not be framed.
 const DATA_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
@@ -42,14 +43,19 @@ pub(in crate::http) async fn protect(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
     let is_documentation = is_documentation(request.path());
+    let is_console = console::is_page(request.path());
     let mut response = next.call(request).await.map(boxed)?;
+    let keeps_stored_policy = is_console && response.status() == StatusCode::NOT_MODIFIED;
     let headers = response.headers_mut();
     for (name, value) in ALWAYS {
         headers.insert(name, value);
     }
     let (policy, caching) =
         if is_documentation { (DOCUMENTATION_POLICY, REVALIDATE) } else { (DATA_POLICY, NO_STORE) };
-    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    // Documents of the console have their own policy, and a 304 must not replace it in the client's cache.
+    if !keeps_stored_policy && !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, caching);
     }

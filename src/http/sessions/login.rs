@@ -4,13 +4,13 @@ use actix_web::{HttpMessage as _, HttpRequest};
 use secrecy::SecretString;
 
 use super::tokens::{self, SessionTokens};
-use crate::accounts::Origin;
+use crate::accounts::{Origin, TokenPair};
 use crate::error::Error;
 use crate::http::HttpState;
 use crate::http::body::JsonObject;
 use crate::http::client_address::ClientAddress;
 use crate::http::limits::check_subject;
-use crate::http::problem::Answer;
+use crate::http::problem::{Answer, Rejection};
 use crate::http::request::request_body;
 use crate::json::string;
 
@@ -49,10 +49,20 @@ pub(in crate::http) async fn login(
     origin: Origin,
     body: JsonObject,
 ) -> Answer {
-    let LoginRequest { username, password } = LoginRequest::read(body.members()?)?;
+    let credentials = LoginRequest::read(body.members()?)?;
+    Ok(tokens::respond(&authenticate(&request, &state, &origin, credentials).await?))
+}
+
+/// Begins a session, and counts the attempt and its failure.
+pub(super) async fn authenticate(
+    request: &HttpRequest,
+    state: &HttpState,
+    origin: &Origin,
+    LoginRequest { username, password }: LoginRequest,
+) -> Result<TokenPair, Rejection> {
     // With a limit per username alone, one client could use up the attempts of every other client for that username.
-    check_subject(&request, &subject(&request, &username)).await?;
-    let pair = state.accounts.login(&username, password, &origin).await.inspect_err(|error| {
+    check_subject(request, &subject(request, &username)).await?;
+    let pair = state.accounts.login(&username, password, origin).await.inspect_err(|error| {
         let metrics = &state.resources.metrics;
         match error {
             Error::Unauthenticated(_) => metrics.login_failures_total.inc(),
@@ -60,7 +70,7 @@ pub(in crate::http) async fn login(
             _ => {}
         }
     })?;
-    Ok(tokens::respond(&pair))
+    Ok(pair)
 }
 
 /// The key that attempts are counted under: the network of the client and the username.

@@ -1,5 +1,6 @@
-//! Sessions: login, token refresh, logout, password changes and the current account.
+//! Sessions: login, token refresh, logout, sessions of the console, password changes and the current account.
 
+pub mod browser;
 pub mod login;
 pub mod logout;
 pub mod me;

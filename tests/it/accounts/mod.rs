@@ -1,6 +1,7 @@
 //! Authentication and authorisation.
 
 mod authority;
+mod browsers;
 mod guessing;
 mod keys;
 mod operators;

@@ -11,9 +11,11 @@ use crate::support::builders::spanish;
 
 /// Operations without authentication. Some of them are public in development only. An additional public route must be
 /// listed here.
-const OPEN: [&str; 11] = [
+const OPEN: [&str; 17] = [
     "POST /api/v1/auth/login",
     "POST /api/v1/auth/refresh",
+    "POST /api/v1/auth/browser-session",
+    "POST /api/v1/auth/browser-session/refresh",
     "POST /api/v1/webhooks/bank-confirmation",
     "POST /api/v1/webhooks/provider",
     "GET /api/v1/ws",
@@ -23,6 +25,10 @@ const OPEN: [&str; 11] = [
     "GET /api/v1/health",
     "GET /api/v1/health/live",
     "GET /problems/{code}",
+    "GET /",
+    "GET /console",
+    "GET /console/{page}",
+    "GET /assets/{file}",
 ];
 const ALSO_OPEN: &str = "GET /api/v1/health/ready";
 
@@ -50,6 +56,7 @@ fn operations(document: &Value, application: &str) -> Vec<Operation> {
                 .replace("{code}", "ES")
                 .replace("{lane}", "ES")
                 .replace("{file}", "index.html")
+                .replace("{page}", "applications")
                 .replace("{task}", "expire_webhooks");
             operations.push(Operation {
                 name: format!("{method} {pattern}"),

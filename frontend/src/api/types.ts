@@ -1,0 +1,44 @@
+import type { components } from './schema';
+
+type Schemas = components['schemas'];
+
+export type Schema<Name extends keyof Schemas> = Schemas[Name];
+
+export type Application = Schema<'ApplicationView'>;
+export type ListedApplication = Schema<'ListedView'>;
+export type ApplicationStatus = Schema<'ApplicationStatus'>;
+export type CountryCode = Schema<'CountryCode'>;
+export type CurrencyCode = Schema<'CurrencyCode'>;
+export type RiskBand = Schema<'RiskBandName'>;
+export type Problem = Schema<'Problem'>;
+export type Role = Schema<'RoleName'>;
+
+// The values of enumerations, for lists of choices. The type of each makes an omitted or unknown value a compile error.
+const values = <T extends string>(all: Record<T, true>): T[] => Object.keys(all) as T[];
+
+export const STATUSES = values<ApplicationStatus>({
+    PENDING: true,
+    VALIDATING: true,
+    UNDER_REVIEW: true,
+    APPROVED: true,
+    REJECTED: true,
+    CANCELLED: true,
+    COMPLETED: true,
+});
+export const RISK_BANDS = values<RiskBand>({ low: true, medium: true, high: true, critical: true });
+export const ROLES = values<Role>({ user: true, analyst: true, admin: true });
+export const SCOPES = values<Schema<'ScopeName'>>({
+    'applications:read': true,
+    'applications:write': true,
+    'applications:review': true,
+    'metrics:read': true,
+    'operations:read': true,
+    'operations:write': true,
+});
+export const FAILED_JOB_STATUSES = values<Schema<'FailedJobStatus'>>({
+    pending: true,
+    reviewed: true,
+    reprocessed: true,
+    ignored: true,
+});
+export const JOB_STATUSES = values<Schema<'JobStatus'>>({ pending: true, processing: true, waiting_external: true });

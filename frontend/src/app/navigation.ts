@@ -1,0 +1,63 @@
+import {
+    IconActivity,
+    IconChartBar,
+    IconFilePlus,
+    IconFiles,
+    IconKey,
+    IconRoute2,
+    IconListDetails,
+    IconMailX,
+    IconPlugConnected,
+    IconUsers,
+} from '@tabler/icons-react';
+import type { Role } from '../api/types';
+
+type Icon = typeof IconFiles;
+
+interface Item {
+    to: string;
+    label: `nav.${'applications' | 'create' | 'statistics' | 'circuits' | 'jobs' | 'lanes' | 'dead_letters' | 'live' | 'users' | 'api_keys'}`;
+    icon: Icon;
+    /** The role that may open the page, if it is not that of the section. */
+    role?: Role;
+    /** Whether pages below the path belong to the item. */
+    hasPages?: boolean;
+}
+
+interface Section {
+    title: `nav.${'credit' | 'operations' | 'accounts'}`;
+    role: Role;
+    items: Item[];
+}
+
+/** The pages in the navigation, by the role that may open them. */
+export const NAVIGATION: Section[] = [
+    {
+        title: 'nav.credit',
+        role: 'user',
+        items: [
+            { to: '/console/applications', label: 'nav.applications', icon: IconFiles, hasPages: true },
+            { to: '/console/new-application', label: 'nav.create', icon: IconFilePlus },
+            { to: '/console/statistics', label: 'nav.statistics', icon: IconChartBar },
+        ],
+    },
+    {
+        title: 'nav.operations',
+        role: 'admin',
+        items: [
+            { to: '/console/circuits', label: 'nav.circuits', icon: IconPlugConnected },
+            { to: '/console/jobs', label: 'nav.jobs', icon: IconListDetails },
+            { to: '/console/lanes', label: 'nav.lanes', icon: IconRoute2 },
+            { to: '/console/dead-letters', label: 'nav.dead_letters', icon: IconMailX },
+            { to: '/console/live', label: 'nav.live', icon: IconActivity },
+        ],
+    },
+    {
+        title: 'nav.accounts',
+        role: 'admin',
+        items: [
+            { to: '/console/users', label: 'nav.users', icon: IconUsers },
+            { to: '/console/api-keys', label: 'nav.api_keys', icon: IconKey },
+        ],
+    },
+];

@@ -1,0 +1,232 @@
+// The pages of the console. All of them are below /console/, so that the server can tell them from its other paths. Each
+// page is loaded when it is first opened.
+
+import type { QueryClient } from '@tanstack/react-query';
+import {
+    createRootRouteWithContext,
+    createRoute,
+    createRouter,
+    lazyRouteComponent,
+    Outlet,
+    redirect,
+} from '@tanstack/react-router';
+import { type ApplicationStatus, type CountryCode, RISK_BANDS, type RiskBand, type Role, STATUSES } from '../api/types';
+import { isAtLeast } from '../session/roles';
+import { currentSession } from '../session/session';
+import { NotFoundPage, RouteFailure } from './not-found';
+
+interface Context {
+    queryClient: QueryClient;
+}
+
+const root = createRootRouteWithContext<Context>()({
+    component: Outlet,
+    notFoundComponent: NotFoundPage,
+    errorComponent: RouteFailure,
+});
+
+const start = createRoute({
+    getParentRoute: () => root,
+    path: '/',
+    beforeLoad: () => {
+        throw redirect({ to: '/console/applications' });
+    },
+});
+
+const signIn = createRoute({
+    getParentRoute: () => root,
+    path: '/console/sign-in',
+    validateSearch: (search): { next?: string } => {
+        // Only paths of the console: an address elsewhere would be an open redirect.
+        const next = search['next'];
+        return typeof next === 'string' && next.startsWith('/console/') ? { next } : {};
+    },
+    beforeLoad: () => {
+        if (currentSession() !== undefined) throw redirect({ to: '/console/applications' });
+    },
+    component: lazyRouteComponent(() => import('../pages/sign-in'), 'SignInPage'),
+});
+
+const shell = createRoute({
+    getParentRoute: () => root,
+    path: '/console',
+    beforeLoad: ({ location }) => {
+        if (currentSession() === undefined) throw redirect({ to: '/console/sign-in', search: { next: location.href } });
+    },
+    component: lazyRouteComponent(() => import('./shell'), 'Shell'),
+});
+
+/** Refuses accounts without the role. Their first page opens instead. */
+function needs(role: Role) {
+    return () => {
+        const session = currentSession();
+        if (session !== undefined && !isAtLeast(session.role, role)) throw redirect({ to: '/console/applications' });
+    };
+}
+
+const shellIndex = createRoute({
+    getParentRoute: () => shell,
+    path: '/',
+    beforeLoad: () => {
+        throw redirect({ to: '/console/applications' });
+    },
+});
+
+function text(value: unknown): string | undefined {
+    return typeof value === 'string' && value !== '' ? value : undefined;
+}
+
+function choice<Value extends string>(value: unknown, all: readonly Value[]): Value | undefined {
+    return all.find((known) => known === value);
+}
+
+function texts(value: unknown): string[] | undefined {
+    return Array.isArray(value) && value.length > 0 && value.every((item) => typeof item === 'string')
+        ? value
+        : undefined;
+}
+
+/** A decimal as in the API. A number is one that the router has read from the address. */
+function amount(value: unknown): string | undefined {
+    const written = typeof value === 'number' ? String(value) : text(value);
+    return written !== undefined && /^\d{1,10}(\.\d{1,2})?$/.test(written) ? written : undefined;
+}
+
+/** The filters of the list; absent unless chosen. An unknown country is refused by the server. */
+interface ApplicationSearch {
+    country?: CountryCode | undefined;
+    status?: ApplicationStatus | undefined;
+    risk_band?: RiskBand | undefined;
+    from?: string | undefined;
+    to?: string | undefined;
+    min_amount?: string | undefined;
+    max_amount?: string | undefined;
+    sort?: 'created_at' | '-created_at' | undefined;
+    /** The cursors of the pages up to the current one. */
+    trail?: string[] | undefined;
+}
+
+const applications = createRoute({
+    getParentRoute: () => shell,
+    path: 'applications',
+    validateSearch: (search): ApplicationSearch => ({
+        country: text(search['country']) as CountryCode | undefined,
+        status: choice(search['status'], STATUSES),
+        risk_band: choice(search['risk_band'], RISK_BANDS),
+        from: text(search['from']),
+        to: text(search['to']),
+        min_amount: amount(search['min_amount']),
+        max_amount: amount(search['max_amount']),
+        sort: choice(search['sort'], ['created_at', '-created_at'] as const),
+        trail: texts(search['trail']),
+    }),
+    component: lazyRouteComponent(() => import('../pages/applications/list'), 'ApplicationsPage'),
+});
+
+const application = createRoute({
+    getParentRoute: () => shell,
+    path: 'applications/$id',
+    component: lazyRouteComponent(() => import('../pages/applications/detail'), 'ApplicationPage'),
+});
+
+const create = createRoute({
+    getParentRoute: () => shell,
+    path: 'new-application',
+    component: lazyRouteComponent(() => import('../pages/applications/create'), 'CreatePage'),
+});
+
+const statistics = createRoute({
+    getParentRoute: () => shell,
+    path: 'statistics',
+    validateSearch: (search): { country?: CountryCode | undefined } => ({
+        country: text(search['country']) as CountryCode | undefined,
+    }),
+    component: lazyRouteComponent(() => import('../pages/statistics/statistics'), 'StatisticsPage'),
+});
+
+const circuits = createRoute({
+    getParentRoute: () => shell,
+    path: 'circuits',
+    beforeLoad: needs('admin'),
+    component: lazyRouteComponent(() => import('../pages/operations/circuits'), 'CircuitsPage'),
+});
+
+const jobs = createRoute({
+    getParentRoute: () => shell,
+    path: 'jobs',
+    beforeLoad: needs('admin'),
+    component: lazyRouteComponent(() => import('../pages/operations/jobs'), 'JobsPage'),
+});
+
+const lanes = createRoute({
+    getParentRoute: () => shell,
+    path: 'lanes',
+    beforeLoad: needs('admin'),
+    component: lazyRouteComponent(() => import('../pages/operations/lanes'), 'LanesPage'),
+});
+
+const deadLetters = createRoute({
+    getParentRoute: () => shell,
+    path: 'dead-letters',
+    beforeLoad: needs('admin'),
+    component: lazyRouteComponent(() => import('../pages/operations/dead-letters'), 'DeadLettersPage'),
+});
+
+const live = createRoute({
+    getParentRoute: () => shell,
+    path: 'live',
+    beforeLoad: needs('admin'),
+    component: lazyRouteComponent(() => import('../pages/operations/live'), 'LivePage'),
+});
+
+const users = createRoute({
+    getParentRoute: () => shell,
+    path: 'users',
+    beforeLoad: needs('admin'),
+    component: lazyRouteComponent(() => import('../pages/accounts/users'), 'UsersPage'),
+});
+
+const apiKeys = createRoute({
+    getParentRoute: () => shell,
+    path: 'api-keys',
+    beforeLoad: needs('admin'),
+    component: lazyRouteComponent(() => import('../pages/accounts/api-keys'), 'ApiKeysPage'),
+});
+
+const notFound = createRoute({ getParentRoute: () => shell, path: '$', component: NotFoundPage });
+
+const tree = root.addChildren([
+    start,
+    signIn,
+    shell.addChildren([
+        shellIndex,
+        applications,
+        application,
+        create,
+        statistics,
+        circuits,
+        jobs,
+        lanes,
+        deadLetters,
+        live,
+        users,
+        apiKeys,
+        notFound,
+    ]),
+]);
+
+export function createConsoleRouter(queryClient: QueryClient) {
+    return createRouter({
+        routeTree: tree,
+        context: { queryClient },
+        defaultPreload: 'intent',
+        scrollRestoration: true,
+        defaultErrorComponent: RouteFailure,
+    });
+}
+
+declare module '@tanstack/react-router' {
+    interface Register {
+        router: ReturnType<typeof createConsoleRouter>;
+    }
+}

@@ -1,0 +1,193 @@
+// The WebSocket of the console. It is opened with a one-time ticket, subscribes to the channels that the role may read and
+// resumes after an interruption at the position of the last update. Updates are handed over in groups, so that a burst of
+// them causes few renders.
+
+import { useSyncExternalStore } from 'react';
+import { api, unwrap } from '../api/client';
+import type { ApplicationStatus, CountryCode } from '../api/types';
+import { currentSession, onSessionChange } from '../session/session';
+import { isAtLeast } from '../session/roles';
+
+export interface ApplicationUpdate {
+    type: 'application_update';
+    data: {
+        id: string;
+        country: CountryCode;
+        status: ApplicationStatus;
+        previous_status: ApplicationStatus | null;
+        risk_score: string | null;
+        updated_at: string;
+    };
+}
+
+export interface OperationsUpdate {
+    type: 'operations_update';
+    offset: number | string;
+    event_type: string;
+    time: string;
+    data: Record<string, unknown>;
+}
+
+/** Updates were missed and cannot be delivered any more; whatever was read before may be out of date. */
+export interface Gap {
+    type: 'gap';
+}
+
+export type LiveMessage = ApplicationUpdate | OperationsUpdate | Gap;
+export type ConnectionState = 'off' | 'connecting' | 'live' | 'interrupted';
+type Listener = (messages: LiveMessage[]) => void;
+
+/** Longest wait before updates are handed over, in milliseconds. */
+const GROUP_MS = 200;
+const FIRST_RETRY_MS = 500;
+const LONGEST_RETRY_MS = 30_000;
+/** An interval in which the server must answer a ping, in milliseconds. A suspended computer notices a dead connection so. */
+const PING_MS = 20_000;
+
+interface Position {
+    epoch: string;
+    offset: number | string;
+}
+
+type Frame =
+    | (LiveMessage & Partial<Position>)
+    | ({ type: 'subscribed'; recovered?: boolean } & Partial<Position>)
+    | { type: 'pong' | 'error' | 'unsubscribed' };
+
+let state: ConnectionState = 'off';
+let socket: WebSocket | undefined;
+let position: Position | undefined;
+let failures = 0;
+let retry: ReturnType<typeof setTimeout> | undefined;
+let ping: ReturnType<typeof setInterval> | undefined;
+let isAnswered = true;
+/** Distinguishes the current connection from an earlier one that is still being opened. */
+let attempt = 0;
+let pending: LiveMessage[] = [];
+let handover: ReturnType<typeof setTimeout> | undefined;
+const stateListeners = new Set<() => void>();
+const listeners = new Set<Listener>();
+
+function enter(next: ConnectionState) {
+    if (state === next) return;
+    state = next;
+    for (const listener of stateListeners) listener();
+}
+
+export function useConnectionState(): ConnectionState {
+    return useSyncExternalStore(
+        (listener) => {
+            stateListeners.add(listener);
+            return () => stateListeners.delete(listener);
+        },
+        () => state,
+    );
+}
+
+/** Calls the listener with each group of updates until the returned function is called. */
+export function onUpdates(listener: Listener): () => void {
+    listeners.add(listener);
+    return () => listeners.delete(listener);
+}
+
+function deliver(message: LiveMessage) {
+    pending.push(message);
+    handover ??= setTimeout(() => {
+        const messages = pending;
+        pending = [];
+        handover = undefined;
+        for (const listener of listeners) listener(messages);
+    }, GROUP_MS);
+}
+
+function receive(frame: Frame) {
+    isAnswered = true;
+    if (frame.type === 'subscribed') {
+        failures = 0;
+        enter('live');
+        if (frame.recovered === false) deliver({ type: 'gap' });
+    } else if (frame.type === 'application_update' || frame.type === 'operations_update') {
+        deliver(frame);
+    }
+    if ('epoch' in frame && frame.epoch !== undefined && frame.offset !== undefined) {
+        position = { epoch: frame.epoch, offset: frame.offset };
+    }
+}
+
+async function connect() {
+    const session = currentSession();
+    if (session === undefined) return;
+    attempt += 1;
+    const own = attempt;
+    enter(state === 'off' ? 'connecting' : 'interrupted');
+    let ticket: string;
+    try {
+        ticket = (await unwrap(api.POST('/api/v1/ws/tickets'))).ticket;
+    } catch {
+        if (own === attempt) retryLater();
+        return;
+    }
+    if (own !== attempt) return;
+    const url = new URL('/api/v1/ws', globalThis.location.href);
+    url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
+    url.searchParams.set('ticket', ticket);
+    const opened = new WebSocket(url);
+    socket = opened;
+    opened.onopen = () => {
+        const channels = isAtLeast(session.role, 'admin') ? ['applications', 'operations'] : ['applications'];
+        for (const channel of channels) opened.send(JSON.stringify({ action: 'subscribe', channel, ...position }));
+        isAnswered = true;
+        ping = setInterval(() => {
+            if (!isAnswered) return opened.close();
+            isAnswered = false;
+            opened.send('{"action":"ping"}');
+        }, PING_MS);
+    };
+    opened.onmessage = (message: MessageEvent<string>) => receive(JSON.parse(message.data) as Frame);
+    opened.onclose = (event) => {
+        if (own !== attempt) return;
+        clearInterval(ping);
+        // A restarted sequence of events: positions of the old one mean nothing.
+        if (event.code === 1012) {
+            position = undefined;
+            deliver({ type: 'gap' });
+        }
+        retryLater();
+    };
+}
+
+function retryLater() {
+    enter('interrupted');
+    clearTimeout(retry);
+    const longest = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** failures);
+    failures += 1;
+    retry = setTimeout(() => void connect(), longest * (0.5 + Math.random() / 2));
+}
+
+function disconnect() {
+    attempt += 1;
+    clearTimeout(retry);
+    clearInterval(ping);
+    socket?.close();
+    socket = undefined;
+    position = undefined;
+    failures = 0;
+    enter('off');
+}
+
+/** Keeps a connection open while a user is signed in. */
+export function startLiveUpdates(): void {
+    const follow = () => {
+        const isSignedIn = currentSession() !== undefined;
+        if (isSignedIn && state === 'off') void connect();
+        if (!isSignedIn && state !== 'off') disconnect();
+    };
+    onSessionChange(follow);
+    follow();
+    globalThis.addEventListener('online', () => {
+        if (state !== 'interrupted') return;
+        failures = 0;
+        clearTimeout(retry);
+        void connect();
+    });
+}

@@ -1,0 +1,138 @@
+import { Badge, Button, Card, Drawer, NativeSelect, Text, UnstyledButton } from '@mantine/core';
+import { IconRefresh } from '@tabler/icons-react';
+import { keepPreviousData, useQuery } from '@tanstack/react-query';
+import { useMemo, useState } from 'react';
+import { useTranslation } from 'react-i18next';
+import { api, unwrap } from '../../api/client';
+import { FAILED_JOB_STATUSES, type Schema } from '../../api/types';
+import { CursorPager, type CursorTrail } from '../../ui/cursor-pager';
+import { type Column, DataTable } from '../../ui/data-table';
+import { Page } from '../../ui/page';
+import { Empty, QueryView } from '../../ui/states';
+import { Time } from '../../ui/text';
+import { BulkRetry } from './bulk-retry';
+import { DEAD_LETTER_COLORS, DeadLetterDetails } from './dead-letter-details';
+import { useLaneName } from './lane-name';
+
+type DeadLetter = Schema<'DeadLetterView'>;
+type Status = Schema<'FailedJobStatus'>;
+
+const PAGE_SIZE = 20;
+
+export function DeadLettersPage() {
+    const { t } = useTranslation();
+    const laneName = useLaneName();
+    const [status, setStatus] = useState<Status>();
+    const [trail, setTrail] = useState<CursorTrail>([]);
+    const [opened, setOpened] = useState<string>();
+    const [isBulk, setBulk] = useState(false);
+    const cursor = trail.at(-1);
+    const query = useQuery({
+        queryKey: ['dead-letters', 'list', status, cursor],
+        queryFn: () =>
+            unwrap(
+                api.GET('/api/v1/admin/failed-jobs', {
+                    params: { query: { page_size: PAGE_SIZE, ...(status && { status }), ...(cursor && { cursor }) } },
+                }),
+            ),
+        placeholderData: keepPreviousData,
+    });
+    const columns = useMemo<Column<DeadLetter>[]>(
+        () => [
+            {
+                id: 'error',
+                header: t('jobs.error'),
+                cell: ({ row: { original } }) => (
+                    <UnstyledButton onClick={() => setOpened(original.id)}>
+                        <Text size="sm" fw={600} c="var(--mantine-color-anchor)">
+                            {original.error_type}
+                        </Text>
+                        <Text size="xs" className="wrap-anywhere" lineClamp={2}>
+                            {original.error_message}
+                        </Text>
+                    </UnstyledButton>
+                ),
+            },
+            { id: 'task', header: t('jobs.task'), cell: ({ row }) => row.original.task },
+            { id: 'lane', header: t('jobs.lane'), cell: ({ row }) => laneName(row.original.lane) },
+            {
+                id: 'status',
+                header: t('application.status'),
+                cell: ({ row: { original } }) => (
+                    <Badge color={DEAD_LETTER_COLORS[original.status]}>{t(`failed_job.${original.status}`)}</Badge>
+                ),
+            },
+            {
+                id: 'attempts',
+                header: t('jobs.attempts'),
+                meta: { align: 'right' },
+                cell: ({ row }) => row.original.attempts,
+            },
+            {
+                id: 'created',
+                header: t('dead_letters.failed_at'),
+                meta: { align: 'right' },
+                cell: ({ row }) => (
+                    <Text size="sm" style={{ whiteSpace: 'nowrap' }}>
+                        <Time time={row.original.created_at} />
+                    </Text>
+                ),
+            },
+        ],
+        [t, laneName],
+    );
+    return (
+        <Page
+            title={t('nav.dead_letters')}
+            subtitle={t('dead_letters.hint')}
+            actions={
+                <>
+                    <NativeSelect
+                        aria-label={t('application.status')}
+                        value={status ?? ''}
+                        data={[
+                            { value: '', label: t('filter.all') },
+                            ...FAILED_JOB_STATUSES.map((each) => ({ value: each, label: t(`failed_job.${each}`) })),
+                        ]}
+                        onChange={(event) => {
+                            setTrail([]);
+                            setStatus(FAILED_JOB_STATUSES.find((each) => each === event.currentTarget.value));
+                        }}
+                    />
+                    <Button leftSection={<IconRefresh size={18} aria-hidden />} onClick={() => setBulk(true)}>
+                        {t('dead_letters.retry_many')}
+                    </Button>
+                </>
+            }
+        >
+            <Card padding={0}>
+                <QueryView
+                    query={query}
+                    isEmpty={({ failed_jobs }) => failed_jobs.length === 0}
+                    empty={<Empty title={t('dead_letters.none')} hint={t('dead_letters.none_hint')} />}
+                >
+                    {(data) => (
+                        <DataTable
+                            label={t('nav.dead_letters')}
+                            columns={columns}
+                            rows={data.failed_jobs}
+                            rowId={({ id }) => id}
+                        />
+                    )}
+                </QueryView>
+            </Card>
+            <CursorPager trail={trail} next={query.data?.next_cursor} onChange={setTrail} />
+            <Drawer
+                opened={opened !== undefined}
+                onClose={() => setOpened(undefined)}
+                position="right"
+                size="lg"
+                title={t('dead_letters.details')}
+                closeButtonProps={{ 'aria-label': t('action.close') }}
+            >
+                {opened && <DeadLetterDetails id={opened} />}
+            </Drawer>
+            <BulkRetry opened={isBulk} onClose={() => setBulk(false)} />
+        </Page>
+    );
+}

@@ -1,0 +1,17 @@
+import { useCallback } from 'react';
+import { useTranslation } from 'react-i18next';
+import { countryName } from '../../format/locale';
+import { useLanguage } from '../../i18n/i18n';
+
+/** A function that names a lane: by its country, or by the name of the lane. */
+export function useLaneName(): (lane: string) => string {
+    const { t } = useTranslation();
+    const language = useLanguage();
+    return useCallback(
+        (lane) => {
+            if (lane === 'webhooks') return t('lanes.webhooks');
+            return /^[A-Z]{2}$/.test(lane) ? countryName(lane, language) : lane;
+        },
+        [t, language],
+    );
+}

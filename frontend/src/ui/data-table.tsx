@@ -1,0 +1,62 @@
+import { ScrollArea, Table } from '@mantine/core';
+import { type ColumnDef, type RowData, tableFeatures, useTable } from '@tanstack/react-table';
+
+const features = tableFeatures({});
+
+/** A column of a {@link DataTable}. */
+export type Column<Row extends RowData> = ColumnDef<typeof features, Row> & {
+    meta?: { align?: 'right' };
+};
+
+/**
+ * A table of one page of rows, in the order of the server. On narrow screens the table scrolls inside its frame.
+ * Columns must be stable between renders.
+ */
+export function DataTable<Row extends RowData>(props: {
+    label: string;
+    columns: Column<Row>[];
+    rows: Row[];
+    rowId: (row: Row) => string;
+    /** Rows that have just changed. */
+    changed?: ReadonlySet<string>;
+}) {
+    const table = useTable({ features, columns: props.columns, data: props.rows, getRowId: props.rowId });
+    const align = (column: { columnDef: { meta?: unknown } }) => (column.columnDef.meta as Column<Row>['meta'])?.align;
+    return (
+        <ScrollArea
+            type="auto"
+            scrollbars="x"
+            viewportProps={{ tabIndex: 0, role: 'region', 'aria-label': props.label }}
+        >
+            <Table aria-label={props.label} miw={720}>
+                <Table.Thead>
+                    {table.getHeaderGroups().map((group) => (
+                        <Table.Tr key={group.id}>
+                            {group.headers.map((header) => (
+                                <Table.Th
+                                    key={header.id}
+                                    ta={align(header.column)}
+                                    scope="col"
+                                    style={{ whiteSpace: 'nowrap' }}
+                                >
+                                    <table.FlexRender header={header} />
+                                </Table.Th>
+                            ))}
+                        </Table.Tr>
+                    ))}
+                </Table.Thead>
+                <Table.Tbody>
+                    {table.getRowModel().rows.map((row) => (
+                        <Table.Tr key={row.id} className={props.changed?.has(row.id) ? 'changed' : undefined}>
+                            {row.getAllCells().map((cell) => (
+                                <Table.Td key={cell.id} ta={align(cell.column)}>
+                                    <table.FlexRender cell={cell} />
+                                </Table.Td>
+                            ))}
+                        </Table.Tr>
+                    ))}
+                </Table.Tbody>
+            </Table>
+        </ScrollArea>
+    );
+}

@@ -1,0 +1,26 @@
+import { cleanup } from '@testing-library/react';
+import { afterEach, vi } from 'vitest';
+
+// Mantine reads these; jsdom does not have them.
+globalThis.matchMedia = (query: string) =>
+    ({
+        matches: false,
+        media: query,
+        onchange: null,
+        addEventListener: () => {},
+        removeEventListener: () => {},
+        addListener: () => {},
+        removeListener: () => {},
+        dispatchEvent: () => false,
+    }) as MediaQueryList;
+globalThis.ResizeObserver = class {
+    observe() {}
+    unobserve() {}
+    disconnect() {}
+};
+Element.prototype.scrollIntoView = () => {};
+
+afterEach(() => {
+    cleanup();
+    vi.restoreAllMocks();
+});

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Builds and tests the web console in frontend/.
+#
+#   scripts/console.sh build    installs its packages if they have changed, and builds it into frontend/dist
+#   scripts/console.sh          also checks the types, the lints, the format and the generated client, and runs its tests
+#
+# The browser tests need Chromium; they run against the binary, which contains the build.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+command -v npm > /dev/null || { echo 'the console needs Node 20 or newer with npm' >&2; exit 1; }
+
+pinned=$(cksum < frontend/package-lock.json)
+if [ "$(cat frontend/node_modules/.pinned 2> /dev/null)" != "$pinned" ]; then
+    (cd frontend && npm ci --no-audit --no-fund --silent --ignore-scripts)
+    echo "$pinned" > frontend/node_modules/.pinned
+fi
+
+# An unchanged build keeps its time stamps, so that cargo does not compile the crate again.
+build() {
+    local sources
+    sources=$(cd frontend && cat package-lock.json vite.config.ts index.html scripts/compress.mjs $(find src -type f | sort) | cksum)
+    [ "$(cat frontend/node_modules/.built 2> /dev/null)" = "$sources" ] && [ -e frontend/dist/index.html ] && return
+    (cd frontend && npm run --silent build)
+    echo "$sources" > frontend/node_modules/.built
+}
+
+build
+[ "${1:-}" = build ] && exit 0
+
+# shellcheck source=scripts/scratch-server.sh
+. scripts/scratch-server.sh
+cd frontend
+"$aval" openapi | npm run --silent client -- --check
+npm run --silent lint
+npm run --silent test
+printf '%s\n' 'orbit-lantern-velvet-93' > "$scratch/password"
+for account in admin.console:admin ana.lopez:analyst bruno.silva:user; do
+    "$aval" user add "${account%:*}" --role "${account#*:}" --password-stdin < "$scratch/password" > /dev/null
+done
+AVAL_PASSWORD=$(cat "$scratch/password") node --test --test-reporter=spec tests/browser/*.test.mjs
