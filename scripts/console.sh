@@ -12,7 +12,8 @@ command -v npm > /dev/null || { echo 'the console needs Node 20 or newer with np
 
 pinned=$(cksum < frontend/package-lock.json)
 if [ "$(cat frontend/node_modules/.pinned 2> /dev/null)" != "$pinned" ]; then
-    (cd frontend && npm ci --no-audit --no-fund --silent --ignore-scripts)
+    # Not `npm ci`: it demands an optional package of Vite for Windows that the registry does not have.
+    (cd frontend && npm install --no-save --no-audit --no-fund --loglevel=error --ignore-scripts)
     echo "$pinned" > frontend/node_modules/.pinned
 fi
 

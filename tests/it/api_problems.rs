@@ -20,8 +20,7 @@ async fn post_raw(app: &TestApp, headers: &[(&str, &str)], body: impl Into<bytes
 #[actix_rt::test]
 async fn unknown_routes_are_404_and_unknown_methods_405_with_allow() {
     let app = TestApp::start_idle().await;
-    for path in
-        ["/", "/nothing", "/api/v1", "/api/v2/applications", "/api/v1/applications/", "/docs/no-such-file"]
+    for path in ["/nothing", "/api/v1", "/api/v2/applications", "/api/v1/applications/", "/docs/no-such-file"]
     {
         assert_eq!(app.get(path).await.expect(404)["code"], "not_found", "{path}");
     }

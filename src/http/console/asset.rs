@@ -7,7 +7,8 @@ use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 
 use super::Build;
-use crate::http::problem::{Answer, Rejection};
+use crate::error::Error;
+use crate::http::problem::Answer;
 
 /// The name of a file changes with its content (RFC 8246).
 const FOREVER: &str = "public, max-age=31536000, immutable";
@@ -40,10 +41,10 @@ const GZIP: &str = "gz";
 pub(in crate::http) async fn file(request: HttpRequest) -> Answer {
     let name = request.match_info().query("file");
     if is_compressed_copy(name) {
-        return Err(Rejection::UnknownRoute);
+        return Err(Error::NotFound("file").into());
     }
     let path = format!("assets/{name}");
-    let file = Build::get(&path).ok_or(Rejection::UnknownRoute)?;
+    let file = Build::get(&path).ok_or(Error::NotFound("file"))?;
     let media_type = file.metadata.mimetype().to_owned();
     let compressed = accepted_copy(&request)
         .and_then(|(encoding, extension)| Some((encoding, Build::get(&format!("{path}.{extension}"))?)));
