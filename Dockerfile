@@ -1,14 +1,23 @@
 # syntax=docker/dockerfile:1
 # The image of Aval: one binary, started as user 10001 on a read-only file system. It needs DATABASE_URL (docs/database.md).
 #
-#   scripts/console.sh build      # the web console, which the binary contains
 #   docker build --build-arg VERSION=0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" --tag aval:0.1.0 .
 #   docker build --target symbols --output symbols .      # aval.debug, for backtraces of the stripped binary
+
+# The web console, which the binary contains. scripts/console.sh says why this is not `npm ci`.
+FROM node:22.20.0-trixie-slim AS console
+WORKDIR /src/frontend
+COPY frontend/package.json frontend/package-lock.json ./
+RUN --mount=type=cache,target=/root/.npm,sharing=locked \
+    npm install --no-save --no-audit --no-fund --loglevel=error --ignore-scripts
+COPY frontend ./
+RUN npm run build
 
 # The version of rust-toolchain.toml.
 FROM rust:1.95.0-slim-trixie AS build
 WORKDIR /src
 COPY . .
+COPY --from=console /src/frontend/dist frontend/dist
 # The caches keep the dependencies of earlier builds. The binary is copied out, because caches are not part of the layer.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
