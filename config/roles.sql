@@ -42,7 +42,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO aval_serv
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO aval_server;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO aval_server;
 
--- Append-only tables stay append-only for every user except the owner: the function revokes the other privileges.
+-- Append-only tables stay append-only for every user except the owner: `lock_append_only_tables` revokes UPDATE, DELETE
+-- and TRUNCATE again.
 DO $$
 BEGIN
     IF to_regprocedure('public.lock_append_only_tables()') IS NOT NULL THEN

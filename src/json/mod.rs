@@ -1,4 +1,4 @@
-//! JSON that is read from its exact text.
+//! Parses JSON without rounding numbers, and detects duplicate names.
 //!
 //! Amounts must be parsed from the text that was sent, and a duplicate name must not silently replace a value. An object
 //! is therefore first read into [`Members`], whose values are still text, and its values are then parsed one by one. A
@@ -28,7 +28,7 @@ pub fn bad_type(expected: &str) -> Refusal {
 /// Parses an amount, which may be zero.
 ///
 /// # Errors
-/// As [`Money::parse`].
+/// Same as [`Money::parse`].
 pub fn money(raw: &RawValue) -> Result<Money, Refusal> {
     Money::parse(exact_text(raw)).map_err(refuse_amount)
 }
@@ -36,7 +36,7 @@ pub fn money(raw: &RawValue) -> Result<Money, Refusal> {
 /// Parses an amount above zero.
 ///
 /// # Errors
-/// As [`Money::parse_positive`].
+/// Same as [`Money::parse_positive`].
 pub fn positive_money(raw: &RawValue) -> Result<Money, Refusal> {
     Money::parse_positive(exact_text(raw)).map_err(refuse_amount)
 }

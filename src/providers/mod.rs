@@ -1,5 +1,5 @@
-//! Adapters for the credit bureaus, one per country. Each has a file with the adapter and a file with the data of the
-//! simulator; `bureau_of` registers both.
+//! Adapters for the credit bureaus, one per country. Each bureau has a file with the adapter and a file with the data
+//! of the simulator; `bureau_of` registers both.
 //!
 //! An adapter translates between [`BankingData`] and the bureau's wire format: it builds a [`BureauRequest`] and parses
 //! a report. It does no I/O: sending, timeouts, retries and circuit breaking belong to the provider gateway
@@ -67,9 +67,9 @@ pub struct Subject {
 pub struct BureauRequest {
     /// The path below the bureau's `base_url`, with a leading slash. Requests are always `POST`.
     pub path: &'static str,
-    /// The `Content-Type`.
+    /// MIME type of `body`.
     pub content_type: &'static str,
-    /// The `Accept`.
+    /// Value of the `Accept` header: the MIME type of the report.
     pub accept: &'static str,
     /// The body, in the bureau's format.
     pub body: Vec<u8>,
@@ -88,7 +88,7 @@ impl fmt::Debug for BureauRequest {
 #[error("malformed report: {0}")]
 pub struct MalformedReport(pub String);
 
-/// The wire format of one bureau.
+/// The adapter for one bureau.
 pub trait BankingProvider: Send + Sync {
     /// The bureau's name in reports and logs.
     fn name(&self) -> &'static str;

@@ -1,4 +1,4 @@
-//! Lists and counts unfinished jobs.
+//! Lists unfinished jobs; counts them and the dead letters.
 
 use uuid::Uuid;
 

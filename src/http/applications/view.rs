@@ -1,5 +1,5 @@
-//! Response types for applications. Documents are masked, amounts and scores are strings with two decimals, and only
-//! the common figures of the bureau's report are shown.
+//! Response types for applications. Documents are masked, amounts and scores are strings with two decimals, and
+//! bureau reports are reduced to the values common to all bureaus.
 
 use std::fmt;
 
@@ -127,8 +127,8 @@ impl From<Application> for ApplicationView {
 }
 
 impl ApplicationView {
-    /// The view of an application that is about to be inserted. The creation time, which the database sets, is derived
-    /// from the identifier.
+    /// The view of an application that is about to be inserted. The database derives `created_at` from the identifier;
+    /// the same value is computed here.
     pub(super) fn of_new(application: &NewApplication) -> Result<Self> {
         let created_at =
             application.id.created_at().ok_or_else(|| Error::internal("an id without a time"))?;

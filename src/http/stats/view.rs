@@ -13,7 +13,7 @@ use crate::domain::decision::RiskBand;
 use crate::domain::status::Status;
 use crate::lending::figures::{DAYS, Figures, MONTHS, PeriodCount, StatusCount};
 
-/// Numbers of applications and decisions.
+/// Application counts and approval rate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Decided {
     /// All applications.
@@ -34,7 +34,7 @@ pub struct Decided {
     pub approval_rate: Option<String>,
 }
 
-/// The risk scores of decided applications.
+/// Decided applications by risk band.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Risks {
     /// Risk score below 30.
@@ -66,10 +66,10 @@ pub struct CountryTotals {
     /// ISO 4217 code of the currency of all amounts.
     #[schema(value_type = crate::http::schemas::CurrencyCode, example = "EUR")]
     pub currency: String,
-    /// Numbers of applications and decisions.
+    /// Application counts and approval rate.
     #[serde(flatten)]
     pub decided: Decided,
-    /// The risk scores of decided applications.
+    /// Decided applications by risk band.
     pub risk: Risks,
     /// The sum of the requested amounts.
     #[schema(example = "1800000.00")]
@@ -85,10 +85,10 @@ pub struct CurrencyAmounts {
     /// ISO 4217 currency code.
     #[schema(value_type = crate::http::schemas::CurrencyCode, example = "EUR")]
     pub currency: String,
-    /// Sum requested by applications created in the period.
+    /// Total amount requested in applications created in the period.
     #[schema(example = "45000.00")]
     pub requested: String,
-    /// Sum requested by applications approved in the period.
+    /// Total amount requested in applications approved in the period.
     #[schema(example = "30000.00")]
     pub approved: String,
 }
@@ -121,10 +121,10 @@ pub struct Period {
 /// Statistics for all countries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StatisticsView {
-    /// The time at which the figures were correct.
+    /// The time as of which the figures are valid.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub as_of: DateTime<Utc>,
-    /// Numbers of applications and decisions.
+    /// Application counts and approval rate.
     #[serde(flatten)]
     pub decided: Decided,
     /// The totals by country.
@@ -138,7 +138,7 @@ pub struct StatisticsView {
 /// Statistics for one country.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CountryStatisticsView {
-    /// The time at which the figures were correct.
+    /// The time as of which the figures are valid.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub as_of: DateTime<Utc>,
     /// The totals of the country.

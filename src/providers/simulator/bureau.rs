@@ -15,10 +15,12 @@ pub(crate) struct SimulatedBureau {
     pub(crate) clean: CleanFigures,
     /// The status that the country's rules give to an otherwise acceptable applicant with active defaults.
     pub(crate) with_defaults: Status,
-    /// The status that the country's rules give to an otherwise acceptable applicant with unknown obligations.
+    /// The status that the country's rules give to an otherwise acceptable applicant if the bureau does not report the
+    /// obligations.
     pub(crate) without_obligations: Status,
-    /// The pattern of the families of test documents: `n` and `c` stand for the digits of a serial number (`c` as
-    /// consonants), `s` for [`Scenario::number`], `?` for check characters.
+    /// The template for the numbers of test documents. Each scenario has a family of documents, which differ in their
+    /// serial number. `n` is a digit of the serial number, `c` a digit of it encoded as a consonant, `s` a digit of
+    /// [`Scenario::number`], `?` a check character.
     pub(crate) family: &'static str,
     /// The test document of each scenario that the country's rules distinguish.
     pub(crate) documents: &'static [(Scenario, &'static str)],

@@ -149,7 +149,7 @@ async fn respond(
     response
 }
 
-/// The 202 response of an asynchronous bureau, which also starts the delivery of the report; `None` if the bureau
+/// Starts the delivery of the report of an asynchronous bureau and returns the 202 response; `None` if the bureau
 /// responds synchronously.
 fn accept_for_later(
     shared: &Data<Shared>,

@@ -1,8 +1,7 @@
 //! The server side of a bureau's format: parses requests and writes responses.
 //!
-//! Formats are written separately from the adapters, from the description in `docs/providers.md`: with shared types, a
-//! mistake in them would affect both sides and stay unnoticed. Only the score scales, which have their own tests, are
-//! shared.
+//! The formats are implemented independently of the adapters, following `docs/providers.md`. If both shared types, an
+//! error in a type would go unnoticed. Only the score scales, which have their own tests, are shared.
 
 #[cfg(test)]
 mod tests;

@@ -53,7 +53,7 @@ async fn an_export_matches_the_database_for_live_and_archived_months() {
     assert_eq!(app.sql("SELECT count(*) FROM applications_archive").await, "3", "nothing must be deleted");
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
     assert_eq!(left.len(), 2, "{left:?}");
-    // Personal data is sealed as in the database.
+    // Personal data is encrypted, as in the database.
     let compressed = std::fs::read(&hot).unwrap();
     let mut text = String::new();
     std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(compressed.as_slice()), &mut text)
@@ -96,7 +96,8 @@ async fn an_export_can_be_imported_as_documented() {
     sql.batch_execute(rest).await.unwrap();
     assert_eq!(operator.verify(&file).await.unwrap().comparison, Comparison::Same);
     for move_away in [true, false] {
-        // This test inserted its rows without events, so the statistics have no days for them.
+        // This test inserted its rows without events, so the daily statistics do not include them. Only the totals are
+        // compared.
         let mut wrong = statistics::differences(&mut sql).await.unwrap();
         wrong.retain(|difference| difference.starts_with("applications of"));
         assert_eq!(wrong, Vec::<String>::new());

@@ -3,7 +3,7 @@
 use insta::Settings;
 use insta::internals::{Content, ContentPath};
 
-/// Snapshot settings that replace identifiers, times and measurements with their kind.
+/// Snapshot settings that replace identifiers, hashes and timestamps with placeholders.
 pub(crate) fn redacted() -> Settings {
     let mut settings = Settings::clone_current();
     settings.set_sort_maps(true);
