@@ -42,7 +42,7 @@ pub(super) static COLOMBIA: Definition = Definition {
     expected: tests::EXPECTED,
 };
 
-/// Incremented whenever a change to the rules below changes the decision on an old case with the same thresholds.
+/// Increment this when a change to the rules below would decide an earlier case differently with the same thresholds.
 const REVISION: u32 = 1;
 
 /// `config/countries/co.toml`, which explains each key.

@@ -58,8 +58,8 @@ pub(super) const GENERAL_REASONS: [&str; 8] = [
 /// Maximum number of reason codes of a decision.
 const MAX_REASONS: usize = 4;
 
-/// Incremented whenever a change to this module changes the decision on an old case with the same thresholds. Part of
-/// every rule pack's version.
+/// Increment this when a change to this module would decide an earlier case differently with the same thresholds. Part
+/// of every rule pack's version.
 const ENGINE_REVISION: u32 = 2;
 
 /// A country's rules with their thresholds.

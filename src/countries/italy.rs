@@ -51,7 +51,7 @@ pub(super) static ITALY: Definition = Definition {
     expected: tests::EXPECTED,
 };
 
-/// Incremented whenever a change to the rules below changes the decision on an old case with the same thresholds.
+/// Increment this when a change to the rules below would decide an earlier case differently with the same thresholds.
 const REVISION: u32 = 1;
 
 /// `config/countries/it.toml`, which explains each key.

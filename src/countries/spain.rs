@@ -4,9 +4,9 @@
 //! check letter: the number modulo 23 selects it from a fixed alphabet, with X, Y and Z standing for 0, 1 and 2 (DNI:
 //! Real Decreto 1065/2007, article 19; NIE: Orden INT/2058/2008). 23 is prime and greater than ten, so any single wrong
 //! digit is detected; only replacing a first digit 0, 1 or 2 with X, Y or Z results in another document with the same
-//! number. Company numbers (NIF with a leading letter) have a different format and are `bad_format`. A number may be
-//! written with the country prefix `ES`, as in VAT numbers (NIF-IVA, VIES) and on invoices; the prefix is not part of
-//! it and is not stored.
+//! number. Company numbers (NIF with a leading letter) have a different format and are rejected as `bad_format`. A
+//! number may be written with the country prefix `ES`, as in VAT numbers (NIF-IVA, VIES) and on invoices; the prefix is
+//! not part of it and is not stored.
 //!
 //! **Rules.** Rejects: DTI of 40 % or more, a score below 600, active defaults. Reviews: more than 20,000 euros.
 
@@ -45,7 +45,7 @@ pub(super) static SPAIN: Definition = Definition {
     expected: tests::EXPECTED,
 };
 
-/// Incremented whenever a change to the rules below changes the decision on an old case with the same thresholds.
+/// Increment this when a change to the rules below would decide an earlier case differently with the same thresholds.
 const REVISION: u32 = 1;
 
 /// `config/countries/es.toml`, which explains each key.
@@ -360,7 +360,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(512))]
 
-    /// Except for a first digit 0, 1 or 2 and the letter X, Y or Z: both stand for the same number.
+    /// Replacing a first digit 0, 1 or 2 with X, Y or Z, or the reverse, is exempt, because both stand for the same
+    /// number.
     #[test]
     fn any_single_change_of_a_spanish_document_is_refused(
         text in spanish(), place in any::<Index>(), c in replacement(),
@@ -374,7 +375,7 @@ mod tests {
     }
     }
 
-    /// The property above excludes no more than necessary.
+    /// The exemption in the property above is necessary: this change cannot be detected.
     #[test]
     fn some_changes_cannot_be_detected() {
         assert!(check(Country::Es, "12345678Z").valid && check(Country::Es, "Y2345678Z").valid);

@@ -51,7 +51,7 @@ uuid_id! {
     DecisionId,
     /// One event of the outbox.
     EventId,
-    /// A change to an application. Each change has a new one; changes without one are direct SQL.
+    /// A change to an application. Each change by Aval gets a new identifier; changes made directly in SQL have none.
     ChangeId,
 }
 

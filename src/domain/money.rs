@@ -1,7 +1,7 @@
 //! Money as exact decimals, never binary floats.
 //!
-//! Amounts are parsed from the exact text of a JSON number or string. Ambiguous forms such as `1e3`, `1_000`, `+5` and
-//! `0.001` are rejected (docs/specification.md 3). Amounts are written as strings with two decimals. The currency is
+//! Amounts are parsed from the exact text of a JSON number or string. Other forms, such as `1e3`, `1_000`, `+5` and
+//! `0.001`, are rejected (docs/specification.md 3). Amounts are written as strings with two decimals. The currency is
 //! that of the country and not part of the amount.
 
 use std::fmt;
@@ -67,7 +67,7 @@ impl Money {
         if money.0.is_zero() { Err(MoneyError::NotPositive) } else { Ok(money) }
     }
 
-    /// `None` if the decimal is out of range or has more than two significant decimals.
+    /// `None` if the decimal is out of range or has more than two decimal places, not counting trailing zeros.
     pub fn from_decimal(value: Decimal) -> Option<Self> {
         let fits = !value.is_sign_negative() || value.is_zero();
         let max = Decimal::from_i128_with_scale(999_999_999_999, 2);

@@ -16,7 +16,7 @@ use crate::support::redis::RedisServer;
 
 const APPLICATIONS: &str = "/api/v1/applications";
 
-/// Two instances.
+/// Two instances that share a database and a Redis server.
 struct Pair {
     one: TestApp,
     other: TestApp,
@@ -115,7 +115,7 @@ async fn an_application_created_on_one_instance_is_pushed_to_sockets_of_the_othe
     assert_eq!(socket.updates_until(&id, "APPROVED").await, ["PENDING", "VALIDATING", "APPROVED"]);
     pair.wait_for_health("ok", "up").await;
     for app in pair.both() {
-        // An instance without sockets only reads for its cache.
+        // An instance without sockets reads events only for its cache, so submit applications until it has read one.
         eventually("events to be read from Redis", async || {
             pair.one.submit(&spanish()).await;
             let read = app.metric(r#"bus_events_read_total{source="redis"}"#).await;
@@ -184,7 +184,7 @@ async fn a_database_that_lost_events_begins_a_new_epoch_and_clients_must_reload(
     .await;
     let epoch = "SELECT epoch FROM outbox_position";
     let old = pair.one.sql(epoch).await;
-    // Like a failover to a replica that missed the last two commits; connections are lost with it.
+    // Simulates a failover to a replica that missed the last two commits. A failover also drops all connections.
     pair.one.execute("DELETE FROM outbox WHERE relay_offset > 1").await;
     pair.one.execute("UPDATE outbox_position SET last_offset = 1").await;
     let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
@@ -192,7 +192,7 @@ async fn a_database_that_lost_events_begins_a_new_epoch_and_clients_must_reload(
     pair.one.execute(cut).await;
     eventually("a new sequence", async || (pair.one.sql(epoch).await != old).then_some(())).await;
     let subscribe = json!({"action": "subscribe", "channel": "applications", "epoch": old, "offset": 3});
-    // Listeners of the old epoch are closed and reconnect.
+    // Sockets of the old epoch are closed, so the client reconnects.
     let mut socket = eventually("a subscription that is not recovered", async || {
         let mut socket = pair.other.websocket().await;
         let sent = socket.try_send(&subscribe).await;
@@ -207,7 +207,7 @@ async fn a_database_that_lost_events_begins_a_new_epoch_and_clients_must_reload(
     assert_eq!((&update["data"]["id"], &update["offset"]), (&json!(after), &json!(2)));
 }
 
-/// Values that an attacker with write access to Redis may put in place of the stream or behind its last entry.
+/// Commands with which an attacker with write access to Redis could replace the stream or append to it.
 fn forged_commands(key: &str, genuine: &[u8]) -> Vec<Vec<Vec<u8>>> {
     let words = |words: &[&str]| words.iter().map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>();
     let add = |id: &str, field: &[u8], value: &[u8]| {
@@ -441,7 +441,7 @@ async fn requests_are_counted_across_instances_and_per_instance_while_redis_is_u
         let wait: u32 = refused.header("retry-after").parse().unwrap();
         assert!(refused.status.as_u16() == 429 && (1..=6).contains(&wait), "{wait}");
     }
-    // A wrong password on one instance also counts on the other.
+    // An invalid token on one instance also counts on the other.
     let standard =
         async |app: &TestApp| remaining(&app.get("/api/v1/countries").await.headers, "standard-address");
     let before = standard(&pair.other).await.unwrap();

@@ -26,8 +26,8 @@ request_body! {
 
 /// Retries a dead letter: queues its job again, as a new job with new attempts.
 ///
-/// If the failure left the application under review, the application is decided again in that status. A decision by
-/// staff in the meantime is kept.
+/// If the failure left the application under review, the new job decides it again, and the status stays `UNDER_REVIEW`
+/// until then. A decision by staff in the meantime is kept.
 #[utoipa::path(
     post,
     path = "/api/v1/admin/failed-jobs/{id}/retry",

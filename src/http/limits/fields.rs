@@ -10,9 +10,9 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::LimitCheck;
 
-/// `RateLimit-Policy`
+/// The header that lists the limits that apply to the request.
 pub(in crate::http) const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-/// `RateLimit`
+/// The header that lists the remaining quota of each limit.
 pub(in crate::http) const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// The results of all limits checked for one request, in order.

@@ -11,7 +11,7 @@ use crate::queue::scheduled_runs::{Cause, Outcome, Run};
 /// A run of a scheduled task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RunView {
-    /// The identifier.
+    /// Identifier of the run.
     pub id: Uuid,
     /// The name of the task.
     #[schema(example = "expire_webhooks")]
@@ -21,15 +21,15 @@ pub struct RunView {
     /// The due time.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub due_at: DateTime<Utc>,
-    /// The outcome of the run.
+    /// How the run ended, or its state if it has not ended.
     pub outcome: Outcome,
     /// Start time; `null` while the run waits for the leader.
     #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     pub started_at: Option<DateTime<Utc>>,
-    /// End time.
+    /// End time; `null` while the run is not finished.
     #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     pub finished_at: Option<DateTime<Utc>>,
-    /// Figures on the work done.
+    /// Counts that depend on the task, for example the number of deleted rows.
     #[schema(value_type = Object)]
     pub detail: Value,
     /// The code of the error, if the run failed.

@@ -39,7 +39,8 @@ use crate::error::Result;
 /// The priorities that Aval writes. `pending_jobs.priority` may hold any number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Priority {
-    /// A new or restored application, whose applicant is waiting. The triggers write this priority.
+    /// New work: a new or restored application, whose job the triggers on `applications` queue with this priority, or
+    /// a retry of a webhook event.
     Fresh,
     /// A retried dead letter. Its applicant has been waiting, but a thousand retries must not delay new applications.
     Retried,
@@ -83,9 +84,9 @@ rows! {
 
 impl FixedStatement for RenewLeases {
     const NAME: &'static str = "renew_leases";
-    /// A renewal never waits for a lock. It shares a transaction with other writes, and two groups could
-    /// deadlock if each renewed a lease on a job that the other one ends. A job that another transaction has locked is
-    /// skipped and counts as held while its token is unchanged; the next renewal checks it again.
+    /// A renewal never waits for a lock. It shares a transaction with other writes, and two such transactions could
+    /// deadlock if each renewed a lease on a job that the other one finishes. A job that another transaction has locked
+    /// is skipped and counts as held while its token is unchanged; the next renewal checks it again.
     const SQL: &'static str = "\
         WITH wanted AS (SELECT * FROM ?), \
         free AS (SELECT j.id, w.lease_ms FROM pending_jobs j \
@@ -102,7 +103,7 @@ impl FixedStatement for RenewLeases {
     }
 }
 
-/// A job that a statement changed, with the token of the lease.
+/// A job that a statement returned because the token of the lease was still the current one.
 #[derive(QueryableByName)]
 struct Touched {
     #[diesel(sql_type = diesel::sql_types::Uuid)]
@@ -111,12 +112,13 @@ struct Touched {
     lease_token: i64,
 }
 
-/// Whether the statement changed the job under `lease`. A group may contain both a lost lease and the one that replaced it.
+/// Whether `lease` was still held: whether the statement returned the job with the token of the lease. The token is
+/// compared too, because a group may contain both a lost lease and its replacement.
 fn held(touched: &[Touched], lease: Lease) -> bool {
     touched.iter().any(|job| job.id == lease.job_id.as_uuid() && job.lease_token == lease.token)
 }
 
-/// Renews leases. Returns for each whether it was still held.
+/// Renews leases. Returns, for each lease, whether it was still held.
 pub async fn renew(connection: &mut AsyncPgConnection, beats: &[Heartbeat]) -> Result<Vec<bool>> {
     let row = |beat: &Heartbeat| RenewRow {
         job_id: beat.lease.job_id.as_uuid(),
@@ -138,8 +140,8 @@ pub struct Release {
     pub give_attempt_back: bool,
     /// The code and text of the error that ended the attempt, if any.
     pub error: Option<(String, String)>,
-    /// The bureau's reference, if it announced a report for later. The job waits for the report until the delay has
-    /// passed.
+    /// The bureau's reference, if the bureau will deliver the report later. The job waits for the report until the
+    /// delay has passed.
     pub provider_reference: Option<String>,
 }
 
@@ -189,8 +191,8 @@ impl FixedStatement for ReleaseJobs {
     }
 }
 
-/// Returns jobs to the queue; those with a `provider_reference` wait for their bureaus there. Returns for each whether
-/// its lease was still held.
+/// Returns jobs to the queue; those with a `provider_reference` get the status `waiting_external`, the others
+/// `pending`. Returns, for each job, whether its lease was still held.
 pub async fn release(connection: &mut AsyncPgConnection, releases: &[Release]) -> Result<Vec<bool>> {
     let statement: ReleaseJobs = releases.iter().map(ReleaseRow::from).collect();
     let touched: Vec<Touched> = Prepared(statement).load(connection).await?;

@@ -1,4 +1,4 @@
-//! The jobs that retry failed messages. A unique index on the arguments allows one active job per message.
+//! The jobs that retry failed webhook events. A unique index on the arguments allows one active job per event.
 
 use std::time::Duration;
 
@@ -17,13 +17,13 @@ use crate::storage::statement::{Binder, FixedStatement, Prepared};
 use crate::storage::transaction::Abort;
 use crate::storage::types::{PgWebhookStatus, WebhookStatus};
 
-/// The name of the task.
+/// The task name of the retry jobs in `pending_jobs`.
 pub const RETRY_TASK: &str = "retry_webhook_event";
 
 /// The lane of the retries. They call no bureau, so they do not wait in the lanes of the countries.
 pub const RETRY_LANE: &str = "webhooks";
 
-/// Queues a job that retries a failed message after `delay`, unless one is already active.
+/// Queues a job that retries a failed webhook event after `delay`, unless one is already active.
 pub async fn queue_retry(
     connection: &mut AsyncPgConnection,
     event: Uuid,
@@ -61,27 +61,28 @@ impl FixedStatement for SupersedeRetry {
     }
 }
 
-/// Ends the job that would retry a message, if there is one. A worker that is running it loses its lease.
+/// Ends the job that would retry a webhook event, if there is one. A worker that is running it loses its lease.
 pub async fn supersede_retry(connection: &mut AsyncPgConnection, event: Uuid) -> Result<(), Abort> {
     Prepared(SupersedeRetry(event.to_string())).execute(connection).await?;
     Ok(())
 }
 
-/// A failed message that is being retried.
+/// A failed webhook event that is being retried.
 pub struct FailedEvent {
-    /// The identifier of the row.
+    /// The identifier of the row in `webhook_events`.
     pub id: Uuid,
     pub provider: String,
     pub application_id: ApplicationId,
     /// The raw body, or the error if it cannot be decrypted.
     pub payload: crate::error::Result<Vec<u8>>,
-    /// The ID of the request that delivered the message.
+    /// The ID of the request that delivered the event.
     pub request_id: Option<String>,
-    /// The W3C trace context.
+    /// The W3C trace context of the request that delivered the event.
     pub traceparent: Option<String>,
 }
 
-/// Locks a failed message and counts an attempt. Returns `None` if the message was meanwhile deleted, applied or ignored.
+/// Locks a failed webhook event and counts an attempt. Returns `None` if the event has since been deleted, applied or
+/// ignored.
 pub async fn take_failed(
     connection: &mut AsyncPgConnection,
     keys: &KeyRing,
