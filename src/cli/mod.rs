@@ -125,6 +125,9 @@ pub fn run(command: Command) -> Result<()> {
         }
         Command::Demo(mut args) => {
             args.read_credentials(io::stdin().lock())?;
+            if args.url.is_none() {
+                args.url = Some(Settings::load(Need::Settings)?.server.local_url());
+            }
             if args.needs_local_token() {
                 let settings = Settings::load(Need::Everything)?;
                 let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);

@@ -108,6 +108,17 @@ impl TlsSettings {
 }
 
 impl ServerSettings {
+    /// The URL of the instance that this configuration starts, for commands on the same machine.
+    pub fn local_url(&self) -> String {
+        let scheme = if self.tls.is_on() { "https" } else { "http" };
+        let host = match self.host {
+            host if host.is_unspecified() => "localhost".to_owned(),
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => format!("[{address}]"),
+        };
+        format!("{scheme}://{host}:{}", self.port)
+    }
+
     /// In production, requires TLS for other machines and narrow proxy networks. In development, a public address
     /// requires an explicit `AVAL_ENV` (`is_named`).
     pub(super) fn validate_for(&self, environment: Environment, is_named: bool) -> Result<()> {

@@ -335,3 +335,15 @@ fn a_bureau_is_synchronous_unless_configured_otherwise() {
     assert_eq!((es.mode, es.async_timeout_ms), (ProviderMode::Sync, 3_600_000));
     assert!(refusal(&[("AVAL__PROVIDERS__MX__MODE", "later")]).contains("later"));
 }
+
+#[test]
+fn the_local_url_is_that_of_the_configured_server() {
+    for (host, port, url) in [
+        ("127.0.0.1", "8000", "http://127.0.0.1:8000"),
+        ("0.0.0.0", "9000", "http://localhost:9000"),
+        ("::1", "8000", "http://[::1]:8000"),
+    ] {
+        let variables = [("AVAL_ENV", "development"), ("AVAL__SERVER__HOST", host), ("PORT", port)];
+        assert_eq!(load(&variables).unwrap().server.local_url(), url);
+    }
+}

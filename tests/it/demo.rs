@@ -15,7 +15,7 @@ use crate::support::engine::settings_on;
 
 fn arguments(url: String, token: &str, with_outages: bool) -> DemoArgs {
     DemoArgs {
-        url,
+        url: Some(url),
         token: Some(token.into()),
         username: None,
         password: None,

@@ -20,9 +20,9 @@ const OUTAGE_DEADLINE_S: u64 = 240;
 /// Sends applications of every country and outcome to a running server and follows their decisions.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
-    /// URL of the server; the default is that of `make run`
-    #[arg(long, default_value = "http://127.0.0.1:8000")]
-    pub url: String,
+    /// URL of the server; the default is the server that the configuration of this machine starts
+    #[arg(long)]
+    pub url: Option<String>,
     /// Read the access token of an analyst or admin from standard input instead of the variable AVAL_TOKEN
     #[arg(long, conflicts_with = "username")]
     pub token_stdin: bool,
@@ -95,7 +95,7 @@ impl DemoArgs {
     /// Whether to use a local admin's token: no credentials are given, and the server is on this machine. The token is
     /// never sent to another machine.
     pub fn needs_local_token(&self) -> bool {
-        let uri: Option<awc::http::Uri> = self.url.parse().ok();
+        let uri: Option<awc::http::Uri> = self.url.as_deref().unwrap_or_default().parse().ok();
         let host = uri.as_ref().and_then(awc::http::Uri::host).unwrap_or_default();
         let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
         let is_local = host == "localhost" || address.is_ok_and(|address| address.is_loopback());

@@ -89,15 +89,16 @@ pub async fn run(args: DemoArgs, clock: Clock, output: impl Write) -> Result<()>
 
 /// A client that authenticates with the given token, or with one from a login.
 async fn client(args: &DemoArgs, clock: &Clock) -> Result<Client> {
+    let url = args.url.as_deref().unwrap_or_default();
     let token = match (&args.token, &args.username, &args.password) {
         (Some(token), ..) => token.clone(),
         (None, Some(username), Some(password)) => {
-            let login = Client::new(&args.url, None, clock.clone())?;
+            let login = Client::new(url, None, clock.clone())?;
             login.login(username, password.expose_secret()).await?.into()
         }
         (None, ..) => return Err(Error::Unauthenticated(PublicMessage::new(AUTHENTICATION_HELP))),
     };
-    Client::new(&args.url, Some(token.expose_secret()), clock.clone())
+    Client::new(url, Some(token.expose_secret()), clock.clone())
 }
 
 /// Properties of standard output. Respects `NO_COLOR` (<https://no-color.org>).

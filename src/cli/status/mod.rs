@@ -8,7 +8,6 @@ mod instance;
 mod screen;
 
 use std::io::{BufRead, IsTerminal as _, Write};
-use std::net::IpAddr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -68,7 +67,7 @@ pub async fn run(
     mut output: impl Write,
 ) -> Result<()> {
     let credential = read_credential(&args, input)?;
-    let urls = if args.urls.is_empty() { vec![own_url(&settings)] } else { args.urls.clone() };
+    let urls = if args.urls.is_empty() { vec![settings.server.local_url()] } else { args.urls.clone() };
     urls.iter().try_for_each(|url| instance::check_url(url))?;
     loop {
         let shared = read_database(&settings, &clock).await;
@@ -112,16 +111,4 @@ fn describe(error: &crate::error::Error) -> String {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
     }
-}
-
-/// The address of the instance that this configuration starts.
-fn own_url(settings: &Settings) -> String {
-    let server = &settings.server;
-    let scheme = if server.tls.is_on() { "https" } else { "http" };
-    let host = match server.host {
-        host if host.is_unspecified() => "localhost".to_owned(),
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("[{address}]"),
-    };
-    format!("{scheme}://{host}:{}", server.port)
 }
