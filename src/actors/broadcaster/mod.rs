@@ -169,12 +169,13 @@ fn delivery_spans(tracer: &Tracer, events: &[Envelope]) -> Vec<Entered> {
     let traced = events.iter().filter(|event| tracer.is_exporting() && event.traceparent.is_some());
     traced
         .map(|event| {
-            tracer.enter(event.traceparent.as_deref(), "broadcast_event", SpanKind::Consumer, || {
-                vec![
+            tracer.enter(event.traceparent.as_deref(), SpanKind::Consumer, || {
+                let attributes = vec![
                     KeyValue::new("event.type", event.event_type.clone()),
                     KeyValue::new("event.subject", event.subject.to_string()),
                     KeyValue::new("event.offset", event.offset),
-                ]
+                ];
+                ("broadcast_event".into(), attributes)
             })
         })
         .collect()

@@ -20,19 +20,14 @@ use crate::telemetry::trace::{self, KeyValue, SpanKind};
 /// [`Error::Panicked`] if the attempt panicked. The result is not recorded, and the supervisor restarts the job's actor.
 pub(super) async fn run_attempt(parts: &JobParts, attempt: Attempt) -> Result<()> {
     let job = &attempt.job;
-    let span = parts.resources.tracer.enter(
-        job.traceparent.as_deref(),
-        job.task_name.clone(),
-        SpanKind::Consumer,
-        || {
-            let mut attributes = vec![
-                KeyValue::new("job.id", job.lease.job_id.to_string()),
-                KeyValue::new("job.attempt", i64::from(job.attempt)),
-            ];
-            attributes.extend(job.application_id.map(|id| KeyValue::new("application.id", id.to_string())));
-            attributes
-        },
-    );
+    let span = parts.resources.tracer.enter(job.traceparent.as_deref(), SpanKind::Consumer, || {
+        let mut attributes = vec![
+            KeyValue::new("job.id", job.lease.job_id.to_string()),
+            KeyValue::new("job.attempt", i64::from(job.attempt)),
+        ];
+        attributes.extend(job.application_id.map(|id| KeyValue::new("application.id", id.to_string())));
+        (job.task_name.clone().into(), attributes)
+    });
     span.run(run_in_trace(parts, attempt)).await
 }
 

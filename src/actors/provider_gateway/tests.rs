@@ -32,7 +32,8 @@ const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 /// The trace context of [`TRACE`], as an actor gets it.
 fn carried() -> Carried {
-    let caller = Tracer::off(&Clock::system()).enter(Some(TRACE), "test", SpanKind::Internal, Vec::new);
+    let caller =
+        Tracer::off(&Clock::system()).enter(Some(TRACE), SpanKind::Internal, || ("test".into(), Vec::new()));
     caller.run(async { Carried::capture() }).now_or_never().unwrap()
 }
 

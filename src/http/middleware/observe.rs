@@ -52,12 +52,13 @@ fn enter_trace(
     endpoint: &str,
 ) -> Entered {
     let caller = request_context::traceparent(request.headers());
-    server_state.inner.tracer.enter(caller, format!("{method} {endpoint}"), SpanKind::Server, || {
-        vec![
+    server_state.inner.tracer.enter(caller, SpanKind::Server, || {
+        let attributes = vec![
             KeyValue::new("http.request.method", method),
             KeyValue::new("http.route", endpoint.to_owned()),
             KeyValue::new("url.scheme", request.connection_info().scheme().to_owned()),
-        ]
+        ];
+        (format!("{method} {endpoint}").into(), attributes)
     })
 }
 

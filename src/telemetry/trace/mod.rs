@@ -85,13 +85,12 @@ impl Tracer {
     }
 
     /// Enters the trace of `caller`, a `traceparent`, or a new trace if that is absent or invalid. Starts a span if
-    /// spans are exported and the trace is sampled.
+    /// spans are exported and the trace is sampled; `describe` then returns its name and attributes.
     pub fn enter(
         &self,
         caller: Option<&str>,
-        name: impl Into<Cow<'static, str>>,
         kind: SpanKind,
-        attributes: impl FnOnce() -> Vec<KeyValue>,
+        describe: impl FnOnce() -> (Cow<'static, str>, Vec<KeyValue>),
     ) -> Entered {
         let caller = caller.and_then(traceparent::parse);
         let context = match &self.exporting {
@@ -101,7 +100,8 @@ impl Tracer {
                     Some(caller) => Context::new().with_remote_span_context(caller),
                     None => Context::new(),
                 };
-                exporting.start(&parent, name, kind, attributes()).with_value(Recorder(Arc::clone(exporting)))
+                let (name, attributes) = describe();
+                exporting.start(&parent, name, kind, attributes).with_value(Recorder(Arc::clone(exporting)))
             }
         };
         Entered { context }
@@ -306,7 +306,7 @@ mod tests {
     }
 
     fn enter(caller: Option<&str>) -> Entered {
-        tracer().enter(caller, "test", SpanKind::Internal, Vec::new)
+        tracer().enter(caller, SpanKind::Internal, || ("test".into(), Vec::new()))
     }
 
     #[actix_rt::test]
