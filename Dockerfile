@@ -8,8 +8,8 @@
 FROM node:22.20.0-trixie-slim AS console
 WORKDIR /src/frontend
 COPY frontend/package.json frontend/package-lock.json ./
-RUN --mount=type=cache,target=/root/.npm,sharing=locked \
-    npm install --no-save --no-audit --no-fund --loglevel=error --ignore-scripts
+RUN --mount=type=cache,target=/var/cache/npm,sharing=locked \
+    npm install --cache /var/cache/npm --no-save --no-audit --no-fund --loglevel=error --ignore-scripts
 COPY frontend ./
 RUN npm run build
 

@@ -6,6 +6,7 @@
 
 pub mod archive;
 pub mod backup;
+mod checksum;
 mod engine;
 mod event_types;
 mod health;

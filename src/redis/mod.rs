@@ -10,6 +10,7 @@
 //! `docs/redis.md` is for operators.
 
 mod breaker;
+mod labels;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,44 +25,15 @@ use slog::{Logger, info, warn};
 use tokio::sync::Notify;
 
 use self::breaker::Breaker;
+pub use self::labels::{CallResult, Operation};
 use crate::clock::Clock;
 use crate::config::RedisSettings;
 use crate::error::{Error, Result};
-use crate::telemetry::labels::label_values;
 use crate::telemetry::metrics::{Metrics, seconds};
 use crate::telemetry::trace::{self, KeyValue, SpanKind};
 
 /// The component's name in logs and errors.
 pub const NAME: &str = "redis";
-
-label_values! {
-    /// The label `operation` of the metrics of Redis.
-    pub enum Operation {
-        Ping = "ping",
-        CacheGet = "cache_get",
-        CacheSet = "cache_set",
-        LimitCharge = "limit_charge",
-        LimitCheck = "limit_check",
-        StreamAppend = "stream_append",
-        StreamDrop = "stream_drop",
-        StreamNewest = "stream_newest",
-        StreamRead = "stream_read",
-        Version = "version",
-    }
-}
-
-label_values! {
-    /// The label `result` of `redis_calls_total`.
-    pub enum CallResult {
-        Ok = "ok",
-        Error = "error",
-        /// A value of an unexpected type.
-        Foreign = "foreign",
-        Timeout = "timeout",
-        /// Not sent: the breaker is open.
-        Refused = "refused",
-    }
-}
 
 /// Longest time to connect, including the handshake. It exceeds the command timeout, because a connection that is too
 /// late for one command may be ready for a later one.

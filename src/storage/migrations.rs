@@ -1,6 +1,6 @@
 //! The embedded migrations.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use diesel::connection::SimpleConnection as _;
@@ -91,28 +91,37 @@ pub async fn status(connection: &mut AsyncPgConnection) -> Result<SchemaStatus> 
     let Server { version: server_version } = query.get_result(connection).await?;
     let applied = applied(connection).await?;
     let known = MigrationSource::<Pg>::migrations(&MIGRATIONS).map_err(Error::internal)?;
-    let is_pending = |name: &dyn MigrationName| !applied.contains(&name.version().to_string());
+    let is_pending = |name: &dyn MigrationName| !applied.contains_key(&name.version().to_string());
     let pending = known.iter().filter(|migration| is_pending(migration.name())).count();
-    Ok(SchemaStatus { server_version, applied: applied.len(), pending, newest: applied.last().cloned() })
+    Ok(SchemaStatus {
+        server_version,
+        applied: applied.len(),
+        pending,
+        newest: applied.last_key_value().map(|(version, _)| version.clone()),
+    })
 }
 
 /// Whether all migrations have run; false if that cannot be determined.
 async fn is_up_to_date(connection: &mut AsyncPgConnection) -> bool {
     let Ok(known) = MigrationSource::<Pg>::migrations(&MIGRATIONS) else { return false };
     let Ok(applied) = applied(connection).await else { return false };
-    known.iter().all(|migration| applied.contains(&migration.name().version().to_string()))
+    known.iter().all(|migration| applied.contains_key(&migration.name().version().to_string()))
 }
 
-/// The versions of the applied migrations.
-async fn applied(connection: &mut AsyncPgConnection) -> Result<BTreeSet<String>> {
+/// The versions of the applied migrations, and when they ran.
+async fn applied(connection: &mut AsyncPgConnection) -> Result<BTreeMap<String, DateTime<Utc>>> {
     #[derive(diesel::QueryableByName)]
     struct Applied {
         #[diesel(sql_type = diesel::sql_types::Text)]
         version: String,
+        #[diesel(sql_type = diesel::sql_types::Timestamptz)]
+        run_on: DateTime<Utc>,
     }
-    let query = diesel::sql_query("SELECT version::text AS version FROM __diesel_schema_migrations");
+    let query = diesel::sql_query(
+        "SELECT version::text AS version, run_on AT TIME ZONE 'UTC' AS run_on FROM __diesel_schema_migrations",
+    );
     let applied = query.load::<Applied>(connection).await?;
-    Ok(applied.into_iter().map(|row| row.version).collect())
+    Ok(applied.into_iter().map(|row| (row.version, row.run_on)).collect())
 }
 
 /// A migration and whether it has run.
@@ -132,25 +141,12 @@ pub struct MigrationState {
 /// # Errors
 /// [`Error::Unavailable`] if the database is unreachable.
 pub async fn states(url: &str) -> Result<Vec<MigrationState>> {
-    #[derive(diesel::QueryableByName)]
-    struct Applied {
-        #[diesel(sql_type = diesel::sql_types::Text)]
-        version: String,
-        #[diesel(sql_type = diesel::sql_types::Timestamptz)]
-        run_on: DateTime<Utc>,
-    }
     let mut connection = connect::connect(url).await?;
     let exists = diesel::dsl::sql::<diesel::sql_types::Bool>(
         "to_regclass('public.__diesel_schema_migrations') IS NOT NULL",
     );
-    let mut applied: HashMap<String, DateTime<Utc>> = HashMap::new();
-    if diesel::select(exists).get_result::<bool>(&mut connection).await? {
-        let query = diesel::sql_query(
-            "SELECT version::text AS version, run_on AT TIME ZONE 'UTC' AS run_on FROM __diesel_schema_migrations",
-        );
-        let rows = query.load::<Applied>(&mut connection).await?;
-        applied.extend(rows.into_iter().map(|row| (row.version, row.run_on)));
-    }
+    let exists = diesel::select(exists).get_result::<bool>(&mut connection).await?;
+    let mut applied = if exists { applied(&mut connection).await? } else { BTreeMap::new() };
     let known = MigrationSource::<Pg>::migrations(&MIGRATIONS).map_err(Error::internal)?;
     let mut states: Vec<MigrationState> = known
         .iter()

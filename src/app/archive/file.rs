@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::{Month, damaged, failed};
+use crate::app::checksum::hex;
 use crate::error::{Error, Result};
 use crate::storage::archive::TABLES;
 
@@ -69,8 +70,7 @@ impl Contents {
 
     /// The summary of the added rows.
     pub fn summary(self, name: &str) -> TableSummary {
-        let sha256 = self.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        TableSummary { name: name.to_owned(), rows: self.rows, sha256 }
+        TableSummary { name: name.to_owned(), rows: self.rows, sha256: hex(self.hash) }
     }
 }
 

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
+use crate::app::checksum::hex;
 use crate::error::{Error, PublicMessage, Result};
 
 /// The member with the dump.
@@ -219,10 +220,6 @@ fn small(entry: &mut impl Read, bytes: u64) -> Result<Zeroizing<Vec<u8>>> {
         return Err(damaged("a member is too large or ends early"));
     }
     Ok(text)
-}
-
-fn hex(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn damaged(what: &str) -> Error {

@@ -155,11 +155,6 @@ impl Entered {
         traceparent::format(self.context.span().span_context())
     }
 
-    /// The trace ID, in hexadecimal.
-    pub fn trace_id(&self) -> String {
-        self.context.span().span_context().trace_id().to_string()
-    }
-
     /// Adds attributes to the span, if there is one.
     pub fn set(&self, attributes: impl FnOnce() -> Vec<KeyValue>) {
         set_in(&self.context, attributes);
