@@ -85,6 +85,32 @@ impl Lending {
         request: &ChangeRequest,
         keyed: Option<&Keyed<'_, Application>>,
     ) -> Result<Once<Application>> {
+        let made = self.apply_change(caller, id, request, keyed).await?;
+        if !matches!(request.change, Change::Delete) {
+            match &made {
+                Once::Made(changed) => self.note_view(caller, Viewed::Changed(id, &changed.created_by)),
+                // The stored response was returned without reading the application.
+                Once::Replayed(_) => {
+                    let read = async |connection: &mut _| applications::owner(connection, id).await;
+                    let owner = self.resources.database.run(read).await?;
+                    self.note_view(caller, Viewed::Changed(id, &owner));
+                }
+            }
+        }
+        Ok(made)
+    }
+
+    /// As [`Lending::change`], for callers that do not show the application.
+    ///
+    /// # Errors
+    /// As [`Lending::change`].
+    pub(super) async fn apply_change(
+        &self,
+        caller: &Caller,
+        id: ApplicationId,
+        request: &ChangeRequest,
+        keyed: Option<&Keyed<'_, Application>>,
+    ) -> Result<Once<Application>> {
         let (database, clock) = (&self.resources.database, &self.resources.clock);
         let attribution = caller.attribution(ChangeId::new(clock.new_uuid()), request.reason.clone());
         let work = async |connection: &mut AsyncPgConnection| {
@@ -96,16 +122,6 @@ impl Lending {
             self.cache.note_change(id, changed.version, &changed.created_by);
         }
         (self.on_commit)(Written { jobs: matches!(request.change, Change::Restore), events: true });
-        if !matches!(request.change, Change::Delete) {
-            match &made {
-                Once::Made(changed) => self.note_view(caller, Viewed::Changed(id, &changed.created_by)),
-                // The stored response was returned without reading the application.
-                Once::Replayed(_) => {
-                    let read = async |connection: &mut _| applications::owner(connection, id).await;
-                    self.note_view(caller, Viewed::Changed(id, &database.run(read).await?));
-                }
-            }
-        }
         Ok(made)
     }
 
@@ -129,6 +145,7 @@ impl Lending {
             id,
             &caller.may_change,
             caller.initiator,
+            caller.account_id,
             &request.change,
             attribution,
             request.internal_note.as_deref(),
