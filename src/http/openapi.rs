@@ -124,7 +124,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         console::asset::file,
         faults::inject_failure,
     ),
-    components(schemas(problem::Problem, schemas::DataMemberKind)),
+    components(schemas(problem::Problem, schemas::DataMemberKind, schemas::AssignmentName)),
 )]
 struct Paths;
 
