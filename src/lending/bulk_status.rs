@@ -182,7 +182,10 @@ impl Lending {
 
     async fn assigned_to_others(&self, caller: &Caller) -> Result<Vec<ApplicationId>> {
         let read = async |connection: &mut AsyncPgConnection| {
-            reviews::assigned_to_others_than(connection, caller.account_id).await
+            transaction::single(connection, async |connection| {
+                reviews::assigned_to_others_than(connection, caller.account_id).await
+            })
+            .await
         };
         self.resources.database.run(read).await
     }

@@ -1812,14 +1812,14 @@ export interface components {
             allowed?: components["schemas"]["ApplicationStatus"][];
             /** Format: uuid */
             application_id?: string;
-            assigned_to_name: string | null;
+            assigned_to_name?: string;
             code: components["schemas"]["ProblemCode"];
             detail: string;
             errors?: components["schemas"]["ProblemField"][];
             /** Format: date-time */
-            expires_at: string | null;
+            expires_at?: string;
             from?: components["schemas"]["ApplicationStatus"];
-            matched: number | null;
+            matched?: number;
             /** Format: date-time */
             open_until?: string;
             request_id?: string;

@@ -162,6 +162,7 @@ mod tests {
             ),
             (r#" { "action" : "ping", "later": {"than": ["this"]} } "#.to_owned(), ClientMessage::Ping),
             (r#"{"action":"subscribe","channel":"applications"}"#.to_owned(), subscribe(Topic::All, None)),
+            (r#"{"action":"subscribe","channel":"reviews"}"#.to_owned(), subscribe(Topic::Reviews, None)),
             (
                 r#"{"action":"subscribe","channel":"operations"}"#.to_owned(),
                 subscribe(Topic::Operations, None),

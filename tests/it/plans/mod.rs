@@ -92,7 +92,7 @@ fn violations(case: &Case, plans: &[Plan]) -> Vec<String> {
 
 /// Functions that run in a transaction of `storage/transaction.rs`, by the beginning of their name: processing an
 /// application, and all writes.
-const TRANSACTIONS: [&str; 20] = [
+const TRANSACTIONS: [&str; 21] = [
     "applications::change",
     "applications::insert",
     "decisions::store",
@@ -110,6 +110,7 @@ const TRANSACTIONS: [&str; 20] = [
     "provider_retries::requeue_due",
     "refresh_tokens::find",
     "refresh_tokens::rotate",
+    "reviews::",
     "statistics::project",
     "statistics::read",
     "users::lock",
@@ -131,11 +132,14 @@ const SEARCHES: [&str; 2] =
 /// Cases that need statistics to use their index: searches, which have a short timeout, and a list for operators.
 const NEED_STATISTICS: [&str; 3] = [SEARCHES[0], SEARCHES[1], "failed_jobs::list::list_page of a status"];
 
+/// Functions that run in a transaction for lists, by the beginning of their name.
+const LISTS: [&str; 3] = ["applications::list", "applications::total", "applications::candidates::by_filter"];
+
 /// How the transaction of a case begins, unless it is a single statement.
 fn begin(case: &Case) -> Option<&'static str> {
     if SEARCHES.contains(&case.name) {
         Some(planner::BEGIN_SEARCH)
-    } else if case.name.starts_with("applications::list") || case.name.starts_with("applications::total") {
+    } else if LISTS.iter().any(|name| case.name.starts_with(name)) {
         Some(planner::BEGIN_LIST)
     } else {
         TRANSACTIONS.iter().any(|name| case.name.starts_with(name)).then_some(planner::BEGIN)
