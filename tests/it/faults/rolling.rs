@@ -50,7 +50,7 @@ async fn a_rolling_restart_of_three_instances_fails_no_request() {
     }
 }
 
-/// Permitted migrations of a later version while instances of the current one serve.
+/// Migrations of a later version that are permitted while instances of the current version serve.
 const MIGRATIONS: [&str; 4] = [
     "ALTER TABLE applications ADD COLUMN added_later text",
     "ALTER TYPE application_status ADD VALUE 'ADDED_LATER'",
@@ -66,8 +66,8 @@ async fn a_rolling_upgrade_that_changes_the_schema_fails_no_request_and_leaves_n
     }
 }
 
-/// Runs a migration. PostgreSQL may abort it to break a deadlock with the load; like one that times out, it is run again
-/// (docs/migrations.md).
+/// Runs a migration. If PostgreSQL aborts it because of a deadlock with other statements, it is run again, as
+/// docs/migrations.md requires.
 async fn migrate(cluster: &Cluster, migration: &str) {
     eventually(migration, async || match change_schema(&cluster.server, migration).await {
         Ok(()) => Some(()),

@@ -19,7 +19,7 @@ use super::system_user::SystemUser;
 const SHARED_PORT: u16 = 6432;
 /// The user who may give commands in the console of the shared pooler.
 const ADMIN: &str = "operator";
-/// The server sessions per database: fewer than a test's clients, so they share them.
+/// The number of server sessions per database. A test has more clients than that, so clients share sessions.
 const POOL_SIZE: u16 = 8;
 
 /// An installed PgBouncer.
@@ -39,7 +39,7 @@ impl Program {
         Some(Self { path: path.to_owned(), version })
     }
 
-    /// Those that are installed.
+    /// The installed programs, one of each version.
     pub(crate) fn installed() -> Vec<Self> {
         let folders = std::env::var_os("PATH").unwrap_or_default();
         let folders = std::env::split_paths(&folders).chain(["/usr/sbin".into(), built_folder()]);
@@ -49,7 +49,7 @@ impl Program {
         found
     }
 
-    /// One that supports prepared statements.
+    /// An installed program that supports prepared statements.
     pub(crate) fn current() -> Self {
         let mut installed = Self::installed();
         installed.retain(Self::has_prepared_statements);
@@ -81,12 +81,12 @@ pub(crate) struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// Starts one whose users may connect to its console.
+    /// Starts a PgBouncer whose users may connect to its console.
     pub(crate) async fn start(program: &Program, server: &Server, more: &str) -> Self {
         Self::start_with(program, server, &format!("auth_type = any\n{more}")).await
     }
 
-    /// Starts one whose console refuses the application's user.
+    /// Starts a PgBouncer whose console rejects the application's user.
     pub(crate) async fn start_with_closed_console(program: &Program, server: &Server, more: &str) -> Self {
         Self::start_with(program, server, &format!("auth_type = trust\nauth_file = users.txt\n{more}")).await
     }
