@@ -133,7 +133,7 @@ impl BankingData {
     }
 
     /// The figures recorded if the bureau is unavailable (docs/specification.md 4). They are marked as fallback figures,
-    /// and no rule about the bureau's report is evaluated on them.
+    /// and rules that need bureau data are not evaluated on them.
     pub fn fallback(provider_name: &str, reason: FallbackReason, circuit_state: &str) -> Self {
         let amount = |text: &str| Money::parse(text).ok();
         let mut data = Self::empty(format!("{provider_name} (FALLBACK - {})", reason.title()));
