@@ -5,9 +5,9 @@
 //! starts a recurring task if one is due ([`schedule`], [`tasks`]). Only one task runs at a time, concurrently with the
 //! ticks. The database stores the history of runs ([`runs`]), so a new leader continues where the previous one stopped.
 //!
-//! If the leader's connection is lost, so is the lock. The leader detects that at its next tick, and its task at the
-//! next step. Two instances that briefly act as leader do no harm: each due time belongs to one row, and every task may
-//! be stopped at any point and run again.
+//! If the leader's connection is lost, the lock is lost too. The leader detects that at its next tick, and the running task
+//! stops before its next statement. It is harmless if two instances briefly act as leader: the history has only one row for
+//! each due time, and every task may be stopped at any point and run again.
 
 mod redecision;
 mod runs;
@@ -87,6 +87,7 @@ impl Housekeeper {
         }
     }
 
+    /// Does one round of work, unless one is running.
     fn tick(&mut self, ctx: &mut Context<Self>) {
         if self.busy {
             return;
@@ -152,7 +153,7 @@ impl Round {
         let Some(leadership) = self.keep_or_acquire_leadership().await? else { return Ok((None, None)) };
         self.lead.set(true);
         self.resources.metrics.lead(Leader::Housekeeper, true);
-        // An error in one tick stops neither the schedule nor the leadership.
+        // After an error, recurring tasks still start, and this instance remains the leader.
         if let Err(error) = self.each_tick().await {
             warn!(self.resources.logger, "housekeeping failed"; error);
         }
@@ -164,6 +165,7 @@ impl Round {
         Ok((Some(leadership), begun))
     }
 
+    /// The work that every tick does as the leader.
     async fn each_tick(&self) -> Result<()> {
         self.measure().await?;
         redecision::redecide(&self.resources, &self.gateway).await

@@ -16,7 +16,7 @@ use crate::storage::scheduled_runs::{Cause, Outcome, TaskRecord};
 pub struct Rules {
     /// The time zone of the cron expressions.
     pub zone: Tz,
-    /// How late a run may start and still count as on time.
+    /// How long after its due time a run may start without counting as missed.
     pub missed_after: TimeDelta,
     /// The pause after a failed run.
     pub retry_pause: TimeDelta,
@@ -54,7 +54,7 @@ pub fn due(schedule: &TaskSchedule, rules: &Rules, record: &TaskRecord, now: Dat
     (at <= now && is_on_time(at)).then_some(Due { cause: Cause::Retry, at })
 }
 
-/// When a failed or abandoned run is retried.
+/// When the last run is retried; `None` if it did not fail.
 fn retry_at(rules: &Rules, record: &TaskRecord) -> Option<DateTime<Utc>> {
     let last = record.last?;
     let ended = last.finished_at?;
@@ -207,7 +207,7 @@ mod tests {
     }
 
     proptest! {
-        /// Leaders succeed one another and share only the history.
+        /// Leaders take over from each other and share only the history.
         #[test]
         fn no_due_time_runs_twice_and_none_is_missed_while_there_is_a_leader(
             timeline in minutes(), policy in prop_oneof![Just(MissedPolicy::Run), Just(MissedPolicy::Skip)],

@@ -109,7 +109,7 @@ impl Task {
 
     /// Runs the task. Returns counts of what it did.
     pub(super) async fn run(self, resources: &Resources, lead: &Lead) -> Result<Value> {
-        let work = Work { resources, lead, now: resources.clock.now() };
+        let work = TaskRun { resources, lead, now: resources.clock.now() };
         match self {
             Self::MakePartitions => work.make_partitions().await,
             Self::ExpireCredentials => work.expire_credentials().await,
@@ -160,13 +160,13 @@ impl Lead {
 }
 
 /// A run of a task.
-struct Work<'a> {
+struct TaskRun<'a> {
     resources: &'a Resources,
     lead: &'a Lead,
     now: DateTime<Utc>,
 }
 
-impl Work<'_> {
+impl TaskRun<'_> {
     fn days_ago(&self, days: u32) -> DateTime<Utc> {
         self.now - TimeDelta::days(days.into())
     }
