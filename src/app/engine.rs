@@ -231,6 +231,7 @@ impl Engine {
         }
     }
 
+    /// Starts a permanent actor and restarts it after failures (see [`Root::keep`]).
     fn keep<A>(&self, handle: &Handle<A>, build: impl Fn(LivenessGuard) -> A + Clone + Send + 'static)
     where
         A: Actor<Context = Context<A>>,

@@ -247,7 +247,7 @@ fn http_state(engine: &Engine, log_levels: LogLevels) -> HttpState {
     }
 }
 
-/// Waits for running jobs, including those of the last claim.
+/// Waits until no job is running and no claim is in progress.
 async fn finish_jobs(engine: &Engine) {
     while !engine.running.is_idle() {
         tokio::time::sleep(STAGE_POLL_INTERVAL).await;

@@ -1,4 +1,4 @@
-//! Builds what instances share besides the database, which is Redis and the event bus, and the cache on top of both.
+//! Builds what instances share besides the database: Redis and the event bus. Also builds the cache, which uses both.
 
 use std::sync::Arc;
 use std::time::Duration;
