@@ -182,7 +182,7 @@ fn step() -> impl Strategy<Value = Step> {
 struct Instance {
     change_log: ChangeLog,
     memory: HashMap<(usize, Stamp), i64>,
-    /// The minimum versions that this instance may return: those that it has applied or committed.
+    /// For each application, the lowest version that this instance may return: the newest that it has applied or committed.
     floor: [i64; 4],
 }
 
