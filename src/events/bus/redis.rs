@@ -108,7 +108,7 @@ enum Newest {
     None,
     /// An event that this deployment sealed for its location.
     Event(i64),
-    /// Anything else.
+    /// Anything else, such as an entry of another writer.
     Foreign,
 }
 
