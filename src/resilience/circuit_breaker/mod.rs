@@ -15,7 +15,8 @@
 //! every call and counts results without opening. When an override ends, the breaker starts closed with fresh counts.
 //!
 //! Each transition starts a new generation. A [`Permit`] belongs to the generation that issued it, and a result for a permit
-//! of an earlier generation has no effect: a call that hung for ten seconds says nothing about the bureau's current state.
+//! of an earlier generation has no effect: the result of a call that hung for ten seconds does not show whether the bureau is
+//! available now.
 
 mod mode;
 mod state;
