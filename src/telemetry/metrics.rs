@@ -7,8 +7,8 @@
 //! are exported as 0 from the start. The label values of a metric without `of` are not known in advance. `in` names the
 //! buckets of a histogram.
 //!
-//! [`kinds`] defines the gauges that are not always exported: those that only the leader exports, and those whose value may
-//! be unknown.
+//! [`kinds`] defines the gauges that are not always exported: gauges that only the leader exports, and gauges whose value
+//! may be unknown.
 
 mod kinds;
 
