@@ -140,7 +140,7 @@ impl TestApp {
         self
     }
 
-    /// Stops the instance as on SIGTERM.
+    /// Stops the instance gracefully, as SIGTERM does.
     pub(crate) async fn stop(self) {
         self.app.shutdown().await;
     }

@@ -2,7 +2,7 @@
 //!
 //! Every test runs in its own process, so no process owns the server. The first test that needs it starts it under a lock
 //! and leaves it running. Every process that uses the server holds a shared lock on `users.lock`. A watchdog stops the
-//! server once it gets that lock exclusively, which is when the last of these processes has ended, for whatever reason.
+//! server when it gets the lock exclusively, which is possible only after all these processes have ended.
 //!
 //! Two variables select other servers for the whole run, each with a directory of its own:
 //! - `AVAL_PG_BIN`: the directory of PostgreSQL's programs, to test another version.
