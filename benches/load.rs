@@ -54,7 +54,7 @@ fn server(text: &str) -> Result<Server, String> {
     Ok(Server { url: url.trim_end_matches('/').to_owned(), token })
 }
 
-/// Generates documents that no other run has used.
+/// Generates a different document for each request. The first number depends on the time, so runs rarely share documents.
 struct Documents {
     next: u64,
 }
@@ -92,7 +92,7 @@ async fn main() {
     report(&options, medians);
 }
 
-/// One round on one server. Returns the duration of each request.
+/// Runs one round on one server. Returns the duration of each request.
 async fn measure(
     client: &Client,
     server: &Server,

@@ -1,7 +1,7 @@
 //! `country_specific_data`: the members that each country allows, and their values.
 //!
-//! Each country lists its members, and others are rejected. This keeps personal data out of the unencrypted column. A
-//! name that is personal in one country is personal in all that have it; a test checks this.
+//! Each country lists its members. All other members are rejected, which keeps personal data out of the unencrypted
+//! column. A member that is personal in one country is personal in every country that has it; a test checks this.
 
 use serde::Serialize;
 use serde_json::Value;

@@ -50,6 +50,7 @@ fn read(text: &[u8]) -> serde_json::Result<Value> {
     serde_json::from_slice(text).or_else(|_out_of_range| by_part(serde_json::from_slice(text)?))
 }
 
+/// Reads a value member by member, so only the numbers that are out of range become strings.
 fn by_part(raw: &RawValue) -> serde_json::Result<Value> {
     let text = raw.get();
     match text.as_bytes().first() {

@@ -91,7 +91,7 @@ impl From<DieselError> for Error {
                     Failure::Session | Failure::Transient => true,
                     Failure::Schema | Failure::Permanent => false,
                 },
-                // Without a SQLSTATE, the connection failed, not the server.
+                // An error without a SQLSTATE comes from the connection, not from the server.
                 (DieselError::DatabaseError(kind, _), None) => is_connection_failure(kind),
                 (DieselError::BrokenTransactionManager, None) => true,
                 _ => false,
@@ -108,7 +108,7 @@ fn origin(error: &DieselError) -> Option<Origin<'_>> {
     }
 }
 
-/// Whether Diesel's error kind alone shows that the connection was lost or the transaction must be retried.
+/// Whether Diesel's error kind shows that the connection was lost or the transaction must be retried.
 fn is_connection_failure(kind: &DatabaseErrorKind) -> bool {
     matches!(
         kind,
@@ -140,8 +140,8 @@ fn describe_connection(error: &ConnectionError) -> String {
     }
 }
 
-/// The SQLSTATEs of a prepared statement that the session does not have, or that another client prepared under the same
-/// name.
+/// The SQLSTATEs of errors about a prepared statement that the session does not have, or that another client prepared under
+/// the same name.
 const UNKNOWN_STATEMENT: [&str; 2] = ["26000", "42P05"];
 
 const NO_PREPARED_STATEMENTS: &str = ": a pooler between Aval and PostgreSQL does not support prepared statements; PgBouncer \

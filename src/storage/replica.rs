@@ -1,8 +1,9 @@
 //! Reading from a replica: lists, exports and statistics, which may be slightly old.
 //!
-//! Failures of the replica never fail a request. A replica that times out, fails a statement, or lags too far behind is
-//! not used for a while, and the primary is read immediately. The lag is measured every second ([`watch`]) from the
-//! time of the last replayed transaction; the listeners' heartbeats guarantee one every second.
+//! A failure of the replica never fails a request: the primary is read instead. A replica that times out or is unreachable
+//! is not used for [`PAUSE`]. A replica that lags behind by more than [`MAX_LAG`] is not used until it has caught up. The
+//! lag is measured every second ([`watch`]) from the time of the last replayed transaction. The heartbeats of the listeners
+//! ensure that there is a transaction every second.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,12 +31,12 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_millis(500);
 const READ_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a replica is not used after a failure.
 const PAUSE: Duration = Duration::from_secs(5);
-/// The maximum lag of a replica that is used.
+/// The maximum lag at which the replica is used.
 const MAX_LAG: Duration = Duration::from_secs(10);
 /// The interval of the lag measurement.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// An unmeasured lag.
+/// The value of an unknown lag.
 const UNKNOWN: i64 = -1;
 
 /// A replica of the database.

@@ -1,9 +1,9 @@
 //! Retrying dead letters.
 //!
-//! A retry queues a new job with its own identifier and attempts. If the application is still undecided, nothing else
-//! is needed. If the failure left it `UNDER_REVIEW`, it is decided again in place, as after a bureau's outage: a row in
-//! `provider_retries` permits that, and a decision by a reviewer removes the row. Its `next_at` is infinity, so a job
-//! that fails because of a bug is never retried automatically.
+//! A retry queues a new job with its own identifier and attempts. If the application is still `PENDING` or `VALIDATING`,
+//! nothing else is needed. If the failure left it `UNDER_REVIEW`, it is decided again without leaving that status first,
+//! as after a bureau's outage: a row in `provider_retries` permits the re-decision, and a decision by a reviewer removes
+//! the row. The row's `next_at` is infinity, so a job that fails because of a bug is never retried automatically.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use crate::storage::types::{FailedJobStatus, PgCountry, PgFailedJobStatus, PgSta
 pub enum Obstacle {
     /// The dead letter was reprocessed or ignored.
     NotRetryable,
-    /// The application was decided meanwhile by a person or another job.
+    /// The application has meanwhile been decided by a person or another job.
     Decided,
     Deleted,
     Missing,
@@ -61,7 +61,7 @@ impl Obstacle {
 enum Need {
     /// Queueing the job.
     Queue,
-    /// Also permitting a re-decision in place.
+    /// Queueing the job and permitting a re-decision.
     DecideAgain(PgCountry),
 }
 
@@ -90,20 +90,20 @@ pub struct RetryAll {
     pub filter: DeadLetterFilter,
     /// The maximum number of dead letters; the oldest come first.
     pub limit: i64,
-    /// Only report what a retry would do.
+    /// Whether to only report what a retry would do.
     pub dry_run: bool,
 }
 
 /// The result of retrying many dead letters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Retried {
-    /// Dead letters that the filter matched, up to the limit.
+    /// The number of dead letters that the filter matched, up to the limit.
     pub matched: u64,
-    /// Jobs that were queued, or would be in a dry run.
+    /// The number of jobs that were queued or, in a dry run, would be queued.
     pub retried: u64,
-    /// Dead letters that were not retried, counted by reason.
+    /// The number of dead letters that were not retried, by reason.
     pub skipped: BTreeMap<Obstacle, u64>,
-    /// The filter matches more dead letters than the limit.
+    /// Whether the filter matches more dead letters than the limit.
     pub more: bool,
 }
 
@@ -189,8 +189,8 @@ async fn requeue(
     }
 }
 
-/// What a retry requires for the application, which this locks. `UNDER_REVIEW` requires a re-decision only while the
-/// failure is its sole cause: every decision clears the recorded error.
+/// Locks the application and returns what a retry requires. An application `UNDER_REVIEW` can be decided again only if it
+/// has a recorded error or awaits a re-decision. A decision clears the recorded error.
 async fn need(
     connection: &mut AsyncPgConnection,
     letter: &FailedJob,
@@ -258,7 +258,8 @@ async fn allow_redecision(
     Ok(())
 }
 
-/// The new job, or `None` if a concurrent transaction queued one for the application.
+/// Queues the job of a dead letter again and returns the new id, or `None` if a concurrent transaction queued a job for the
+/// application.
 async fn queue(
     connection: &mut AsyncPgConnection,
     letter: &FailedJob,

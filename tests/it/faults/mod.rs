@@ -26,7 +26,7 @@ use self::cluster::{Cluster, LEASE};
 use self::report::Run;
 use self::workload::{History, Workload};
 use crate::support::chaos_proxy::Link;
-use crate::support::db::{Server, TestDatabase, execute, has_pooler};
+use crate::support::db::{Server, TestDatabase, change_schema, execute, has_pooler};
 use crate::support::{eventually, pace};
 
 /// The number of applications accepted before a fault, and again after it.
@@ -137,7 +137,7 @@ impl Fault {
                     let widen = format!(
                         "ALTER TABLE applications ALTER COLUMN requested_amount TYPE numeric({digits}, 2)"
                     );
-                    execute(&mut cluster.sql().await, &widen).await.unwrap();
+                    change_schema(&cluster.server, &widen).await.unwrap();
                     pace(duration / 6).await;
                 }
             }

@@ -132,6 +132,19 @@ impl Server {
     }
 }
 
+/// Changes the schema as a migration does. PgBouncer then needs a RECONNECT, because it keeps prepared statements of the old
+/// types (docs/database.md).
+///
+/// # Errors
+/// If the statement fails.
+pub(crate) async fn change_schema(server: &Server, sql: &str) -> diesel::QueryResult<()> {
+    execute(&mut connect(&server.url()).await, sql).await?;
+    if has_pooler() {
+        pgbouncer::reconnect(&home(), &server.database).await;
+    }
+    Ok(())
+}
+
 /// Runs plain SQL.
 pub(crate) async fn execute(connection: &mut AsyncPgConnection, sql: &str) -> diesel::QueryResult<usize> {
     diesel::sql_query(sql).execute(connection).await

@@ -17,6 +17,8 @@ use super::system_user::SystemUser;
 
 /// The port of the shared pooler, which is only part of the name of its socket.
 const SHARED_PORT: u16 = 6432;
+/// The user who may give commands in the console of the shared pooler.
+const ADMIN: &str = "operator";
 /// The number of server sessions per database. A test has more clients than that, so clients share sessions.
 const POOL_SIZE: u16 = 8;
 
@@ -150,6 +152,22 @@ pub(crate) fn shared_url(home: &Path, database: &str) -> String {
     format!("postgresql:///{database}?user=aval&host={}&port={SHARED_PORT}", folder.display())
 }
 
+/// Has the shared pooler replace its server sessions for a database as soon as they are free.
+pub(crate) async fn reconnect(home: &Path, database: &str) {
+    let (console, connection) = tokio_postgres::Config::new()
+        .host_path(shared_folder(home))
+        .port(SHARED_PORT)
+        .user(ADMIN)
+        .dbname("pgbouncer")
+        .connect(tokio_postgres::NoTls)
+        .await
+        .unwrap();
+    let driver = actix_rt::spawn(connection);
+    console.simple_query(&format!("RECONNECT {database}")).await.unwrap();
+    drop(console);
+    driver.await.unwrap().unwrap();
+}
+
 /// Starts the shared pooler for the server at `socket` unless it is running, and returns its process id. It outlives this
 /// process.
 #[expect(clippy::zombie_processes, reason = "it must outlive this process")]
@@ -160,7 +178,7 @@ pub(crate) async fn start_shared(socket: &Path, home: &Path) -> i32 {
     let connects = || UnixStream::connect(shared_socket_file(home)).is_ok();
     if !connects() {
         let listening = format!(
-            "auth_type = any\nlisten_addr =\nlisten_port = {SHARED_PORT}\nunix_socket_dir = {}\npidfile = {}\n\
+            "auth_type = any\nadmin_users = {ADMIN}\nlisten_addr =\nlisten_port = {SHARED_PORT}\nunix_socket_dir = {}\npidfile = {}\n\
              logfile = {}",
             folder.display(),
             pid_file.display(),
