@@ -20,7 +20,7 @@ use crate::storage::replica;
 use crate::supervision::handle::Handle;
 use crate::supervision::root::Root;
 
-/// The name of the task that checks Redis.
+/// The name of the asynchronous task that checks Redis.
 pub(super) const REDIS_WATCH: &str = "redis_watch";
 
 /// How long the stream may take to deliver events that the database has announced.

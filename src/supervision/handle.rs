@@ -191,7 +191,8 @@ impl<A: Actor> Handle<A> {
         Ok(())
     }
 
-    /// Sends a hint, ignoring failures. The receiver does not depend on hints: it polls, and a new actor checks first.
+    /// Sends a hint and ignores failures. The receiver does not depend on hints: it polls, and a new actor first checks for
+    /// work.
     pub fn hint<M>(&self, message: M)
     where
         M: Message + Send + 'static,

@@ -42,7 +42,7 @@ impl FromIterator<[&'static str; 2]> for Values {
 /// The label values that are known when a process starts.
 #[derive(Debug, Clone, Default)]
 pub struct KnownLabels {
-    /// Supervised actors and tasks.
+    /// Supervised actors and asynchronous tasks.
     pub actors: Values,
     /// Country and label of each bureau.
     pub bureaus: Values,

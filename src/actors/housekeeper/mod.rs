@@ -65,7 +65,7 @@ struct Round {
     lead: Lead,
     /// Whether a recurring task may start.
     idle: bool,
-    /// Whether slowly changing metrics are due.
+    /// Whether to measure the slowly changing metrics.
     measure: bool,
 }
 

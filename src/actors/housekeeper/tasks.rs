@@ -199,7 +199,7 @@ impl TaskRun<'_> {
         self.delete(self.now, delete).await
     }
 
-    /// Deletes expired rows of one kind in batches.
+    /// Deletes rows in batches. `delete` deletes one batch; `time` is its limit for the age of rows.
     async fn delete(
         &self,
         time: DateTime<Utc>,

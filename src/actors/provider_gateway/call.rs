@@ -155,7 +155,7 @@ pub(super) fn client(settings: &CallSettings) -> awc::Client {
     awc::Client::builder().connector(connector).disable_timeout().disable_redirects().finish()
 }
 
-/// Sends one request. The call timeout covers connecting, the head and the body.
+/// Sends one request. The call timeout covers everything from connecting to the end of the response.
 pub(super) async fn send(
     client: &awc::Client,
     endpoint: &Endpoint,

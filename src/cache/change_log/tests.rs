@@ -191,7 +191,7 @@ struct World {
     versions: [i64; 4],
     unpublished: VecDeque<(usize, i64)>,
     published: Vec<Envelope>,
-    /// The shared store: version and covered offset, by application.
+    /// The shared store: for each application, the stored version and the offset up to which it is current.
     shared: HashMap<usize, (i64, i64)>,
     loads: VecDeque<(usize, usize, Lookup, i64)>,
 }

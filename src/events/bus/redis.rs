@@ -5,8 +5,8 @@
 //! ```
 //!
 //! The leading relay appends published events ([`EventStream::catch_up`]). The script that appends them refuses to leave a
-//! gap and ignores existing entries. It therefore does not matter which relay appends, how often, or what Redis has lost
-//! meanwhile: after a pause the relay reads the missing events from the database, and after a total loss a new stream
+//! gap and ignores existing entries. It therefore does not matter which relay appends, how often, or what Redis has lost.
+//! If events are missing from the stream, the relay reads them from the database. If the whole stream is lost, a new one
 //! begins with the newest events.
 //!
 //! Readers keep their own position. They read events from the stream as long as the events follow without a gap. They read
@@ -360,7 +360,7 @@ impl RedisBus {
                 let last = match self.stream.newest(epoch).await? {
                     Newest::None => 0,
                     Newest::Event(offset) => offset,
-                    // Waiting for entries after it would return immediately, forever.
+                    // A read that waits for entries after an invalid one would return immediately, again and again.
                     Newest::Foreign => return Ok(()),
                 };
                 // Readers may have missed entries that were added while the stream was not watched.

@@ -1,8 +1,8 @@
 //! The circuit breaker (docs/specification.md 4): a pure state machine without clock, randomness or I/O.
 //!
 //! Every method takes the current time (`Clock::monotonic`) and a random number (`Clock::percent_roll`), which
-//! varies the open time. The state only advances in these calls, but does not depend on how often they are made: open
-//! times end and probes expire at their own time, not when the breaker is next called.
+//! varies the open time. The state only advances in these calls, but it does not depend on how often they are made: an open
+//! time ends and a probe expires at its own time, not at the time of the next call.
 //!
 //! ```text
 //!              too many failures, too many slow calls

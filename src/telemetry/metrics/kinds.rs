@@ -13,7 +13,7 @@ use prometheus::{
 
 use super::Leader;
 
-/// The declaration of one metric.
+/// What is needed to build one metric.
 pub(super) struct Declared<'a> {
     pub(super) opts: Opts,
     pub(super) labels: &'a [&'a str],
