@@ -231,7 +231,7 @@ impl Cluster {
         self.instances.iter().position(leads).expect("a leading relay")
     }
 
-    /// Heals all links and restarts all instances.
+    /// Heals all links, restarts every component that is not running, and waits until all instances accept requests.
     pub(crate) async fn heal(&mut self) {
         self.bureau_link.set(Link::Up);
         if !self.bureau.runs() {

@@ -80,7 +80,7 @@ impl ServerProcess {
         kill(Pid::from_raw(i32::try_from(self.pid()).unwrap()), signal).unwrap();
     }
 
-    /// Kills it, as a power failure would.
+    /// Kills the process with SIGKILL.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
@@ -88,7 +88,7 @@ impl ServerProcess {
         }
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until the process has ended by itself.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("a running process");
         eventually("the process to end", async || child.try_wait().unwrap()).await

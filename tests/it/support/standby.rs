@@ -96,7 +96,7 @@ async fn try_connect(url: &str) -> Option<diesel_async::AsyncPgConnection> {
 }
 
 impl Drop for Replicated {
-    /// Stops both immediately, despite open connections.
+    /// Stops both servers immediately, despite open connections.
     fn drop(&mut self) {
         for child in &mut self.running {
             let _ = kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGQUIT);
