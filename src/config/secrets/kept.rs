@@ -16,7 +16,8 @@ use crate::error::{Error, Result};
 
 const FILE_NAME: &str = "secrets.toml";
 
-/// Reads the file, or generates it first. If two processes generate it at once, both read the same file.
+/// Reads the file, which is generated first if it does not exist. If two processes generate it at the same time, both read
+/// the same file.
 pub(super) fn read_or_make(data_dir: &Path, clock: &Clock) -> Result<SecretsSection> {
     let path = data_dir.join(FILE_NAME);
     let unusable = |error: std::io::Error| {
@@ -45,10 +46,10 @@ fn read(path: &Path) -> std::io::Result<Zeroizing<String>> {
     Ok(text)
 }
 
-/// Writes a temporary file and hard-links it to the final name: unlike a rename, a link never replaces an existing
+/// Writes a temporary file and hard-links it to the final name. Unlike a rename, a hard link never replaces an existing
 /// file.
 fn make(path: &Path, data_dir: &Path, clock: &Clock) -> std::io::Result<()> {
-    // As root, the embedded database runs as another user, which must be able to pass through the directory.
+    // If Aval runs as root, the private PostgreSQL runs as another user, which must be able to enter the directory.
     let mode = if Uid::effective().is_root() { 0o711 } else { 0o700 };
     DirBuilder::new().recursive(true).mode(mode).create(data_dir)?;
     let fresh: PathBuf = data_dir.join(format!("{FILE_NAME}.{}", clock.new_uuid()));

@@ -21,9 +21,10 @@ use crate::domain::application::Country;
 use crate::domain::per_country::PerCountry;
 use crate::error::{Error, Result};
 
-/// Shortest secret for signing tokens, in characters: HS256 needs a key of at least 256 bits (RFC 7518, section 3.2).
+/// The minimum length of the secret for signing tokens, in characters: HS256 needs a key of at least 256 bits (RFC 7518,
+/// section 3.2).
 const JWT_MIN_CHARS: usize = 32;
-/// Fewest distinct characters of that secret.
+/// The minimum number of distinct characters in that secret.
 const JWT_MIN_DIFFERENT: usize = 10;
 
 /// The configured secrets. An empty secret is missing.
@@ -74,7 +75,8 @@ impl Secrets {
         Ok(())
     }
 
-    /// Parses the configured secrets. In development, missing ones are read from `data_dir` or generated there.
+    /// Parses the configured secrets. In development, missing secrets are read from a file in `data_dir`, which is generated
+    /// first if it does not exist.
     pub fn complete(
         section: &SecretsSection,
         environment: Environment,
@@ -91,7 +93,7 @@ impl Secrets {
 }
 
 impl SecretsSection {
-    /// Validates the secrets that are set. In production, all must be set.
+    /// Validates the secrets that are set. In production, all secrets must be set.
     pub(super) fn validate(&self, environment: Environment) -> Result<()> {
         if environment.is_production() {
             for (name, value) in self.required() {
