@@ -11,13 +11,13 @@ use crate::error::Result;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobSettings {
-    /// Poll interval in case a notification is lost.
+    /// The poll interval in case a notification is lost.
     pub poll_interval_ms: u64,
     /// The maximum number of jobs claimed in one statement.
     pub claim_batch: u32,
     /// How long a lease lasts without a heartbeat.
     pub lease_ms: u64,
-    /// Interval at which leases are renewed.
+    /// The interval at which leases are renewed.
     pub heartbeat_ms: u64,
     /// The number of attempts after which the job of an application becomes a dead letter.
     pub max_attempts: i32,
@@ -63,9 +63,9 @@ impl JobSettings {
 pub struct OutboxSettings {
     /// The maximum number of events published in one transaction.
     pub publish_batch: u32,
-    /// Poll interval in case a notification is lost.
+    /// The poll interval in case a notification is lost.
     pub poll_interval_ms: u64,
-    /// Interval at which an instance tries to become the leader.
+    /// The interval at which an instance tries to become the leader.
     pub leader_retry_ms: u64,
     /// How long published events are kept.
     pub retention_hours: u32,

@@ -158,7 +158,7 @@ impl Effective {
     /// # Errors
     /// [`Error::Configuration`] if a file or a secret file cannot be read, or a file is not TOML.
     pub fn load() -> Result<Self> {
-        let variables = own_variables();
+        let variables = process_variables();
         let layers = load::layers(Need::Everything, &variables)?;
         Ok(Self {
             values: layers.values()?,
@@ -169,7 +169,7 @@ impl Effective {
     }
 }
 
-fn own_variables() -> HashMap<String, String> {
+fn process_variables() -> HashMap<String, String> {
     std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
 }
 
@@ -179,7 +179,7 @@ impl Settings {
     /// # Errors
     /// [`Error::Configuration`], which names the file or key.
     pub fn load(need: Need) -> Result<Self> {
-        load::settings(need, &own_variables())
+        load::settings(need, &process_variables())
     }
 
     /// Reads all settings, with `variables` as the environment.

@@ -44,7 +44,7 @@ overridable! {
     BreakerSettings, BreakerOverrides {
         /// Consecutive failures that open the breaker.
         consecutive_failures: u32,
-        /// Length of the sliding window.
+        /// The length of the sliding window.
         window_ms: u64,
         /// The minimum number of calls in the window for the rates to apply.
         min_calls: u32,

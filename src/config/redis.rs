@@ -19,7 +19,7 @@ pub struct RedisSettings {
     pub url: SecretString,
     /// A file with the trusted authorities (PEM). If empty, the public ones are trusted.
     pub root_certificate_file: PathBuf,
-    /// Size of the connection pool.
+    /// The size of the connection pool.
     pub pool_size: u32,
     /// The maximum time to get a connection and receive a response.
     pub command_timeout_ms: u64,

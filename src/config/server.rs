@@ -70,7 +70,7 @@ pub struct TlsSettings {
     pub private_key_file: PathBuf,
     /// The oldest version of TLS that clients may use.
     pub min_version: TlsVersion,
-    /// Interval at which the files are checked for a new certificate.
+    /// The interval at which the files are checked for a new certificate.
     pub reload_interval_ms: u64,
 }
 

@@ -9,7 +9,7 @@ use crate::error::Result;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WebSocketSettings {
-    /// Interval of the server's pings.
+    /// The interval of the server's pings.
     pub ping_interval_ms: u64,
     /// The maximum wait for a pong.
     pub pong_timeout_ms: u64,
@@ -21,7 +21,7 @@ pub struct WebSocketSettings {
     pub max_sockets_per_account: usize,
     /// How long a client may take to authenticate.
     pub auth_timeout_ms: u64,
-    /// Interval at which a connection's credential is checked again.
+    /// The interval at which a connection's credential is checked again.
     pub recheck_interval_ms: u64,
     /// The maximum number of subscriptions of a connection.
     pub max_subscriptions: usize,

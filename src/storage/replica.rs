@@ -25,9 +25,9 @@ use crate::telemetry::metrics::{Metrics, seconds};
 /// The name of the asynchronous task that monitors the replica.
 pub const WATCH: &str = "replica_watch";
 
-/// Timeout for a connection to the replica.
+/// The timeout for a connection to the replica.
 const CONNECTION_TIMEOUT: Duration = Duration::from_millis(500);
-/// Timeout for a read from the replica.
+/// The timeout for a read from the replica.
 const READ_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a replica is not used after a failure.
 const PAUSE: Duration = Duration::from_secs(5);

@@ -130,7 +130,7 @@ fn metric_names(expression: &str) -> BTreeSet<String> {
     names
 }
 
-/// The names of all existing metrics: those that Aval exports, and those that recording rules create.
+/// The names of all existing metrics: the metrics that Aval exports and the metrics that recording rules create.
 fn known_names() -> BTreeSet<String> {
     let mut names: BTreeSet<String> = FOREIGN.map(str::to_owned).into();
     for declared in Metrics::DECLARATIONS {

@@ -35,7 +35,7 @@ pub struct SecretsSection {
     pub jwt: SecretString,
     /// Keys that encrypt personal data, comma-separated.
     pub encryption: SecretString,
-    /// Key of the blind index.
+    /// The key of the blind index.
     pub index: SecretString,
     /// Webhook secrets of countries that have none of their own, comma-separated.
     pub webhook: SecretString,
@@ -85,7 +85,7 @@ impl Secrets {
     ) -> Result<Self> {
         match environment {
             Environment::Development | Environment::Test if section.is_incomplete() => {
-                section.or(kept::read_or_make(data_dir, clock)?).parse()
+                section.completed_from(kept::read_or_make(data_dir, clock)?).parse()
             }
             Environment::Development | Environment::Test | Environment::Production => section.parse(),
         }
@@ -115,6 +115,7 @@ impl SecretsSection {
         Country::ALL.iter().try_for_each(|country| self.webhooks_of(*country).map(drop))
     }
 
+    /// Every secret that must be set, with its name. A country needs no webhook secret of its own if the common one is set.
     fn required(&self) -> impl Iterator<Item = (String, &SecretString)> {
         let own = |country: &Country| {
             let (name, own) =
@@ -134,7 +135,7 @@ impl SecretsSection {
     }
 
     /// These secrets, with missing ones taken from `other`.
-    fn or(&self, other: Self) -> Self {
+    fn completed_from(&self, other: Self) -> Self {
         let pick =
             |ours: &SecretString, theirs: SecretString| if is_empty(ours) { theirs } else { ours.clone() };
         Self {

@@ -38,7 +38,7 @@ const DECODED_MIN_DIFFERENT: usize = 8;
 
 /// Whether the bytes follow a pattern.
 pub(super) fn is_patterned(bytes: &[u8]) -> bool {
-    repeats(bytes) || steps(bytes) || is_mostly_one_byte(bytes) || follows_keyboard(bytes)
+    is_repetitive(bytes) || has_constant_steps(bytes) || is_mostly_one_byte(bytes) || follows_keyboard(bytes)
 }
 
 /// Whether a string follows a pattern, possibly after decoding it from Base64 or hex, or contains a well-known word.
@@ -63,7 +63,7 @@ pub(super) fn different(bytes: &[u8]) -> usize {
 }
 
 /// Whether, for some distance, three quarters of the bytes equal the byte at that distance.
-fn repeats(bytes: &[u8]) -> bool {
+fn is_repetitive(bytes: &[u8]) -> bool {
     (1..=bytes.len() / 2).any(|period| {
         let pairs = bytes.iter().zip(bytes.iter().skip(period));
         let equal = pairs.filter(|(a, b)| a == b).count();
@@ -72,7 +72,7 @@ fn repeats(bytes: &[u8]) -> bool {
 }
 
 /// Whether, for some distance, two fifths of the bytes differ from the byte at that distance by the same amount.
-fn steps(bytes: &[u8]) -> bool {
+fn has_constant_steps(bytes: &[u8]) -> bool {
     DISTANCES.filter(|distance| *distance < bytes.len()).any(|distance| {
         let pairs = bytes.iter().zip(bytes.iter().skip(distance));
         let most = counts(pairs.map(|(a, b)| b.wrapping_sub(*a))).into_iter().max();

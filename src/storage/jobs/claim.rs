@@ -200,8 +200,8 @@ impl FixedStatement for ClaimJobs {
     /// from its start and stop early. If other transactions hold rows that `heads` saw, a lane may yield less than its
     /// share; `seen` lets the caller detect that.
     ///
-    /// The update receives the chosen rows as an array. Joined as a table of unknown size, they would be hashed with a scan
-    /// of the whole queue once the queue is long.
+    /// The update receives the chosen rows as an array. PostgreSQL does not know the size of a joined table of rows: with a
+    /// long queue, it would choose a hash join, which scans the whole queue.
     const SQL: &'static str = concat!(
         "WITH input AS (SELECT ?::integer AS batch, ?::text AS worker, ?::bigint AS lease_ms, ?::text[] AS tasks, \
             ?::integer[] AS attempts), \

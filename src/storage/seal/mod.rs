@@ -39,6 +39,7 @@ pub use self::place::{RowKey, SealedField};
 use crate::config::Secrets;
 use crate::error::{Error, Result};
 
+/// The first byte of an envelope: its kind. There is only this kind.
 const SEALED: u8 = 1;
 const KEY_ID_BYTES: usize = 4;
 const NONCE_BYTES: usize = 24;

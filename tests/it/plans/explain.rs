@@ -1,4 +1,4 @@
-//! Plans as PostgreSQL's auto_explain logs them, including those in functions and triggers.
+//! Plans as PostgreSQL's auto_explain logs them, including the plans of statements in functions and triggers.
 
 use std::collections::BTreeSet;
 use std::fmt;
