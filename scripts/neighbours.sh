@@ -10,9 +10,7 @@ what=${1:?pooler or postgres}
 case $what in
     pooler)
         export AVAL_TEST_POOLER=1
-        # Without the tests that change the types of columns while requests run. PgBouncer then needs a RECONNECT
-        # (docs/database.md), because it keeps the prepared statements of the old types in its server sessions.
-        tests='not test(/schema_change|the_schema_changes|changes_the_schema|when_their_session_fails/)'
+        tests='all()'
         if [ "${2:-}" = short ]; then
             tests='test(/^(pipeline|queue|accounts::operators)::/) or test(/^lifecycle::export::an_operator/)'
         fi

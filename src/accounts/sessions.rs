@@ -21,7 +21,7 @@ use crate::storage::security_events::{self, SecurityEvent};
 use crate::storage::transaction::{self, Abort};
 use crate::storage::users::{self, User};
 
-/// How often a refresh token may be exchanged within its grace period.
+/// How many times a refresh token may be exchanged within its grace period.
 const MAX_USES: i32 = 10;
 /// The number of valid unused refresh tokens per session.
 const MAX_UNUSED: i64 = 10;
@@ -204,8 +204,8 @@ impl Accounts {
         security_events::record(connection, SecurityEvent::RefreshTokenReused, None, subject, json!({})).await
     }
 
-    /// Ends the caller's session and all access tokens of the account. Other sessions of the account renew theirs with
-    /// their own refresh tokens.
+    /// Ends the caller's session and all access tokens of the account. Other sessions of the account can get
+    /// new access tokens with their own refresh tokens.
     pub async fn logout(&self, principal: &Principal, origin: &Origin) -> Result<()> {
         let inner = &self.inner;
         let Credential::Token { user_id, session, .. } = principal.credential else { return Ok(()) };
@@ -227,7 +227,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// An access token without a session, for an operator on the machine.
+    /// Issues an access token without a session, for an operator on the machine.
     ///
     /// # Errors
     /// [`Error::NotFound`] if the account does not exist; [`Error::Forbidden`] if it is disabled.
@@ -240,7 +240,7 @@ impl Accounts {
         self.issue_recorded(&user, ttl).await
     }
 
-    /// An access token of an enabled admin, for an operator on the machine.
+    /// Issues an access token of an enabled admin, for an operator on the machine.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] if there is none.

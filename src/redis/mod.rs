@@ -257,7 +257,8 @@ impl Redis {
             })?,
             () = failed => return Err(Failure::Unavailable(self.inner.connect_failures.cause())),
         };
-        // If the caller drops this future, the connection may still receive the old reply and must not be reused.
+        // If the caller drops this future, the connection may still receive the old reply and must not be reused. Therefore
+        // it counts as broken until the reply has arrived.
         pooled.broken = true;
         let connection = &mut pooled.connection;
         let answered: RedisResult<T> = match message {

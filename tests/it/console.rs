@@ -59,7 +59,7 @@ async fn files_are_compressed_and_immutable_and_other_names_are_not_found() {
         assert_eq!(app.get(&format!("/assets/{name}")).await.expect(404)["code"], "not_found", "{name}");
     }
     let html = app.get("/").await.text();
-    // Without a build, the document names no file and says how to make one.
+    // If the console was not built, the document names no file and says how to build it.
     let Some((_, rest)) = html.split_once("src=\"/assets/") else {
         assert!(html.contains("scripts/console.sh build"), "{html}");
         return;

@@ -163,8 +163,8 @@ impl CircuitEvents {
         }
     }
 
-    /// An event leaves the queue once it is written. If the connection is lost during a write, the event may be written
-    /// twice with the same identifier.
+    /// Writes all queued changes. Each one leaves the queue after it was written. If the connection is lost during a write,
+    /// the event may be written twice with the same identifier.
     async fn write_waiting(&self, resources: &Resources) -> Result<()> {
         loop {
             let Some(event) = self.waiting().front().cloned() else { return Ok(()) };

@@ -1,5 +1,5 @@
-//! A country's lane to its bureau: circuit breaker, bulkhead, retry budget and pause, separate from those of other
-//! countries.
+//! The calls to the bureau of one country. Each country has a circuit breaker, a bulkhead, a retry budget and a pause of its
+//! own. (A lane of the queue is something else.)
 //!
 //! A call must be admitted by the breaker, the pause after a 429, and the bulkhead. Refusals are returned immediately
 //! by the actor's handler. Calls run as asynchronous tasks on the actor's thread and share the lane with it. No borrow
@@ -210,7 +210,8 @@ impl Lane {
                 Ok(answer) => return answer,
                 Err(failure) => failure,
             };
-            // This also applies if no retries remain, because another attempt of the job would find the breaker open.
+            // Without a closed breaker the caller gets fallback figures, even if no retries remain: another attempt of the
+            // job would only find the breaker open.
             if self.state() != State::Closed {
                 return self.refuse(&Refusal::CircuitOpen);
             }
@@ -303,8 +304,8 @@ impl Lane {
         self.with_breaker(|breaker, now, roll| breaker.state(now, roll))
     }
 
-    /// Accesses the breaker; there is no other way. Applies the operator's override first and publishes every
-    /// transition.
+    /// Every access to the breaker uses this function. It first applies the operator's override, and afterwards announces
+    /// every transition. `step` gets the breaker, the time and a random percentage for the jitter of the open time.
     fn with_breaker<T>(&self, step: impl FnOnce(&mut CircuitBreaker, Duration, u8) -> T) -> T {
         let (now, roll) = (self.clock.monotonic(), self.clock.percent_roll());
         let mode = self.overrides.mode(self.country);

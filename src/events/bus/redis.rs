@@ -9,14 +9,14 @@
 //! meanwhile: after a pause the relay reads the missing events from the database, and after a total loss a new stream
 //! begins with the newest events.
 //!
-//! Readers keep their own position. They take events from the stream as long as they follow without a gap, and all others
-//! from the database: events not yet appended, trimmed events, and all events while Redis is unavailable
-//! ([`RedisBus::read_after`]). The stream saves the database one read of each event per instance, and wakes readers
-//! ([`RedisBus::watch`]). `NOTIFY` and the poll wake them as well.
+//! Readers keep their own position. They read events from the stream as long as the events follow without a gap. They read
+//! all others from the database: events not yet appended, trimmed events, and all events while Redis is unavailable
+//! ([`RedisBus::read_after`]). With the stream, not every instance has to read every event from the database. The stream also
+//! wakes readers ([`RedisBus::watch`]). `NOTIFY` and the poll wake them as well.
 //!
-//! Entries are not trusted before they are opened, because anyone with write access to Redis can add entries of any shape
-//! with any id. An entry is valid if it was sealed for its location: the epoch and the offset in its id. If the newest entry
-//! of a stream is invalid ([`Newest::Foreign`]), readers use the database and the relay recreates the stream.
+//! Anyone with write access to Redis can add entries of any shape with any id. Therefore an entry is valid only if it can be
+//! decrypted and was sealed for its location, which is the epoch and the offset in its id. If the newest entry of a stream is
+//! invalid ([`Newest::Foreign`]), readers use the database and the relay recreates the stream.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -174,7 +174,7 @@ impl EventStream {
                 0
             }
         };
-        // Unless another relay has published meanwhile, the database has lost events that the stream has.
+        // The stream is ahead of the database. The database has lost events, unless another relay has published meanwhile.
         if top > end.offset
             && self
                 .database

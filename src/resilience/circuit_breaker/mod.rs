@@ -27,8 +27,8 @@ pub use self::state::{Cause, Snapshot, State, Transition};
 use super::sliding_window::SlidingWindow;
 use crate::config::BreakerSettings;
 
-/// Permission for one attempt. It must be returned with [`CircuitBreaker::record`] or [`CircuitBreaker::release`]. A
-/// lost permit of the half-open state expires.
+/// Permission for one attempt. It must be returned with [`CircuitBreaker::record`] or [`CircuitBreaker::release`]. If a
+/// half-open breaker does not get its permit back, the permit expires.
 #[derive(Debug)]
 #[must_use = "a permit that is not returned keeps a half-open breaker waiting until it expires"]
 pub struct Permit {

@@ -393,8 +393,8 @@ fn model_settings() -> BreakerSettings {
     }
 }
 
-/// A second implementation of the specification, written for clarity: it lists all results of the current era and
-/// counts them each time. From the breaker it takes only the drawn open times, after checking their range.
+/// A second implementation of the specification, written for clarity: it keeps all results since the last change of state
+/// and counts them each time. From the breaker it takes only the randomly chosen open times, after checking their range.
 struct Model {
     now: u64,
     state: State,
@@ -508,7 +508,7 @@ fn compare(history: &[(Step, u8)]) {
             model.now += by;
         }
         let now = ms(model.now);
-        // The breaker goes first, because the model uses the open times that it drew.
+        // The breaker performs the step first, because the model uses the open times that the breaker chose.
         let taken = match step {
             Step::Record { which, .. } | Step::Release { which } | Step::Forget { which }
                 if !out.is_empty() =>

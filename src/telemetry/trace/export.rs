@@ -183,8 +183,8 @@ impl SpanExporter for Watched {
     }
 }
 
-/// A processor that counts finished spans. Those that were neither exported nor failed were dropped, because the queue
-/// was full.
+/// A processor that counts finished spans. The spans that [`Watched`] does not count were dropped because the queue was
+/// full.
 #[derive(Debug)]
 struct Counted<P> {
     processor: P,

@@ -248,8 +248,8 @@ fn set_in(context: &Context, attributes: impl FnOnce() -> Vec<KeyValue>) {
     }
 }
 
-/// Runs `work` for an account, whose identifier every log line of it gets. Names are not logged, because they may
-/// identify a person.
+/// Runs `work` for an account. Every log line that `work` writes contains the account's identifier. Names are not logged,
+/// because they may identify a person.
 pub fn for_account<F: Future>(id: Uuid, work: F) -> impl Future<Output = F::Output> {
     work.with_context(Context::map_current(|current| current.with_value(Account(id))))
 }

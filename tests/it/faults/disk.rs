@@ -18,7 +18,7 @@ use super::{heal_and_check, rounds, seed, start_workload};
 use crate::support::db::{Server, execute};
 use crate::support::{PATIENCE, eventually, pace};
 
-/// Room for a new database cluster, its log and little else.
+/// The size of the disk: enough for a new database cluster, its log and little else.
 const DISK_MIB: u32 = 256;
 /// How long the disk stays full.
 const FULL_FOR: Duration = Duration::from_secs(3);

@@ -12,7 +12,7 @@ pub(crate) const PASSWORD: &str = "correct horse battery";
 const PASSWORD_HASH: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$XOD5KthPd+tmhCzS/HmSdQ$4HTFhEaT2ndgyAuKv5rvft/IeddqaSQbTFePVREG/xw";
 
-/// An admin, the default sender of requests.
+/// An admin, the default caller.
 pub(crate) const ADMIN: &str = "test-admin";
 /// An analyst, who sees and reviews everything.
 pub(crate) const ANALYST: &str = "test-analyst";
@@ -34,11 +34,11 @@ pub(crate) async fn create(connection: &mut AsyncPgConnection) {
     connection.batch_execute(&insert).await.unwrap();
 }
 
-/// A sender of requests.
+/// Sends requests with one credential.
 #[derive(Clone)]
 pub(crate) struct Caller<'a> {
     pub(crate) app: &'a TestApp,
-    /// The header with the credential; `None` for an anonymous sender.
+    /// The header with the credential; `None` for an anonymous caller.
     pub(crate) credential: Option<(&'static str, String)>,
 }
 
@@ -63,7 +63,6 @@ impl Caller<'_> {
         self.send(Method::DELETE, path, &[], Bytes::new()).await
     }
 
-    /// Sends JSON.
     pub(crate) async fn send_json(&self, method: Method, path: &str, body: &Value) -> Answer {
         self.send(method, path, &[("Content-Type", "application/json")], body.to_string()).await
     }

@@ -69,7 +69,7 @@ impl Answer {
         String::from_utf8(self.body.to_vec()).unwrap()
     }
 
-    /// `pointer code` of each field error of a problem.
+    /// The field errors of a problem, each as `<pointer> <code>`.
     pub(crate) fn field_errors(&self) -> Vec<String> {
         let errors = self.json["errors"].as_array().into_iter().flatten();
         let line = |error: &Value| {
@@ -134,7 +134,7 @@ impl TestApp {
         Self { app, database, log, client, token, contract: Contract::new() }
     }
 
-    /// Accepts these labels, which only a newer version has, in responses.
+    /// Makes the check of responses accept `labels`, which only a newer version of Aval has.
     pub(crate) fn with_newer_labels(mut self, labels: &'static [&'static str]) -> Self {
         self.contract = self.contract.with_newer_labels(labels);
         self
@@ -169,27 +169,27 @@ impl TestApp {
         self.engine().simulator.as_ref().unwrap()
     }
 
-    /// The default sender.
+    /// A caller with [`TestApp::token`]. Requests of the app itself are sent by this caller.
     pub(crate) fn admin(&self) -> Caller<'_> {
         self.with_token(&self.token)
     }
 
-    /// A user with a new access token.
+    /// A caller with a new access token of the account `username`.
     pub(crate) async fn acting_as(&self, username: &str) -> Caller<'_> {
         self.with_token(&access_token(&self.app, username).await)
     }
 
-    /// The owner of this access token.
+    /// A caller with this access token.
     pub(crate) fn with_token(&self, token: &str) -> Caller<'_> {
         Caller { app: self, credential: Some(("Authorization", format!("Bearer {token}"))) }
     }
 
-    /// The owner of this API key.
+    /// A caller with this API key.
     pub(crate) fn with_key(&self, key: &str) -> Caller<'_> {
         Caller { app: self, credential: Some(("X-API-Key", key.to_owned())) }
     }
 
-    /// An anonymous sender.
+    /// A caller without credentials.
     pub(crate) fn anonymous(&self) -> Caller<'_> {
         Caller { app: self, credential: None }
     }
@@ -295,7 +295,7 @@ impl TestApp {
         serde_json::from_value(decision["reasons"].clone()).unwrap()
     }
 
-    /// An application's statuses, oldest first.
+    /// An application's statuses, oldest first, separated by spaces.
     pub(crate) async fn trail(&self, id: &str) -> String {
         let audit = self.get(&format!("/api/v1/applications/{id}/audit")).await.expect(200);
         let entries = audit["entries"].as_array().unwrap().iter();
@@ -326,7 +326,7 @@ impl TestApp {
         request.connect().await.is_ok()
     }
 
-    /// Opens a WebSocket.
+    /// Opens a WebSocket and authenticates with [`TestApp::token`].
     pub(crate) async fn websocket(&self) -> TestSocket {
         let mut socket = self.silent_websocket("").await;
         assert_eq!(socket.authenticate(&self.token).await["type"], "authenticated");
@@ -387,7 +387,7 @@ impl TestSocket {
         self.json().await
     }
 
-    /// Subscribes and waits for the response.
+    /// Subscribes and returns the response.
     pub(crate) async fn subscribe(&mut self, topic: &Value) -> Value {
         let mut message = topic.clone();
         message["action"] = "subscribe".into();

@@ -15,7 +15,7 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    /// Writes its own certificate and returns the file.
+    /// Writes the certificate of the authority and returns the file.
     pub(crate) fn write(&self, folder: &Path) -> PathBuf {
         let path = folder.join("authority.pem");
         std::fs::write(&path, self.0.pem()).unwrap();
@@ -38,7 +38,7 @@ impl Authority {
         self.client_with(protocols, ALL_VERSIONS)
     }
 
-    /// Like the above, with only these versions of TLS.
+    /// Like [`Self::client`], with only these versions of TLS.
     pub(crate) fn client_with(
         &self,
         protocols: &[&str],

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::app::Answer;
 
-/// The statuses that any path may return, as the introduction of the document says.
+/// The statuses that any path may return, according to the introduction of the document.
 const ANYWHERE: [u16; 8] = [404, 405, 414, 417, 429, 431, 500, 503];
 
 /// The document, and labels of a newer version that a test has stored.
@@ -21,12 +21,12 @@ impl Contract {
         Self { document, newer_labels: &[] }
     }
 
-    /// Accepts these labels where the document lists others.
+    /// Also accepts these labels where the document lists the permitted ones.
     pub(crate) fn with_newer_labels(self, newer_labels: &'static [&'static str]) -> Self {
         Self { newer_labels, ..self }
     }
 
-    /// The violations of a schema by a value.
+    /// The ways in which `value` violates `schema`; empty if it matches.
     pub(crate) fn mismatches(&self, schema: &Value, value: &Value) -> Vec<String> {
         let mut violations = Vec::new();
         self.check_value(schema, value, "", &mut violations);
@@ -54,7 +54,9 @@ impl Contract {
         }
         let Some(operation) = self.operation(method, path) else {
             if !matches!(status, 404 | 405 | 429) {
-                violations.push("not documented, but neither 404 nor 405".to_owned());
+                violations.push(
+                    "the operation is not documented, but the status is not 404, 405 or 429".to_owned(),
+                );
             }
             return violations;
         };
@@ -198,7 +200,7 @@ impl Contract {
         }
     }
 
-    /// A schema and all its parts.
+    /// Collects a schema and the schemas that it combines with `allOf`.
     fn collect_parts<'a>(&'a self, schema: &'a Value, parts: &mut Vec<&'a Value>) {
         let schema = self.resolve(schema);
         parts.push(schema);
@@ -279,8 +281,8 @@ fn a_response_that_violates_the_document_is_detected() {
     assert!(violations("/no/such/path", unknown).iter().any(|text| text.contains("not documented")));
 }
 
-/// Whether `name` is only in some responses with this status: an original response is not marked as replayed, and a
-/// permanent conflict has no `Retry-After`.
+/// Whether a response with this status may lack the documented header `name`. For example, an original response is not marked
+/// as replayed, and a permanent conflict has no `Retry-After`.
 fn may_lack(answer: &Answer, name: &str) -> bool {
     match name {
         "Idempotency-Replayed" | "RateLimit" | "RateLimit-Policy" => true,

@@ -38,8 +38,8 @@ pub(crate) const QUICK: [(&str, &str); 14] = [
     ("AVAL__PROVIDERS__DEFAULTS__BREAKER__OPEN_MS", "300"),
 ];
 
-/// The scheduled tasks. On a new database they are due at the first start. They are off unless tested, so they do not
-/// delete expired rows of other tests.
+/// The recurring tasks. On a new database they are due at the first start. They are off unless a test enables them, so they
+/// do not delete expired rows that a test needs.
 pub(crate) const SCHEDULED_TASKS: [&str; 11] = [
     "make_partitions",
     "expire_credentials",
@@ -54,7 +54,7 @@ pub(crate) const SCHEDULED_TASKS: [&str; 11] = [
     "archive",
 ];
 
-/// The variable with the cron expression of a scheduled task.
+/// The variable with the cron expression of a recurring task.
 pub(crate) fn cron_key(task: &str) -> String {
     format!("AVAL__HOUSEKEEPING__{}__CRON", task.to_uppercase())
 }
@@ -67,10 +67,10 @@ pub(crate) const SECRETS: [(&str, &str); 4] = [
     ("WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
 ];
 
-/// An override that gives a key the value of `config/default.toml` again.
+/// As the value of an override, restores the default of `config/default.toml`.
 pub(crate) const DEFAULT: &str = "(default)";
 
-/// The configuration of a test: [`QUICK`] and [`SECRETS`] with no scheduled task, then `overrides`.
+/// The configuration of a test: [`QUICK`] and [`SECRETS`] without recurring tasks, then `overrides`.
 pub(crate) fn settings(overrides: &[(&str, &str)]) -> Settings {
     let off = SCHEDULED_TASKS.map(|task| (cron_key(task), "off".to_owned()));
     let given = QUICK.iter().chain(&SECRETS).chain(overrides);
@@ -128,7 +128,7 @@ impl TestEngine {
         text(&mut self.database.connect().await, query).await
     }
 
-    /// An application's statuses, oldest first.
+    /// An application's statuses, oldest first, separated by spaces.
     pub(crate) async fn trail(&self, id: ApplicationId) -> String {
         let query = format!(
             "SELECT string_agg(new_status::text, ' ' ORDER BY version) FROM audit_logs WHERE application_id = '{id}'"

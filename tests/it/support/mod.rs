@@ -35,13 +35,13 @@ pub(crate) async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Op
     }
 }
 
-/// The pace of a client that sends requests in sequence. Never use it to wait for a condition; use [`eventually`].
+/// Pauses, for example between the requests of a client. Never use it to wait for a condition; use [`eventually`].
 pub(crate) async fn pace(pause: Duration) {
     tokio::time::sleep(pause).await;
 }
 
-/// A slow client, which writes one byte at a time until the server closes the connection. A check that
-/// only counts bytes does not detect it.
+/// Writes one byte at a time, as a slow client does, until the server closes the connection. A server that only closes idle
+/// connections does not detect such a client.
 pub(crate) async fn trickle(stream: &mut tokio::net::TcpStream) {
     use tokio::io::AsyncWriteExt as _;
 

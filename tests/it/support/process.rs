@@ -12,7 +12,7 @@ use rand::RngExt as _;
 
 use super::eventually;
 
-/// Ports below those that the system assigns itself, so a free one stays free.
+/// Ports below the range that the system assigns automatically, so a free port stays free.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// A free port.

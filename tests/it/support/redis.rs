@@ -43,7 +43,7 @@ impl RedisServer {
         Self::start_at(free_port(), None)
     }
 
-    /// Like the above, with TLS 1.2 and no newer version.
+    /// Like [`Self::start_with_port`], with TLS 1.2 and no newer version.
     pub(crate) fn start_with_tls_1_2(certificate: PathBuf, key: PathBuf) -> Self {
         Self::start_at(free_port(), Some((certificate, key)))
     }

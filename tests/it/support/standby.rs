@@ -18,7 +18,7 @@ pub(crate) struct Replicated {
 }
 
 impl Replicated {
-    /// Starts both, with a migrated database.
+    /// Starts both servers, with a migrated database.
     pub(crate) async fn start() -> Self {
         let user = SystemUser::for_servers();
         let home = user.folder();
