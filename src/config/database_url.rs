@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn only_unencrypted_connections_to_other_machines_are_plaintext_to_elsewhere() {
+    fn only_unencrypted_connections_to_other_machines_are_detected() {
         for (text, expected) in [
             ("postgres://db.example/aval", true),
             ("postgres://10.0.0.5/aval?sslmode=disable", true),

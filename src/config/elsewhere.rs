@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_unencrypted_non_loopback_urls_are_plaintext_to_elsewhere() {
+    fn only_unencrypted_urls_of_other_machines_are_detected() {
         for (url, expected) in [
             ("http://bureau.example", true),
             ("HTTP://bureau.example", true),

@@ -1,4 +1,4 @@
-//! Environment variables of comparable systems that Aval does not read.
+//! Environment variables that are common in other systems and that Aval does not read.
 //!
 //! A deployment that moves to Aval often still sets such variables. If they were ignored silently, Aval could start with an
 //! empty private PostgreSQL although `DB_HOST` names a database. Therefore `aval check-config` lists the variables that are

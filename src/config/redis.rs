@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn only_unencrypted_connections_to_other_machines_are_plaintext_to_elsewhere() {
+    fn only_unencrypted_connections_to_other_machines_are_detected() {
         for (url, expected) in [
             ("redis://cache.example:6379/0", true),
             ("redis://:secret@10.0.0.5", true),

@@ -113,7 +113,7 @@ impl Replica {
         match timeout(READ_TIMEOUT, work(&mut connection)).await {
             Ok(read) => read,
             Err(_) => {
-                // The statement is still running in this session.
+                // The statement is still running, so the session must not be reused.
                 connection.facts.mark_unfit();
                 Err(Error::Timeout { what: "the replica", after: READ_TIMEOUT })
             }

@@ -273,7 +273,7 @@ async fn a_read_from_the_cache_is_a_hit() {
     let app = TestApp::start_idle().await;
     let path = format!("/api/v1/applications/{}", app.submit(&spanish()).await);
     let count = async |name: &str| app.metric(&format!("{name}{{cache_key_pattern=\"application\"}}")).await;
-    // Reads are not cached until the instance has read the event of the application.
+    // The instance caches the application only after it has received the application's event.
     eventually("a cached response", async || {
         let before = count("cache_hits_total").await;
         app.get(&path).await.expect(200);

@@ -40,7 +40,7 @@ fn pairs(keys: &[(String, String)]) -> Vec<(&str, &str)> {
 
 /// Starts an instance with only these tasks.
 async fn started(tasks: &[(&str, &str, &str)]) -> TestApp {
-    // Moving a month causes no event, so cached lists would stay unchanged for a while.
+    // Moving a month to the archive causes no event, so cached lists would be outdated for a while.
     let no_cache = ("AVAL__CACHE__ENABLED", "false");
     TestApp::start(&[pairs(&only(tasks)).as_slice(), &[no_cache]].concat()).await
 }

@@ -112,7 +112,7 @@ async fn a_run_missed_without_a_leader_happens_once_or_is_skipped_by_policy() {
     let late = "SELECT count(*) FROM scheduled_runs WHERE started_at - due_at > interval '5 hours'";
     assert_eq!(app.sql(late).await, "2");
 
-    // At the next due time, there is a leader.
+    // An instance is running at the next due time, so both tasks run.
     clock.advance(Duration::from_secs(18 * 3600));
     wait_for_outcomes(&app, "expire_webhooks", "schedule:completed schedule:completed schedule:completed")
         .await;
@@ -187,7 +187,7 @@ async fn a_run_of_a_dead_leader_is_abandoned_and_repeated() {
     }
     let app = TestApp::start_at(database, clock, &pairs(&only(&tasks))).await;
     wait_for_outcomes(&app, "expire_webhooks", "schedule:abandoned retry:completed").await;
-    // This run is abandoned only now, so it is repeated, whatever the policy for missed runs.
+    // The policy for missed runs does not apply to an abandoned run, so this run is repeated too.
     wait_for_outcomes(&app, "expire_staff_views", "schedule:abandoned retry:completed").await;
     let series = "scheduled_runs_total{outcome=\"abandoned\",task=\"expire_webhooks\"}";
     assert!((app.metric(series).await - 1.0).abs() < 0.5);
