@@ -53,7 +53,7 @@ impl Clock {
         self.fixed.unwrap_or_else(Utc::now) + TimeDelta::milliseconds(added)
     }
 
-    /// Time since the creation of this clock. Unlike the time of day it never goes backwards.
+    /// The time since the creation of this clock. Unlike the time of day it never goes backwards.
     pub fn monotonic(&self) -> Duration {
         let real = if self.fixed.is_some() { Duration::ZERO } else { self.origin.elapsed() };
         let shift = u64::try_from(self.shift_ms.load(Ordering::SeqCst)).unwrap_or(0);

@@ -46,9 +46,9 @@ pub enum DataKind {
     Code(usize, usize),
 }
 
-/// Maximum length of an e-mail address (RFC 5321, erratum 1690).
+/// The maximum length of an e-mail address (RFC 5321, erratum 1690).
 const MAX_EMAIL_CHARS: usize = 254;
-/// Maximum length of a code including separators, in characters.
+/// The maximum length of a code including separators, in characters.
 const MAX_CODE_CHARS: usize = 64;
 
 impl DataMember {

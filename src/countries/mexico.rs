@@ -466,7 +466,7 @@ mod tests {
     fn mexican() -> impl Strategy<Value = String> {
         let states = "AS BC BS CC CL CM CS CH DF DG GT GR HG JC MC MN MS NT NL OC PL QT QR SP SL SR TC TS TL VZ YN ZS NE";
         let states: Vec<&str> = states.split(' ').collect();
-        // No blocked word has Q as its fourth letter.
+        // No blocked word has Q as its fourth letter, so these CURPs never start with one.
         let name = "[A-Z][AEIOUX][A-Z]Q";
         let day = (1900u32..2008, 1u32..=12, 1u32..=28);
         let end = ("[HMX]", select(states), "[B-DF-HJ-NP-TV-Z]{3}", "[0-9]", "[A-Z]");

@@ -69,7 +69,7 @@ pub struct BureauRequest {
     pub path: &'static str,
     /// MIME type of `body`.
     pub content_type: &'static str,
-    /// Value of the `Accept` header: the MIME type of the report.
+    /// The value of the `Accept` header: the MIME type of the report.
     pub accept: &'static str,
     /// The body, in the bureau's format.
     pub body: Vec<u8>,

@@ -184,7 +184,7 @@ fn set_peer_timeouts(config: &mut tokio_postgres::Config) {
     if config.get_tcp_user_timeout().is_none() {
         config.tcp_user_timeout(UNACKNOWLEDGED_TIMEOUT);
     }
-    // Two hours is the library's default, so a URL with this value is treated like a URL without one.
+    // Two hours is the library's default. Therefore a URL that sets two hours is treated like a URL that sets nothing.
     if config.get_keepalives_idle() >= Duration::from_secs(2 * 60 * 60) {
         config.keepalives_idle(KEEPALIVE_INTERVAL);
         config.keepalives_interval(KEEPALIVE_INTERVAL);

@@ -4,7 +4,7 @@ use super::scenario::Scenario;
 use super::wire::WireFormat;
 use crate::domain::status::Status;
 
-/// Number of demo applications of each country.
+/// The number of demo applications of each country.
 pub(crate) const DEMO_APPLICATIONS: usize = 10;
 
 /// One country's simulated bureau.
