@@ -38,8 +38,8 @@ pub(crate) const QUICK: [(&str, &str); 14] = [
     ("AVAL__PROVIDERS__DEFAULTS__BREAKER__OPEN_MS", "300"),
 ];
 
-/// The recurring tasks. On a new database they are due at the first start. They are off unless a test enables them, so they
-/// do not delete expired rows that a test needs.
+/// The scheduled tasks. On a new database they are due at the first start. They are off unless a test enables them, so
+/// they do not delete expired rows that a test needs.
 pub(crate) const SCHEDULED_TASKS: [&str; 11] = [
     "make_partitions",
     "expire_credentials",
