@@ -85,7 +85,7 @@ impl TestApp {
         Self::start_on(Rc::new(TestDatabase::create().await), overrides).await
     }
 
-    /// Tries to start an instance with an invalid configuration and returns the error.
+    /// Tries to start an instance with an unusable configuration and returns the error.
     pub(crate) async fn refusal(overrides: &[(&str, &str)]) -> String {
         let database = TestDatabase::create().await;
         let settings = settings_on(&database, &[&[("AVAL__SERVER__PORT", "0")], overrides].concat());
@@ -154,12 +154,12 @@ impl TestApp {
         self.app.address()
     }
 
-    /// The address of its metrics port.
+    /// The address of the instance's metrics port.
     pub(crate) fn metrics_address(&self) -> Option<SocketAddr> {
         self.app.metrics_address()
     }
 
-    /// The URL of a path.
+    /// The URL of `path` on the instance.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.app.address())
     }
@@ -214,7 +214,7 @@ impl TestApp {
         self.admin().delete(path).await
     }
 
-    /// Sends any request and checks the response against the OpenAPI document.
+    /// Sends any request as [`ADMIN`] and checks the response against the OpenAPI document.
     pub(crate) async fn send(
         &self,
         method: Method,
@@ -255,7 +255,7 @@ impl TestApp {
     pub(crate) async fn send_raw(&self, bytes: &[u8]) -> String {
         let exchange = async {
             let mut stream = tokio::net::TcpStream::connect(self.app.address()).await.unwrap();
-            // A server that has rejected the head may close before it has read the rest.
+            // A server that has rejected the head may close the connection before it has read the rest.
             let _ = stream.write_all(bytes).await;
             let mut answer = Vec::new();
             while !is_complete(&answer) && stream.read_buf(&mut answer).await.is_ok_and(|length| length > 0) {
@@ -302,7 +302,7 @@ impl TestApp {
         entries.map(|entry| entry["new_status"].as_str().unwrap()).collect::<Vec<_>>().join(" ")
     }
 
-    /// A single text from plain SQL; empty without a row or for null.
+    /// The single value of a query, as text; empty if it is null or if there is no row.
     pub(crate) async fn sql(&self, query: &str) -> String {
         text(&mut self.database.connect().await, query).await.unwrap_or_default()
     }
@@ -381,7 +381,7 @@ impl TestSocket {
         Some(Self { outgoing: Box::pin(outgoing), incoming: incoming.boxed_local() })
     }
 
-    /// Authenticates and returns the response.
+    /// Authenticates the connection and returns the response.
     pub(crate) async fn authenticate(&mut self, token: &str) -> Value {
         self.send(&serde_json::json!({"action": "auth", "token": token})).await;
         self.json().await
@@ -415,7 +415,7 @@ impl TestSocket {
         }
     }
 
-    /// The next message or the end of the connection. Answers pings.
+    /// The next message or the end of the connection. Responds to pings.
     pub(crate) async fn hear(&mut self) -> Heard {
         self.hear_within(PATIENCE).await.expect("a frame in time")
     }
@@ -445,7 +445,7 @@ impl TestSocket {
         }
     }
 
-    /// The statuses of the updates about an application, until `last` has arrived.
+    /// The statuses of an application's updates, in order, up to and including `last`.
     pub(crate) async fn updates_until(&mut self, id: &str, last: &str) -> Vec<String> {
         let mut seen = Vec::new();
         loop {

@@ -47,8 +47,8 @@ impl Replicated {
 
     fn serve(&mut self, user: SystemUser, name: &str) {
         let socket = self.home.path().join(format!("{name}.socket"));
-        let made = user.command("mkdir".as_ref(), self.home.path()).arg(&socket).status().unwrap();
-        assert!(made.success());
+        let created = user.command("mkdir".as_ref(), self.home.path()).arg(&socket).status().unwrap();
+        assert!(created.success());
         let settings = [
             format!("unix_socket_directories={}", socket.display()),
             "listen_addresses=".to_owned(),
