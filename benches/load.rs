@@ -3,8 +3,8 @@
 //!
 //! Absolute times depend on the machine, so servers are compared by ratios of interleaved measurements. Each round
 //! sends the same number of requests to every server in turn, and the order of the servers changes with each round. The
-//! report contains, for each server, the median of its per-round medians and the ratio to that of the first server. Each
-//! request has its own document. Rate limits must be off.
+//! report contains, for each server, the median of its per-round medians, and the ratio of this value to the value
+//! of the first server. Each request has its own document. Rate limits must be off.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark may panic")]
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs tests with other servers around Aval than those of `make test`:
+# Runs tests with a connection pooler or a PostgreSQL version that the other tests do not use:
 #   scripts/neighbours.sh pooler             all tests, connected through PgBouncer in transaction mode
 #   scripts/neighbours.sh postgres VERSION   the tests that depend most on PostgreSQL, on another major version
-# With `short` as the last argument, only the most relevant of them, as in `make test`.
+# With `short` as the last argument, it runs only the most relevant of these tests. `make test` uses `short`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -154,7 +154,7 @@ pub enum Error {
     /// The application is archived and therefore read-only.
     #[error("the application is archived")]
     Archived,
-    /// The current version of the resource is not the one that the request was based on.
+    /// The resource has changed since the version on which the request was based.
     #[error("the resource has changed since the given version")]
     StaleVersion,
     /// The idempotency key belongs to another request.

@@ -111,7 +111,7 @@ impl Guesses {
         Self { settings, clock, hasher: RandomState::new(), counts: Mutex::default() }
     }
 
-    /// Admits a sign-in if its address need not wait for this name.
+    /// Admits a sign-in unless its address must wait before the next attempt for this name.
     ///
     /// # Errors
     /// [`Error::RateLimited`]
@@ -121,7 +121,7 @@ impl Guesses {
         self.admit(count, self.settings.attempts)
     }
 
-    /// Admits a sign-in if addresses that the account has never used need not wait for this name.
+    /// Admits a sign-in from an address that the account has never used, unless such addresses must wait.
     ///
     /// # Errors
     /// [`Error::RateLimited`]

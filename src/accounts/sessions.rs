@@ -41,7 +41,7 @@ pub struct TokenPair {
 enum Refreshed {
     Renewed(User, RefreshToken),
     Refused(CredentialFault),
-    /// The token was used before, so there is a copy.
+    /// The token was used before, so someone has a copy of it.
     Reused(User),
 }
 
@@ -148,7 +148,7 @@ impl Accounts {
                 self.end_reused(connection, &token, &user, origin, now).await?;
                 return Ok(Refreshed::Reused(user));
             }
-            // Checked last: an exhausted token used after its grace period still shows that there is a copy.
+            // Checked last: an exhausted token used after its grace period still shows that someone has a copy.
             if token.uses >= MAX_USES {
                 return Ok(Refreshed::Refused(CredentialFault::Revoked));
             }
@@ -313,7 +313,7 @@ impl Accounts {
     }
 }
 
-/// A configured duration, which always fits.
+/// Converts a configured duration, which is always in range.
 fn span(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
 }

@@ -102,7 +102,7 @@ impl ClaimRounds {
 }
 
 /// The result of one round.
-struct Round {
+struct RoundOutcome {
     full_batch: bool,
     saturated: bool,
     contended: bool,
@@ -156,11 +156,11 @@ impl Scheduler {
     }
 }
 
-async fn claim_round(parts: &JobParts, supervisor: &Handle<Supervisor>) -> Result<Round> {
+async fn claim_round(parts: &JobParts, supervisor: &Handle<Supervisor>) -> Result<RoundOutcome> {
     let batch = parts.resources.settings.jobs.claim_batch as usize;
     let slots = parts.running.take_slots(batch);
     if slots.is_empty() {
-        return Ok(Round { full_batch: false, saturated: true, contended: false });
+        return Ok(RoundOutcome { full_batch: false, saturated: true, contended: false });
     }
     let claim = new_claim(parts, slots.len(), parts.tasks.quotas(&parts.running).await);
     let claim_once = async |connection: &mut AsyncPgConnection| {
@@ -168,7 +168,7 @@ async fn claim_round(parts: &JobParts, supervisor: &Handle<Supervisor>) -> Resul
     };
     let claimed = parts.resources.database.run(claim_once).await?;
     debug!(parts.resources.logger, "claimed"; "jobs" => claimed.jobs.len(), "slots" => slots.len());
-    let round = Round {
+    let round = RoundOutcome {
         full_batch: claimed.jobs.len() >= batch,
         saturated: claimed.jobs.len() == slots.len() && slots.len() < batch,
         contended: claimed.contended,

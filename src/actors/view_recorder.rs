@@ -115,6 +115,7 @@ impl Inner {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Updates the gauge of the queue's length.
     fn measure(&self, waiting: &VecDeque<StaffView>) {
         let depth = i64::try_from(waiting.len()).unwrap_or(i64::MAX);
         let gauge = self.metrics.actor_mailbox_depth.with_label_values(&[NAME]);

@@ -1,4 +1,4 @@
-//! Operators' commands on the schema: which migrations have run, and reverting the last ones.
+//! Operators' commands on the schema: listing the migrations, and reverting the last ones.
 
 use slog::Logger;
 use tokio_util::sync::CancellationToken;

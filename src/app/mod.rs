@@ -6,6 +6,7 @@
 
 pub mod archive;
 pub mod backup;
+mod bureaus;
 mod checksum;
 mod engine;
 mod event_types;
@@ -247,7 +248,7 @@ fn http_state(engine: &Engine, log_levels: LogLevels) -> HttpState {
     }
 }
 
-/// Waits for running jobs, including those of the last claim.
+/// Waits until no job is running and no claim is in progress.
 async fn finish_jobs(engine: &Engine) {
     while !engine.running.is_idle() {
         tokio::time::sleep(STAGE_POLL_INTERVAL).await;

@@ -36,7 +36,7 @@ impl Partial {
     /// Moves the complete file to `path`.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if a file with that name has been created meanwhile.
+    /// [`Error::Unavailable`] if `path` exists by now.
     pub(super) fn keep_as(mut self, path: &Path) -> Result<()> {
         // A link fails if the destination exists. A rename would replace it.
         std::fs::hard_link(&self.0, path).map_err(failed)?;

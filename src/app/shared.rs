@@ -1,4 +1,4 @@
-//! Builds what instances share besides the database, which is Redis and the event bus, and the cache on top of both.
+//! Builds what instances share besides the database: Redis and the event bus. Also builds the cache, which uses both.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::storage::replica;
 use crate::supervision::handle::Handle;
 use crate::supervision::root::Root;
 
-/// The name of the task that checks Redis.
+/// The name of the asynchronous task that checks Redis.
 pub(super) const REDIS_WATCH: &str = "redis_watch";
 
 /// How long the stream may take to deliver events that the database has announced.

@@ -100,12 +100,12 @@ pub(super) struct ChangeLog {
     owners: HashMap<String, i64>,
     history: VecDeque<HistoryEntry>,
     own: HashMap<Uuid, OwnChange>,
-    /// The number and last of the changes in `own`, by owner.
+    /// For each owner, the number of changes in `own` and the sequence number of the last one.
     waiting: HashMap<String, Waiting>,
     /// The sequence number of the last own change.
     own_changes: u64,
-    /// Until then no look-up is answered, because the capacity for own changes was exceeded. By then every entry that
-    /// was loaded before has expired.
+    /// If the capacity for own changes was exceeded: until this time, look-ups return nothing. By then, every entry that was
+    /// loaded before has expired.
     overflow_until: Duration,
     statistics_stamp: Option<StatisticsStamp>,
 }

@@ -80,7 +80,7 @@ impl Subject {
 label_values! {
     /// The label `operation` of `cache_operation_duration_seconds`.
     pub enum CacheOperation {
-        /// A whole lookup, including the load on a miss.
+        /// A whole look-up, including the load on a miss.
         Get = "get",
         Load = "load",
         RedisGet = "redis_get",
@@ -92,7 +92,7 @@ label_values! {
 #[derive(Debug, Clone)]
 pub struct Loaded {
     pub body: Bytes,
-    /// Whether the response stays valid until an event changes it.
+    /// Whether the response stays valid until an event reports a change.
     pub may_be_cached: bool,
 }
 

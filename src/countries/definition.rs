@@ -26,7 +26,7 @@ pub(super) struct Definition {
     /// Whether documents contain check characters. Without them, a document in a text cannot be distinguished from other
     /// numbers.
     pub(super) has_check_characters: bool,
-    /// The members of `country_specific_data` in addition to those of every country.
+    /// The members of `country_specific_data` that follow the members that every country has.
     pub(super) members: &'static [DataMember],
     /// The text of `config/countries/<code>.toml`.
     pub(super) thresholds: &'static str,
@@ -52,7 +52,7 @@ impl Definition {
             DocumentCheck::Undated(_) => &data::FROM_CLIENT,
             DocumentCheck::Dated(..) => &data::FROM_DOCUMENT,
         };
-        person.iter().chain(data::EVERYWHERE).chain(self.members)
+        person.iter().chain(data::FOR_ALL_COUNTRIES).chain(self.members)
     }
 
     /// Whether `text` is a valid document, whatever the age of the person.

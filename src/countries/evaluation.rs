@@ -56,7 +56,7 @@ pub(super) const GENERAL_REASONS: [&str; 8] = [
     THIN_FILE,
 ];
 
-/// Maximum number of reason codes of a decision.
+/// The maximum number of reason codes of a decision.
 const MAX_REASONS: usize = 4;
 
 /// Increment this when a change to this module would decide an earlier case differently with the same thresholds. Part

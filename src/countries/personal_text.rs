@@ -3,7 +3,7 @@
 use super::definition_of;
 use crate::domain::application::Country;
 
-/// Minimum and maximum length of an IBAN (ISO 13616).
+/// The minimum and maximum lengths of an IBAN (ISO 13616).
 const IBAN_CHARS: std::ops::RangeInclusive<usize> = 15..=34;
 /// IBANs are printed in groups of this many characters; only the last group may be shorter.
 const IBAN_GROUP: usize = 4;

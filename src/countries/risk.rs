@@ -4,7 +4,7 @@
 //! |---|---|
 //! | credit | 40 × (850 − score) / 550 |
 //! | affordability | 30 × ratio / limit, at most 30: the country's DTI or PTI and its limit |
-//! | history | 30 with defaults, else 10 if the accounts are reported as anything but active |
+//! | history | 30 with defaults, otherwise 10 if the accounts are reported as anything but active |
 //! | rules | 20 for each broken reject rule, 10 for each broken review rule |
 //!
 //! The score is unknown without the credit score, and also without the obligations if the ratio is the DTI. Unreported

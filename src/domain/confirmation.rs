@@ -28,9 +28,9 @@ const MAX_SHOWN_DIGITS: usize = 4;
 /// The shortest part of a name that is searched for. Shorter parts ("de", "la") do not identify anyone.
 const MIN_NAME_CHARS: usize = 3;
 
-/// Key in [`BankingData::additional_data`] of the reference under which the bureau announced its report.
+/// The key in [`BankingData::additional_data`] of the reference under which the bureau announced its report.
 const REFERENCE_KEY: &str = "provider_reference";
-/// Key in [`BankingData::additional_data`] of the reported outcome.
+/// The key in [`BankingData::additional_data`] of the reported outcome.
 const OUTCOME_KEY: &str = "reported_outcome";
 
 /// The outcome that the bureau reports for the application.

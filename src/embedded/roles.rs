@@ -2,14 +2,13 @@
 //! rows for Aval.
 //!
 //! `config/roles.sql` defines both, as for an external server. The cluster's superuser is neither of them. It creates the
-//! users and the database while Aval starts; afterwards `pg_hba.conf` rejects it until the next start. In databases of
-//! earlier versions, the superuser owns all objects. The script transfers them to the owner.
+//! users and the database while Aval starts; afterwards `pg_hba.conf` rejects it until the next start.
 
 use diesel::dsl::sql;
 use diesel::sql_types::{Bool, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
 
-/// The superuser that `initdb` creates, named like the only user of earlier versions.
+/// The superuser that `initdb` creates.
 pub(super) const SUPERUSER: &str = "aval";
 /// Owns the schema and runs migrations.
 pub(super) const OWNER: &str = "aval_owner";

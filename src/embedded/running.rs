@@ -1,4 +1,4 @@
-//! Describes an private PostgreSQL without starting it: its directory, its version, and the URL for connections while
+//! Describes the private PostgreSQL without starting it: its directory, its version, and the URL for connections while
 //! another process keeps it running.
 //!
 //! All functions fail with [`Error::Configuration`](crate::error::Error::Configuration) if the data directory is not

@@ -90,7 +90,8 @@ impl Lending {
         if !matches!(request.change, Change::Delete) {
             match &made {
                 Once::Made(changed) => self.note_view(caller, Viewed::Changed(id, &changed.created_by)),
-                // A stored response does not state the owner.
+                // A stored response does not state the owner. Without it, the account's own application cannot be told
+                // from another one.
                 Once::Replayed(_) => {
                     let read = async |connection: &mut _| applications::owner(connection, id).await;
                     let owner = self.resources.database.run(read).await?;
@@ -153,7 +154,7 @@ impl Lending {
             caller.traceparent.as_deref(),
         )
         .await?;
-        // The row is locked since the change, so the version before it is certain.
+        // The change locked the row, so no other change came in between, and the previous version is one less.
         request.check_version(changed.version - 1)?;
         check_size(&changed)?;
         Ok(changed)

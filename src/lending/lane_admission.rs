@@ -1,8 +1,8 @@
 //! How many jobs of a country's lane a worker claims while the bureau is unavailable.
 //!
-//! With `when_open = "pause"`, a country's jobs stay in the queue once its breaker has been open or half-open for longer
-//! than `pause_after_ms`, and at once if an operator forces it open. Only calls can show that the bureau has recovered.
-//! Therefore one job is admitted whenever a probe is due.
+//! With `when_open = "pause"`, a country's jobs stay in the queue while its breaker is open or half-open. The pause begins
+//! after `pause_after_ms`, or immediately if an operator forces the breaker open. Only calls can show that the bureau has
+//! recovered. Therefore one job is admitted whenever a probe is due.
 //!
 //! The admission limits claims, not calls. A job that was claimed earlier may still find the breaker open. It is snoozed
 //! instead of decided with fallback figures (`crate::lending::process`).

@@ -225,7 +225,7 @@ impl Work<'_> {
         self.decide(case, BankingData::fallback(name, reason, "closed")).await
     }
 
-    /// Sends an application to review whose bureau accepted the request but never sent the report. If the bureau's
+    /// Sends an application to review because its bureau accepted the request but never sent the report. If the bureau's
     /// webhook arrives later, the application is still decided. The request is not repeated, because the bureau would
     /// only accept it again.
     async fn decide_unanswered(&self, case: &PendingCase, reference: &str) -> Result<Outcome> {
@@ -272,7 +272,7 @@ impl Work<'_> {
         };
         let stored = self.write(record).await?;
         if stored == Stored::Applied {
-            self.observe(pending.application_id, pending.country, &decision);
+            self.observe_decision(pending.application_id, pending.country, &decision);
         }
         match stored {
             Stored::Applied => {
@@ -287,7 +287,7 @@ impl Work<'_> {
         }
     }
 
-    fn observe(&self, id: ApplicationId, country: Country, decision: &Decision) {
+    fn observe_decision(&self, id: ApplicationId, country: Country, decision: &Decision) {
         let Resources { metrics, clock, .. } = &self.parts.resources;
         let since = id.created_at().map(|created| clock.now() - created);
         if let Some(Ok(elapsed)) = since.map(|delta| delta.to_std()) {

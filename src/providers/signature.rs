@@ -23,13 +23,13 @@ use sha2::{Digest as _, Sha256};
 const VERSION: &str = "v1";
 /// Block size of SHA-256, in bytes.
 const BLOCK_BYTES: usize = 64;
-/// Size of an HMAC-SHA256, in bytes.
+/// The size of an HMAC-SHA256, in bytes.
 const MAC_BYTES: usize = 32;
 /// The maximum length of the list of signatures, in bytes. It limits the number of compared signatures to about forty.
 const MAX_LIST_BYTES: usize = 2048;
 /// The maximum length of a message's identifier, in bytes.
 const MAX_ID_BYTES: usize = 128;
-/// Maximum number of digits of a timestamp, which is enough for any relevant time.
+/// The maximum number of digits of a timestamp, which is enough for any relevant time.
 const MAX_TIMESTAMP_DIGITS: usize = 15;
 /// Prefix that some senders of the legacy scheme put before the hex digits.
 const LEGACY_PREFIX: &str = "sha256=";

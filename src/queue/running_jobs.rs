@@ -21,8 +21,8 @@ pub struct StopWork;
 /// A slot of the pool.
 pub type Slot = OwnedSemaphorePermit;
 
-/// Numbers the starts of a job's actor. The task that waits for the end of an actor and a new supervisor may both report the
-/// same end; the number ensures that it is handled only once.
+/// Numbers the starts of a job's actor. The end of an actor may be reported twice: by the asynchronous task that waits for it
+/// and by a new supervisor. The number ensures that it is handled only once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StartNumber(u64);
 

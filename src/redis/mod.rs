@@ -42,7 +42,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The state of Redis as seen by this instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RedisState {
-    /// The last command was answered.
+    /// Redis responded to the last command.
     Up,
     /// The last command failed: Aval works without Redis.
     Degraded,

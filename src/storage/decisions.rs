@@ -1,4 +1,4 @@
-//! Decisions: stores groups of them with all their consequences in one statement, and reads the latest.
+//! Decisions. One statement stores a group of decisions with all their consequences; another reads the latest decision.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;

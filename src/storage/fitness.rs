@@ -37,6 +37,7 @@ impl Fitness {
             self.generation.compare_exchange(generation, generation + 1, Ordering::SeqCst, Ordering::SeqCst);
     }
 
+    /// Calls [`Self::renew`] because of a suspected schema change, at most once per [`MIN_RENEWAL_INTERVAL`].
     fn renew_on_suspicion(self: &Arc<Self>, generation: u64) {
         if self.renewed_lately.swap(true, Ordering::SeqCst) {
             return;

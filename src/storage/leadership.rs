@@ -31,10 +31,10 @@ const PEER_TIMEOUTS: &str = "\
     SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3; \
     SET tcp_user_timeout = 10000";
 
-/// Timeout of an attempt to acquire the lock.
+/// The timeout of an attempt to acquire the lock.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Timeout of the check that the lock is still held.
+/// The timeout of the check that the lock is still held.
 const HOLD_CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The lock of the current leader.

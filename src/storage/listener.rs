@@ -17,7 +17,7 @@ use crate::storage::{Database, Session};
 
 /// The interval of a listener's heartbeat.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// Timeout for sending a heartbeat. The heartbeat must return before the next one is due.
+/// The timeout for sending a heartbeat. The heartbeat must return before the next one is due.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The topic of a notification.

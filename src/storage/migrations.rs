@@ -69,15 +69,16 @@ async fn check_may_migrate(connection: &mut AsyncPgConnection) -> Result<()> {
 pub struct SchemaStatus {
     /// The version of the PostgreSQL server.
     pub server_version: String,
-    /// Applied migrations. There can be more than this version knows.
+    /// The number of applied migrations. A newer version of Aval may have applied migrations that this version does not
+    /// know.
     pub applied: usize,
-    /// Migrations of this version that are not applied.
+    /// The number of migrations of this version that are not applied.
     pub pending: usize,
     /// The newest applied migration.
     pub newest: Option<String>,
 }
 
-/// Compares the applied migrations with those of this version.
+/// Compares the applied migrations with the migrations of this version.
 ///
 /// # Errors
 /// [`Error::Internal`] if the embedded migrations cannot be read, or a database error.

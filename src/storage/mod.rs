@@ -1,7 +1,7 @@
 //! PostgreSQL, the source of truth. Caches and messages hold only copies and hints.
 //!
 //! There is one file per table or concern. Write functions take a slice, so the write batcher can write a group with
-//! one statement; a single row is a slice of length one. Hot statements have a fixed text and stay prepared
+//! one statement; a single row is a slice of length one. Frequent statements have a fixed text and stay prepared
 //! (`statement`). The others use Diesel's query builder. State, event and job change in one transaction, mostly by
 //! trigger, so a caller cannot omit one of them.
 #![deny(clippy::as_conversions, clippy::float_arithmetic)]

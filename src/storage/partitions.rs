@@ -76,7 +76,7 @@ struct Name {
     name: String,
 }
 
-/// The number of months after that of `now` for which every table has a partition, without a gap.
+/// The number of months after the month of `now` for which every table has a partition, without a gap.
 pub async fn months_ahead(connection: &mut AsyncPgConnection, now: DateTime<Utc>) -> Result<u32> {
     let names: Vec<Name> = diesel::sql_query(
         "SELECT substring(c.relname FROM '\\d{4}_\\d{2}$') AS name \

@@ -60,7 +60,7 @@ pub struct Database {
     observer: Option<StatementObserver>,
 }
 
-/// Maximum number of idle connections outside the pool: one for each leader role.
+/// The maximum number of idle connections outside the pool: one for each leader role.
 const MAX_SPARES: usize = 2;
 
 /// The share of the pool that a read counts towards.
@@ -68,7 +68,7 @@ const MAX_SPARES: usize = 2;
 pub enum Share {
     /// Only the account's share.
     Account,
-    /// The account's share and that of searches.
+    /// The account's share and the share of searches.
     Searches,
 }
 

@@ -152,7 +152,7 @@ fn refusal(version: Option<&str>) -> Error {
 /// Checks that a connection of `connector` keeps its session.
 ///
 /// # Errors
-/// [`Error::Configuration`] for a pooler in transaction mode, and those of [`examine`].
+/// [`Error::Configuration`] for a pooler in transaction mode, and the errors of [`examine`].
 pub(super) async fn expect_sessions(connector: &Connector) -> Result<()> {
     match examine(connector).await? {
         Route::Direct | Route::SessionPooler => Ok(()),

@@ -25,9 +25,9 @@ use crate::telemetry::metrics::{Metrics, seconds};
 /// The name of the asynchronous task that monitors the replica.
 pub const WATCH: &str = "replica_watch";
 
-/// Timeout for a connection to the replica.
+/// The timeout for a connection to the replica.
 const CONNECTION_TIMEOUT: Duration = Duration::from_millis(500);
-/// Timeout for a read from the replica.
+/// The timeout for a read from the replica.
 const READ_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a replica is not used after a failure.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -113,7 +113,7 @@ impl Replica {
         match timeout(READ_TIMEOUT, work(&mut connection)).await {
             Ok(read) => read,
             Err(_) => {
-                // The statement is still running in this session.
+                // The statement is still running, so the session must not be reused.
                 connection.facts.mark_unfit();
                 Err(Error::Timeout { what: "the replica", after: READ_TIMEOUT })
             }

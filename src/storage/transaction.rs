@@ -1,4 +1,5 @@
-//! Named transactions that are retried after transient failures and whose plans do not depend on statistics.
+//! Named transactions. They are retried after transient failures, and the plans of their statements do not depend on
+//! PostgreSQL's statistics about the tables.
 
 use std::time::Duration;
 

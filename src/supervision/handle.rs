@@ -182,7 +182,7 @@ impl<A: Actor> Handle<A> {
             return Err(Error::Overloaded { what: self.name, retry_after });
         }
         let unhandled = Unhandled::count(&self.target, true);
-        // The message is in the mailbox now, unless other senders filled it meanwhile; then the task waits for space.
+        // The message is in the mailbox now. If other senders have filled the mailbox first, the spawned task waits for space.
         let sent = addr.send(message);
         tokio::spawn(async move {
             let _ = sent.await;
@@ -191,7 +191,8 @@ impl<A: Actor> Handle<A> {
         Ok(())
     }
 
-    /// Sends a hint, ignoring failures. The receiver does not depend on hints: it polls, and a new actor checks first.
+    /// Sends a hint and ignores failures. The receiver does not depend on hints: it polls, and a new actor first checks for
+    /// work.
     pub fn hint<M>(&self, message: M)
     where
         M: Message + Send + 'static,

@@ -309,7 +309,7 @@ async fn a_backup_is_restored_with_its_secrets_into_an_empty_directory_only() {
     let original = Installation::new(root.path(), "original");
     original.succeed(&["user", "add", "ana", "--role", "analyst"]).await;
 
-    // While Aval serves.
+    // The backup is made while Aval serves.
     let variables = original.variables();
     let variables = variables.each_ref().map(|(name, value)| (*name, value.as_str()));
     let mut server = ServerProcess::new(&["serve"], &variables, free_port(), &root.path().join("log"));

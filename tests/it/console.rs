@@ -7,7 +7,7 @@ use crate::support::app::{Answer, TestApp};
 const PAGES: [&str; 4] =
     ["/", "/console", "/console/applications", "/console/applications?status=APPROVED&x=%20"];
 
-/// The nonce that a policy admits.
+/// The nonce in the content security policy of a response.
 fn nonce(answer: &Answer) -> String {
     let policy = answer.header("content-security-policy");
     let (_, rest) = policy.split_once("script-src 'self' 'nonce-").unwrap_or_else(|| panic!("{policy}"));

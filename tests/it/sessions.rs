@@ -1,4 +1,4 @@
-//! Sessions with PostgreSQL that are no longer usable, and failing replicas and poolers.
+//! Database sessions that become unusable, failing replicas, and unsuitable poolers.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,9 +23,9 @@ use crate::support::eventually;
 use crate::support::pgbouncer::{PgBouncer, Program};
 use crate::support::standby::Replicated;
 
-/// Concurrent requests: twice the pool's connections, so every session has prepared every statement.
+/// The number of concurrent requests. It is twice the size of the pool, so every session prepares every statement.
 const AT_ONCE: usize = 12;
-/// The time within which a silent connection must be detected.
+/// The time within which Aval must detect a silent connection.
 const DETECTION_LIMIT: Duration = Duration::from_secs(8);
 
 /// Disables the cache and long waits for connections.

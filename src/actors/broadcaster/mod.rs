@@ -56,7 +56,9 @@ pub struct Broadcaster {
     bus: Arc<dyn EventBus>,
     types: Arc<EventRegistry>,
     sessions: Sessions,
+    /// The rounds of live delivery.
     delivering: Rounds,
+    /// The rounds of replays. They run concurrently with live delivery.
     recovering: Rounds,
     _liveness: LivenessGuard,
 }
@@ -102,6 +104,7 @@ impl Broadcaster {
         }));
     }
 
+    /// Answers waiting subscriptions and continues replays, if there are any.
     fn recover(&mut self, ctx: &mut Context<Self>) {
         if !self.sessions.needs_recovery() || !self.recovering.begin() {
             return;

@@ -2,12 +2,12 @@
 //!
 //! An advisory lock determines the leader. If the leader fails, another instance takes over. At each tick the leader queues
 //! re-decisions of applications that were decided without their bureau, if the bureau has recovered ([`redecision`]), and
-//! starts a recurring task if one is due ([`schedule`], [`tasks`]). Only one task runs at a time, concurrently with the
+//! starts a scheduled task if one is due ([`schedule`], [`tasks`]). Only one task runs at a time, concurrently with the
 //! ticks. The database stores the history of runs ([`runs`]), so a new leader continues where the previous one stopped.
 //!
-//! If the leader's connection is lost, so is the lock. The leader detects that at its next tick, and its task at the
-//! next step. Two instances that briefly act as leader do no harm: each due time belongs to one row, and every task may
-//! be stopped at any point and run again.
+//! If the leader's connection is lost, the lock is lost too. The leader detects that at its next tick, and the running task
+//! stops before its next statement. It is harmless if two instances briefly act as leader: the history has only one row for
+//! each due time, and every task may be stopped at any point and run again.
 
 mod redecision;
 mod runs;
@@ -50,7 +50,7 @@ pub struct Housekeeper {
     lead: Lead,
     /// Whether a tick is in progress.
     busy: bool,
-    /// Whether a recurring task is running.
+    /// Whether a scheduled task is running.
     task_is_running: bool,
     /// When this leader last measured the slowly changing metrics.
     measured_at: Option<Duration>,
@@ -63,9 +63,9 @@ struct Round {
     gateway: Handle<ProviderGateway>,
     leadership: Option<Leadership>,
     lead: Lead,
-    /// Whether a recurring task may start.
+    /// Whether a scheduled task may start.
     idle: bool,
-    /// Whether slowly changing metrics are due.
+    /// Whether to measure the slowly changing metrics.
     measure: bool,
 }
 
@@ -87,6 +87,7 @@ impl Housekeeper {
         }
     }
 
+    /// Does one round of work, unless one is running.
     fn tick(&mut self, ctx: &mut Context<Self>) {
         if self.busy {
             return;
@@ -132,7 +133,7 @@ impl Housekeeper {
         ctx.spawn(catch_panic("run", work).into_actor(self).map(|ended, housekeeper, ctx| {
             housekeeper.task_is_running = false;
             if let Err(panic) = ended {
-                warn!(housekeeper.resources.logger, "a recurring task panicked"; panic);
+                warn!(housekeeper.resources.logger, "a scheduled task panicked"; panic);
             }
             housekeeper.tick(ctx);
         }));
@@ -152,18 +153,19 @@ impl Round {
         let Some(leadership) = self.keep_or_acquire_leadership().await? else { return Ok((None, None)) };
         self.lead.set(true);
         self.resources.metrics.lead(Leader::Housekeeper, true);
-        // An error in one tick stops neither the schedule nor the leadership.
+        // After an error, scheduled tasks still start, and this instance remains the leader.
         if let Err(error) = self.each_tick().await {
             warn!(self.resources.logger, "housekeeping failed"; error);
         }
         let begun = if self.idle { runs::begin_due(&self.resources).await } else { Ok(None) };
         let begun = begun.unwrap_or_else(|error| {
-            warn!(self.resources.logger, "could not start a recurring task"; error);
+            warn!(self.resources.logger, "could not start a scheduled task"; error);
             None
         });
         Ok((Some(leadership), begun))
     }
 
+    /// The work that every tick does as the leader.
     async fn each_tick(&self) -> Result<()> {
         self.measure().await?;
         redecision::redecide(&self.resources, &self.gateway).await

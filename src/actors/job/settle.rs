@@ -138,8 +138,8 @@ pub(in crate::actors) fn release_after_failure(parts: &JobParts, job: &ClaimedJo
     }
 }
 
-/// Makes a job whose worker failed a dead letter. If the dead letter cannot be written, the scheduler's next sweep finds the
-/// job again.
+/// Turns a job into a dead letter on behalf of an actor or worker that has failed. If the dead letter cannot be written, the
+/// scheduler's next sweep finds the job again.
 pub(in crate::actors) async fn give_up(parts: &JobParts, logger: &Logger, job: &ClaimedJob, error: &Error) {
     warn!(logger, "job given up: it becomes a dead letter"; "attempt" => job.attempt, error.clone());
     if let Err(error) = write_dead_letter(parts, job, error).await {

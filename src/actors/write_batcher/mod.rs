@@ -63,6 +63,7 @@ impl WriteBatcher {
         }
     }
 
+    /// Updates the gauge of the queue's length.
     fn measure(&mut self) {
         let depth = i64::try_from(self.waiting.len()).unwrap_or(i64::MAX);
         let gauge = self.resources.metrics.actor_mailbox_depth.with_label_values(&[NAME]);

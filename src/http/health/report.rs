@@ -37,7 +37,7 @@ pub struct HealthReport {
     pub running_jobs: u64,
     /// The channels on which this instance is notified of changes.
     pub push_channels: Vec<PushChannelHealth>,
-    /// How long the job that has been due longest has waited.
+    /// The longest time that any due job has waited.
     pub queue_age_ms: Option<u64>,
     /// The roles of which this instance can be the leader.
     pub leaders: Vec<LeaderHealth>,
@@ -250,7 +250,7 @@ pub struct InstanceHealth {
     /// Age of the oldest unpublished event known to this instance.
     #[schema(example = 0)]
     pub outbox_lag_ms: Option<u64>,
-    /// How long the job that has been due longest has waited, on any instance; `null` if the database did not respond.
+    /// The longest time that any due job has waited, for all instances; `null` if the database did not respond.
     #[schema(example = 0)]
     pub queue_age_ms: Option<u64>,
     /// The roles of which this instance can be the leader. Another instance leads the role if this one does not.

@@ -30,7 +30,8 @@ use crate::providers::signature::Signature;
 request_body! {
     /// A bank's or bureau's report on an application. Omitted figures keep their previous values.
     pub struct BankConfirmation {
-        /// The sender's reference. If the bureau announced the report with a 202, the reference from that response.
+        /// The sender's reference. If the bureau announced the report with a 202, this is the reference from that
+        /// response.
         #[schema(min_length = 1, max_length = 128, example = "ES-7f3a9c")]
         provider_reference: String = required(text(provider_reference)),
         /// The identifier of the application.

@@ -16,12 +16,12 @@ use crate::domain::application::Country;
 use crate::domain::ids::ApplicationId;
 use crate::providers::signature::SigningKey;
 
-/// Maximum number of attempts to deliver a report.
+/// The maximum number of attempts to deliver a report.
 const MAX_ATTEMPTS: u32 = 12;
 /// Delay after the first attempt.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// Timeout of an attempt.
+/// The timeout of an attempt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The URL for webhooks and the signing keys. A country without a key responds synchronously.

@@ -122,12 +122,12 @@ impl Simulator {
         &self.shared.script
     }
 
-    /// Number of requests to `country`'s bureau since the start, including unanswered ones.
+    /// The number of requests to `country`'s bureau since the start, including unanswered ones.
     pub fn calls(&self, country: Country) -> u64 {
         self.shared.tally(country).arrived()
     }
 
-    /// Number of requests in progress at `country`'s bureau, excluding those of disconnected clients.
+    /// The number of requests in progress at `country`'s bureau. Requests of disconnected clients do not count.
     pub fn in_flight(&self, country: Country) -> u64 {
         self.shared.tally(country).in_flight()
     }

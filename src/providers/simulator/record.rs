@@ -15,7 +15,7 @@ use crate::domain::application::Country;
 use crate::domain::banking::{AccountStatus, CreditScore};
 use crate::domain::money::Money;
 
-/// Number of profiles per country.
+/// The number of profiles per country.
 const PROFILES: u64 = 1_000_000;
 
 /// A bureau's record of a person. Reports omit values that are `None` and values that the format does not support

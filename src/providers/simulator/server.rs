@@ -23,7 +23,7 @@ use crate::domain::ids::RequestId;
 use crate::domain::per_country::PerCountry;
 use crate::providers::acceptance;
 
-/// Maximum size of a request body.
+/// The maximum size of a request body.
 const MAX_REQUEST_BYTES: usize = 64 * 1024;
 /// `Retry-After` of rate-limited responses, in seconds.
 const RETRY_AFTER_SECS: u32 = 2;

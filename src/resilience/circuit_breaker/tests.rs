@@ -459,7 +459,7 @@ impl Model {
         }
     }
 
-    /// The results that count now: those of the last 60 slots of 10 ms.
+    /// The results within the window, which consists of the last 60 slots of 10 ms.
     fn window(&self) -> Vec<(bool, bool)> {
         let in_window = |at: u64| at / 10 + 60 > self.now / 10;
         self.results

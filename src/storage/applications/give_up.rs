@@ -1,4 +1,4 @@
-//! Giving up the job of an application, which sends the application to review.
+//! Gives up the job of an application and sends the application to review.
 
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};

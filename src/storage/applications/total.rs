@@ -202,7 +202,7 @@ struct ExamineOwn {
 impl FixedStatement for ExamineOwn {
     const NAME: &'static str = "examine_own";
     /// The range condition keeps the account in the sort order, and only one index supports that order. With an equality,
-    /// the planner might choose another index and read all applications to find those of this account.
+    /// the planner might choose another index and read all applications to find the account's own.
     const SQL: &'static str = examining!(
         "AND a.deleted_at IS NULL AND a.created_by >= ?::text AND a.created_by <= ?::text ORDER BY a.created_by, a.id DESC"
     );

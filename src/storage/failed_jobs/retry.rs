@@ -166,11 +166,11 @@ async fn requeue(
     operator: &Operator,
     dry_run: bool,
 ) -> Result<Result<FailedJob, Obstacle>, Abort> {
-    let need = match need(connection, letter).await? {
+    let need = match lock_and_examine(connection, letter).await? {
         Ok(need) => need,
         Err(obstacle) => return Ok(Err(obstacle)),
     };
-    if is_active(connection, letter).await? {
+    if has_active_job(connection, letter).await? {
         return Ok(Err(Obstacle::AlreadyQueued));
     }
     if dry_run {
@@ -179,7 +179,7 @@ async fn requeue(
     if let (Need::DecideAgain(country), Some(id)) = (need, letter.application_id) {
         allow_redecision(connection, id, country).await?;
     }
-    match queue(connection, letter, operator).await? {
+    match queue_again(connection, letter, operator).await? {
         None => Ok(Err(Obstacle::AlreadyQueued)),
         Some(job) => {
             let settled =
@@ -191,7 +191,7 @@ async fn requeue(
 
 /// Locks the application and returns what a retry requires. An application `UNDER_REVIEW` can be decided again only if it
 /// has a recorded error or awaits a re-decision. A decision clears the recorded error.
-async fn need(
+async fn lock_and_examine(
     connection: &mut AsyncPgConnection,
     letter: &FailedJob,
 ) -> Result<Result<Need, Obstacle>, Abort> {
@@ -231,7 +231,7 @@ async fn is_awaiting_redecision(
     Ok(diesel::select(diesel::dsl::exists(waiting)).get_result(connection).await?)
 }
 
-async fn is_active(connection: &mut AsyncPgConnection, letter: &FailedJob) -> Result<bool, Abort> {
+async fn has_active_job(connection: &mut AsyncPgConnection, letter: &FailedJob) -> Result<bool, Abort> {
     let Some(id) = letter.application_id else { return Ok(false) };
     let active = pending_jobs::table
         .filter(pending_jobs::application_id.eq(id))
@@ -260,7 +260,7 @@ async fn allow_redecision(
 
 /// Queues the job of a dead letter again and returns the new id, or `None` if a concurrent transaction queued a job for the
 /// application.
-async fn queue(
+async fn queue_again(
     connection: &mut AsyncPgConnection,
     letter: &FailedJob,
     operator: &Operator,

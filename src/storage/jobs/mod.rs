@@ -1,8 +1,8 @@
 //! The job queue: `pending_jobs`.
 //!
 //! Jobs wait in lanes, and every claim lists the lanes that it may take from ([`claim()`]), so a blocked lane does not slow
-//! the others down. Among the eligible jobs, those with a higher priority run first ([`Priority`]), then those that have
-//! been due longest.
+//! the others down. Among the eligible jobs, a job with a higher priority runs first ([`Priority`]). Among jobs of equal
+//! priority, the job that has been due longest runs first.
 //!
 //! A claim gives a worker a lease, which expires, and a fencing token, which does not. Every later statement includes the
 //! token, so a worker that has lost its lease can change nothing. The claim itself counts the attempt, so a job that kills

@@ -19,9 +19,9 @@
 //! (the purpose of the blind index, [`KeyRing::document_index`]), or members of `country_specific_data` that are not
 //! declared personal. It does not protect against anyone who holds the keys, which includes every running instance.
 //!
-//! A key ring has several keys: the first seals, all open. To rotate keys, first add the new key behind the old one on
-//! every instance, then move it to the front. `aval reencrypt` ([`crate::storage::reencrypt`]) then reseals the data, and
-//! the old key can be removed.
+//! A key ring has one or more keys. The first one seals; all of them open. To rotate keys, first add the new key behind
+//! the old one on every instance, then move it to the front. `aval reencrypt` ([`crate::storage::reencrypt`]) then
+//! reseals the data, and the old key can be removed.
 
 mod document_index;
 mod place;
@@ -39,6 +39,7 @@ pub use self::place::{RowKey, SealedField};
 use crate::config::Secrets;
 use crate::error::{Error, Result};
 
+/// The first byte of an envelope: its kind. There is only this kind.
 const SEALED: u8 = 1;
 const KEY_ID_BYTES: usize = 4;
 const NONCE_BYTES: usize = 24;

@@ -231,7 +231,7 @@ impl Cluster {
         self.instances.iter().position(leads).expect("a leading relay")
     }
 
-    /// Heals all links and restarts all instances.
+    /// Heals all links, restarts every component that is not running, and waits until all instances accept requests.
     pub(crate) async fn heal(&mut self) {
         self.bureau_link.set(Link::Up);
         if !self.bureau.runs() {
@@ -262,7 +262,7 @@ impl Cluster {
     pub(crate) async fn leaks(&self) -> Vec<String> {
         let deadline = Instant::now() + RELEASE_PATIENCE;
         loop {
-            // Recurring tasks briefly hold a connection.
+            // Scheduled tasks briefly hold a connection.
             let held = self.held().await;
             if held.is_empty() || Instant::now() > deadline {
                 return held;

@@ -16,12 +16,13 @@ const PASSWORD_HASH: &str =
 pub(crate) const ADMIN: &str = "test-admin";
 /// An analyst, who sees and reviews everything.
 pub(crate) const ANALYST: &str = "test-analyst";
-/// A user, who only sees its own applications.
+/// A user, who sees only their own applications.
 pub(crate) const USER: &str = "test-user";
 /// Another user.
 pub(crate) const OTHER: &str = "test-other";
 
-/// Creates the accounts, once per database. It disables triggers, so tests only see their own events.
+/// Creates the accounts unless they exist. It disables triggers, so tests see only the events that they cause
+/// themselves.
 pub(crate) async fn create(connection: &mut AsyncPgConnection) {
     let rows = [(ADMIN, "admin"), (ANALYST, "analyst"), (USER, "user"), (OTHER, "user")]
         .map(|(name, role)| format!("(uuid_v7_now(), '{name}', '{PASSWORD_HASH}', '{role}', 'test')"));

@@ -1,4 +1,4 @@
-//! Certificates of an authority that only a test trusts.
+//! Certificate authorities for tests.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ impl Authority {
         path
     }
 
-    /// Writes a server's certificate and key and returns the files.
+    /// Writes a new certificate for `names` and its key, and returns the files.
     pub(crate) fn write_pair(&self, names: &[&str], folder: &Path) -> (PathBuf, PathBuf) {
         let key = KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();

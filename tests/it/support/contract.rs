@@ -1,5 +1,5 @@
-//! Checks every response in tests against the OpenAPI document: its path, method and status must be documented, its
-//! media type must be the documented one, and its JSON must match the schema without unknown members.
+//! Checks every response in tests against the OpenAPI document. Its path, method, status and media type must be
+//! documented, and its JSON must match the schema without unknown members.
 
 use actix_web::http::{Method, header};
 use serde_json::{Map, Value};
@@ -9,9 +9,10 @@ use super::app::Answer;
 /// The statuses that any path may return, according to the introduction of the document.
 const ANYWHERE: [u16; 8] = [404, 405, 414, 417, 429, 431, 500, 503];
 
-/// The document, and labels of a newer version that a test has stored.
+/// The OpenAPI document, and further permitted labels.
 pub(crate) struct Contract {
     document: Value,
+    /// Labels that a test has stored as if a newer version had introduced them.
     newer_labels: &'static [&'static str],
 }
 
@@ -83,7 +84,7 @@ impl Contract {
         let problem = &self.document["components"]["schemas"]["Problem"];
         self.check_value(problem, &answer.json, "", violations);
         if answer.json["status"] != answer.status.as_u16() {
-            violations.push("the problem has another status".to_owned());
+            violations.push("the status in the problem is not the status of the response".to_owned());
         }
         if answer.json["request_id"] != answer.header("x-request-id") {
             violations.push("the problem's request_id is not X-Request-ID".to_owned());

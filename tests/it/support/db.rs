@@ -2,9 +2,9 @@
 //!
 //! Every test runs in its own process, so no process owns the server. The first test that needs it starts it under a lock
 //! and leaves it running. Every process that uses the server holds a shared lock on `users.lock`. A watchdog stops the
-//! server once it gets that lock exclusively, which is when the last of these processes has ended, for whatever reason.
+//! server when it gets the lock exclusively, which is possible only after all these processes have ended.
 //!
-//! Two variables select other servers for the whole run, each with a directory of its own:
+//! Two environment variables select another server for the whole run. Each combination has its own directory:
 //! - `AVAL_PG_BIN`: the directory of PostgreSQL's programs, to test another version.
 //! - `AVAL_TEST_POOLER=1`: the application connects through a PgBouncer in transaction mode, which runs as long as the
 //!   server. The tests' own statements bypass it.
@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 
 use super::pgbouncer;
 
-/// How long the server outlives its last user in seconds, so consecutive short processes share it.
+/// How long the server keeps running without users, in seconds, so that consecutive short processes share it.
 const LINGER_SECONDS: u32 = 10;
 
 /// A test's own database, which is dropped with this value.
@@ -64,12 +64,12 @@ impl TestDatabase {
         Self { name, url, direct_url, serving_url, server }
     }
 
-    /// Its URL, which bypasses the pooler.
+    /// The URL that bypasses the pooler.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// The variables with its URLs for the application.
+    /// The environment variables that give the application the URLs of this database.
     pub(crate) fn variables(&self) -> [(&'static str, &str); 2] {
         [
             ("AVAL__DATABASE__URL", self.serving_url.as_str()),
@@ -100,9 +100,9 @@ impl Drop for TestDatabase {
     }
 }
 
-/// The address of PostgreSQL.
+/// The address of a database.
 pub(crate) struct Server {
-    /// The directory of its socket.
+    /// The directory of the server's socket.
     pub(crate) socket: PathBuf,
     /// The name of the database.
     pub(crate) database: String,
@@ -150,7 +150,7 @@ pub(crate) async fn execute(connection: &mut AsyncPgConnection, sql: &str) -> di
     diesel::sql_query(sql).execute(connection).await
 }
 
-/// A single text from plain SQL; `None` without a row.
+/// The single value of a query, as text; `None` if it is null or if there is no row.
 pub(crate) async fn text(connection: &mut AsyncPgConnection, sql: &str) -> Option<String> {
     #[derive(diesel::QueryableByName)]
     struct Row {
@@ -162,7 +162,7 @@ pub(crate) async fn text(connection: &mut AsyncPgConnection, sql: &str) -> Optio
     rows.into_iter().next().and_then(|row| row.value)
 }
 
-/// A connection to any database of the server, as the URL's user.
+/// Connects to the database of the URL.
 pub(crate) async fn connect(url: &str) -> AsyncPgConnection {
     AsyncPgConnection::establish(url).await.unwrap()
 }
@@ -270,7 +270,7 @@ fn template_name() -> String {
 }
 
 /// Starts a process that stops the server and its pooler when they have no users.
-#[expect(clippy::zombie_processes, reason = "it must outlive this process")]
+#[expect(clippy::zombie_processes, reason = "the process must outlive this one")]
 fn watch(home: &Path, server: i32, pooler: Option<i32>) {
     let pooler = pooler.map(|pid| pid.to_string()).unwrap_or_default();
     let script = format!(
@@ -286,7 +286,7 @@ fn watch(home: &Path, server: i32, pooler: Option<i32>) {
         .unwrap();
 }
 
-/// The directory of a Unix socket in a URL.
+/// The directory of the Unix socket in a URL.
 fn socket_of(url: &str) -> PathBuf {
     let (_, query) = url.split_once('?').unwrap();
     query.split('&').find_map(|pair| pair.strip_prefix("host=")).unwrap().into()

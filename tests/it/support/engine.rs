@@ -18,9 +18,9 @@ use tokio_util::sync::CancellationToken;
 use super::db::{TestDatabase, text};
 use super::eventually;
 
-/// Short times, so waits of a minute in production fit into a test. Each key is written as an environment variable.
+/// Settings for all tests, as environment variables. Most shorten waits that take up to a minute in production.
 ///
-/// Most tests reuse the documents of the specification, so the duplicate rule is only enabled where it is tested.
+/// The duplicate rule is off except in its own tests, because most tests reuse the documents of the specification.
 pub(crate) const QUICK: [(&str, &str); 14] = [
     ("AVAL__CACHE__STATISTICS_GRACE_MS", "0"),
     ("AVAL__APPLICATIONS__DUPLICATE_WINDOW_HOURS", "0"),
@@ -38,8 +38,8 @@ pub(crate) const QUICK: [(&str, &str); 14] = [
     ("AVAL__PROVIDERS__DEFAULTS__BREAKER__OPEN_MS", "300"),
 ];
 
-/// The recurring tasks. On a new database they are due at the first start. They are off unless a test enables them, so they
-/// do not delete expired rows that a test needs.
+/// The scheduled tasks. On a new database they are due at the first start. They are off unless a test enables them, so
+/// they do not delete expired rows that a test needs.
 pub(crate) const SCHEDULED_TASKS: [&str; 11] = [
     "make_partitions",
     "expire_credentials",
@@ -54,7 +54,7 @@ pub(crate) const SCHEDULED_TASKS: [&str; 11] = [
     "archive",
 ];
 
-/// The variable with the cron expression of a recurring task.
+/// The variable with the cron expression of a scheduled task.
 pub(crate) fn cron_key(task: &str) -> String {
     format!("AVAL__HOUSEKEEPING__{}__CRON", task.to_uppercase())
 }
@@ -70,7 +70,7 @@ pub(crate) const SECRETS: [(&str, &str); 4] = [
 /// As the value of an override, restores the default of `config/default.toml`.
 pub(crate) const DEFAULT: &str = "(default)";
 
-/// The configuration of a test: [`QUICK`] and [`SECRETS`] without recurring tasks, then `overrides`.
+/// The configuration of a test: [`QUICK`] and [`SECRETS`] without scheduled tasks, then `overrides`.
 pub(crate) fn settings(overrides: &[(&str, &str)]) -> Settings {
     let off = SCHEDULED_TASKS.map(|task| (cron_key(task), "off".to_owned()));
     let given = QUICK.iter().chain(&SECRETS).chain(overrides);
@@ -123,7 +123,7 @@ impl TestEngine {
         assert!(!found.is_empty());
     }
 
-    /// A single text from plain SQL.
+    /// The single value of a query, as text.
     pub(crate) async fn text(&self, query: &str) -> Option<String> {
         text(&mut self.database.connect().await, query).await
     }
@@ -171,7 +171,7 @@ pub(crate) fn application(clock: &Clock, country: Country, document: &str) -> Ne
     }
 }
 
-/// The keys of a configuration.
+/// The encryption keys of a configuration.
 pub(crate) fn key_ring(settings: &Settings) -> Arc<KeyRing> {
     let secrets = settings.complete_secrets(&Clock::system()).unwrap();
     Arc::new(KeyRing::of(&secrets).unwrap())

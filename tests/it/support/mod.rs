@@ -1,4 +1,4 @@
-//! Shared parts of integration tests: databases, the running application, and waiting with a deadline.
+//! Helpers that integration tests share, such as databases, running instances, and waiting with a deadline.
 
 pub(crate) mod accounts;
 pub(crate) mod app;
@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 /// How long a test waits for a condition before it fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Waits until `probe` returns a value. Panics with `what` after [`PATIENCE`].
+/// Waits until `probe` returns a value. After [`PATIENCE`], it panics with `timed out waiting for {what}`.
 pub(crate) async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {

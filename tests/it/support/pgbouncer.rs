@@ -15,7 +15,7 @@ use super::eventually;
 use super::process::free_port;
 use super::system_user::SystemUser;
 
-/// The port of the shared pooler, which is only part of the name of its socket.
+/// The port of the shared pooler. It appears only in the name of the pooler's Unix socket.
 const SHARED_PORT: u16 = 6432;
 /// The user who may give commands in the console of the shared pooler.
 const ADMIN: &str = "operator";
@@ -26,7 +26,7 @@ const POOL_SIZE: u16 = 8;
 #[derive(Debug, Clone)]
 pub(crate) struct Program {
     path: PathBuf,
-    /// As printed, such as `1.18.0`.
+    /// The version, such as `1.18.0`.
     pub(crate) version: String,
 }
 

@@ -2,9 +2,9 @@
 //!
 //! The actor of a WebSocket session is part of the response stream and does not run while its client does not read.
 //! Therefore the queue is outside the actor and limits its own size in bytes. A small queue keeps all frames. Above
-//! `coalesce_above_bytes`, it keeps only the newest update of each application, and all other frames. If it still
-//! exceeds `close_above_bytes`, it is cleared and the session is closed (close code 4008). Pushing never waits, so a
-//! slow client does not affect others.
+//! `coalesce_above_bytes`, it drops all updates of an application except the newest one; other frames are kept. If it
+//! still exceeds `close_above_bytes`, it is cleared and the session is closed (close code 4008). Pushing never waits, so
+//! a slow client does not affect other clients.
 //!
 //! Live updates are accepted in the order of their offsets, and an offset that was already accepted is ignored, so
 //! repeated delivery is harmless. Updates of one application are always sent in order.
@@ -35,7 +35,7 @@ pub enum Closing {
 pub struct Taken {
     /// The frames, in order.
     pub frames: Vec<Frame>,
-    /// Set when no more frames follow.
+    /// Why the session must be closed now. Only set when no frames are left.
     pub closing: Option<Closing>,
     /// Whether a replay waited for room in the queue and can now continue. If so, wake the broadcaster.
     pub replay_waits: bool,

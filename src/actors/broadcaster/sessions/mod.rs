@@ -53,7 +53,7 @@ impl Sessions {
         Membership { sessions: self.clone(), id, queue }
     }
 
-    /// The number of open sessions, without those that were closed because the client was too slow.
+    /// The number of open sessions. A session that was closed because its client was too slow does not count.
     pub fn count(&self) -> usize {
         self.lock().count()
     }
@@ -68,13 +68,13 @@ impl Sessions {
         self.lock().position
     }
 
-    /// Whether any session has a subscription or a pending one.
+    /// Whether any session has an active or waiting subscription.
     pub(super) fn has_listeners(&self) -> bool {
         self.lock().has_listeners()
     }
 
-    /// Moves the position to `end` without delivering, if there are no listeners or a new epoch began. In the latter
-    /// case all sessions are closed, because their offsets are no longer valid.
+    /// Moves the position to `end` without delivering, if there are no listeners or a new epoch began. If a new epoch began,
+    /// all sessions are closed, because their offsets are no longer valid.
     pub(super) fn skip_to(&self, end: Position) {
         self.lock().skip_to(end);
     }

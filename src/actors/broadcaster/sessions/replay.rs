@@ -2,7 +2,7 @@
 //!
 //! A session recovers all its waiting subscriptions in one pass, so an event that belongs to several topics is delivered
 //! once and in order. Until `live_from`, the session was live with its other topics. Up to that offset, the replay sends
-//! only events of the recovering topics and skips those that the session already got through another topic. After
+//! only events of the recovering topics and skips an event if the session already got it through another topic. After
 //! `live_from`, it sends the events of all topics.
 //!
 //! In one case the order cannot be kept: the session has another topic that overlaps with the recovering one but began at
