@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::domain::application::Country;
-use crate::events::registry::{Audience, EventType, id, moment, object, word};
+use crate::events::registry::{Audience, EventType, id, object, one_of, timestamp};
 
 /// The event types of assignments.
 pub const TYPES: &[EventType] = &[
@@ -14,9 +14,9 @@ pub const TYPES: &[EventType] = &[
         schema: || {
             object([
                 ("application_id", id("The application")),
-                ("country", word(&Country::ALL, "Its country")),
+                ("country", one_of(&Country::ALL, "Its country")),
                 ("assigned_to", id("The user account")),
-                ("expires_at", moment("When the assignment expires")),
+                ("expires_at", timestamp("When the assignment expires")),
             ])
         },
         example: || {
@@ -33,7 +33,7 @@ pub const TYPES: &[EventType] = &[
         schema: || {
             object([
                 ("application_id", id("The application")),
-                ("country", word(&Country::ALL, "Its country")),
+                ("country", one_of(&Country::ALL, "Its country")),
                 ("assigned_to", id("The user account that it was assigned to")),
             ])
         },
