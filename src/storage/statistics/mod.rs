@@ -147,7 +147,7 @@ macro_rules! reading {
     };
 }
 
-/// Declared here, because it uses `reading`.
+// Declared after the macro that it uses.
 pub mod days;
 
 struct ReadFigures {
