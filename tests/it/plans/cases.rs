@@ -256,7 +256,7 @@ pub(super) const CASES: &[Case] = cases! {
     "refresh_tokens::delete_expired" [0] ["refresh_tokens_expiry_idx"] |sql, w| refresh_tokens::delete_expired(sql, w.now);
 
     "account_settings::find" [0] ["account_settings_pkey"] |sql, w| account_settings::find(sql, w.user);
-    "account_settings::set" [0] ["users_pkey"] |sql, w| async move { account_settings::set(sql, w.user, &stored_settings()).await };
+    "account_settings::set" [0] [] |sql, w| async move { account_settings::set(sql, w.user, &stored_settings()).await };
 
     "saved_views::list" [0] ["saved_views_name_key"] |sql, w| saved_views::list(sql, w.user);
     "saved_views::count" [0] ["saved_views_name_key"] |sql, w| saved_views::count(sql, w.user);
