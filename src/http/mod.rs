@@ -41,6 +41,7 @@ pub mod query;
 pub mod request;
 pub mod reviews;
 pub mod routes;
+pub mod saved_views;
 pub mod schedule;
 mod schemas;
 pub mod security_events;

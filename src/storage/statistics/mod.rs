@@ -147,6 +147,9 @@ macro_rules! reading {
     };
 }
 
+// Declared after the macro that it uses.
+pub mod days;
+
 struct ReadFigures {
     owner: String,
     country: Option<&'static str>,

@@ -92,7 +92,7 @@ fn violations(case: &Case, plans: &[Plan]) -> Vec<String> {
 }
 
 /// Functions that run in a transaction of `storage/transaction.rs`, by the beginning of their names.
-const TRANSACTIONS: [&str; 21] = [
+const TRANSACTIONS: [&str; 22] = [
     "applications::change",
     "applications::insert",
     "decisions::store",
@@ -112,6 +112,7 @@ const TRANSACTIONS: [&str; 21] = [
     "refresh_tokens::rotate",
     "reviews::",
     "statistics::project",
+    "statistics::days",
     "statistics::read",
     "users::lock",
 ];

@@ -1,5 +1,6 @@
 //! Statistics: they are exact at all times, count every event once, and equal a recount.
 
+mod daily;
 mod projection;
 mod responses;
 
