@@ -8,6 +8,7 @@ mod claims;
 mod give_up;
 mod insert;
 mod list;
+mod review_lock;
 mod total;
 
 use chrono::{DateTime, Utc};
@@ -26,6 +27,7 @@ pub use self::give_up::GiveUp;
 pub use self::insert::{InsertOutcome, Insertion, insert, insert_making_partitions};
 pub(super) use self::list::ListedRow;
 pub use self::list::{ListFilter, ListedApplication, PageStart, SortOrder, list_page};
+pub use self::review_lock::{ASSIGNED, lock_review};
 pub use self::total::{Total, TotalBounds, total};
 use super::json::StoredJson;
 use super::schema::applications;

@@ -397,7 +397,7 @@ pub(super) const CASES: &[Case] = cases! {
     };
     "reviews::release" [0] ["reviews_pkey"]
         |sql, w| async move { reviews::release(sql, w.review, &RequestId::parse("plans").unwrap()).await };
-    "reviews::lock_for" [0] ["reviews_pkey"] |sql, w| reviews::lock_for(sql, w.review, w.user);
+    "applications::review_lock::lock_review" [0] ["reviews_pkey"] |sql, w| applications::lock_review(sql, w.review, w.user);
     "reviews::assigned_to_others_than" [0] ["reviews_assigned_idx"]
         |sql, w| reviews::assigned_to_others_than(sql, w.user);
 
