@@ -2414,6 +2414,7 @@ export interface operations {
                 cursor?: string;
                 lane?: string;
                 page_size?: number;
+                sort?: components["schemas"]["SortName"];
                 status?: components["schemas"]["JobStatus"];
                 task?: string;
             };

@@ -42,3 +42,33 @@ export const FAILED_JOB_STATUSES = values<Schema<'FailedJobStatus'>>({
     ignored: true,
 });
 export const JOB_STATUSES = values<Schema<'JobStatus'>>({ pending: true, processing: true, waiting_external: true });
+export const WEBHOOK_STATUSES = values<Schema<'WebhookStatus'>>({
+    received: true,
+    applied: true,
+    ignored: true,
+    failed: true,
+});
+export const RUN_OUTCOMES = values<Schema<'Outcome'>>({
+    requested: true,
+    running: true,
+    completed: true,
+    failed: true,
+    abandoned: true,
+});
+export const STAFF_VIEW_ACTIONS = values<Schema<'StaffViewAction'>>({
+    application: true,
+    application_status: true,
+    application_audit: true,
+    application_decision: true,
+    application_list: true,
+    application_search: true,
+    application_export: true,
+});
+export const LOG_LEVELS = values<Schema<'LogLevelName'>>({
+    trace: true,
+    debug: true,
+    info: true,
+    warning: true,
+    error: true,
+    critical: true,
+});

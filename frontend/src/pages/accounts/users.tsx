@@ -26,6 +26,7 @@ import type { Column } from '../../ui/data-table';
 import { fieldErrors, notifyError, notifySuccess, useErrorText } from '../../ui/errors';
 import { Page } from '../../ui/page';
 import { Time } from '../../ui/text';
+import { UserSessions } from './user-sessions';
 
 type User = Schema<'UserView'>;
 
@@ -34,11 +35,12 @@ const ROLE_COLORS: Record<Role, string> = { user: 'gray', analyst: 'blue', admin
 export function UsersPage() {
     const { t } = useTranslation();
     const [isCreating, setCreating] = useState(false);
+    const [opened, setOpened] = useState<User>();
     const list = useCursorList({
-        queryKey: ['users'],
+        queryKey: ['users', 'list'],
         load: (page) => unwrap(api.GET('/api/v1/users', { params: { query: page } })),
     });
-    const columns = useColumns();
+    const columns = useColumns(setOpened);
     return (
         <Page
             title={t('nav.users')}
@@ -64,11 +66,12 @@ export function UsersPage() {
             >
                 <CreateUser onDone={() => setCreating(false)} />
             </Modal>
+            <UserSessions user={opened} onClose={() => setOpened(undefined)} />
         </Page>
     );
 }
 
-function useColumns(): Column<User>[] {
+function useColumns(openSessions: (user: User) => void): Column<User>[] {
     const { t } = useTranslation();
     const session = useSession();
     const queryClient = useQueryClient();
@@ -154,6 +157,8 @@ function useColumns(): Column<User>[] {
                                 </Button>
                             </Menu.Target>
                             <Menu.Dropdown>
+                                <Menu.Item onClick={() => openSessions(original)}>{t('sessions.title')}</Menu.Item>
+                                <Menu.Divider />
                                 {ROLES.filter((role) => role !== original.role).map((role) => (
                                     <Menu.Item
                                         key={role}
@@ -180,7 +185,7 @@ function useColumns(): Column<User>[] {
                     ),
             },
         ];
-    }, [t, own, change]);
+    }, [t, own, change, openSessions]);
 }
 
 function CreateUser({ onDone }: { onDone: () => void }) {
