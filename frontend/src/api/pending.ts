@@ -11,22 +11,24 @@ export interface AccountSettings {
 export interface SessionView {
     id: string;
     created_at: string;
-    last_used_at: string | null;
+    last_used_at: string;
     expires_at: string;
-    address?: string | null;
-    user_agent?: string | null;
+    address: string | null;
+    user_agent: string | null;
     current: boolean;
 }
 
 export interface CircuitHistoryEntry {
+    id: string;
     time: string;
     country: CountryCode;
-    provider: string;
+    provider: string | null;
     kind: 'opened' | 'half_opened' | 'closed' | 'forced_open' | 'forced_closed' | 'automatic';
-    instance?: string | null;
-    by?: string | null;
-    reason?: string | null;
-    expires_at?: string | null;
+    instance?: string;
+    cause?: string;
+    by?: string;
+    reason?: string;
+    expires_at?: string;
 }
 
 export interface DailyFigures {
@@ -78,7 +80,7 @@ export interface PendingPaths {
         get: Operation<
             200,
             Json<{ items: CircuitHistoryEntry[]; next_cursor: string | null }>,
-            { query?: { country?: CountryCode; cursor?: string; page_size?: number } }
+            { query?: { country?: CountryCode; cursor?: string; limit?: number } }
         >;
     };
     '/api/v1/stats/daily': {

@@ -30,7 +30,8 @@ export function CircuitHistory() {
     const [country, setCountry] = useState<CountryCode>();
     const { query, pager } = useCursorList({
         queryKey: ['circuits', 'history', country],
-        load: (page) => unwrap(api.GET('/api/v1/admin/circuits/history', { params: { query: { ...page, country } } })),
+        load: ({ page_size: limit, ...page }) =>
+            unwrap(api.GET('/api/v1/admin/circuits/history', { params: { query: { ...page, limit, country } } })),
     });
     return (
         <Card component="section" aria-labelledby="circuit-history">
@@ -60,9 +61,9 @@ export function CircuitHistory() {
             >
                 {({ items }) => (
                     <Timeline bulletSize={16} lineWidth={2} active={items.length}>
-                        {items.map((entry, index) => (
+                        {items.map((entry) => (
                             <Timeline.Item
-                                key={`${entry.time} ${entry.country} ${index}`}
+                                key={entry.id}
                                 color={KIND_COLORS[entry.kind]}
                                 title={
                                     <>
@@ -82,16 +83,18 @@ export function CircuitHistory() {
 }
 
 function Change({ entry }: { entry: CircuitHistoryEntry }) {
-    const { t } = useTranslation();
+    const { t, i18n } = useTranslation();
+    const cause = `circuit_history.cause_${entry.cause}`;
+    // A cause that only a newer server knows has no text.
+    const why = i18n.exists(cause) ? t(cause as 'circuit_history.cause_forced') : entry.cause;
     return (
         <Stack gap={2}>
-            {entry.reason && (
-                <Text size="sm" className="wrap-anywhere">
-                    {entry.reason}
-                </Text>
-            )}
+            <Text size="sm" className="wrap-anywhere">
+                {entry.reason ?? why}
+            </Text>
             <Text size="xs" c="dimmed" className="wrap-anywhere">
-                <Time time={entry.time} seconds /> · {entry.provider}
+                <Time time={entry.time} seconds />
+                {entry.provider && ` · ${entry.provider}`}
                 {entry.by && ` · ${t('audit.by', { account: entry.by })}`}
                 {entry.instance && ` · ${entry.instance}`}
                 {entry.expires_at && (
