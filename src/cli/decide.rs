@@ -119,8 +119,18 @@ mod tests {
         let decision = lines[0].as_object().unwrap();
         let mut members: Vec<&str> = decision.keys().map(String::as_str).collect();
         members.sort_unstable();
-        assert_eq!(members, ["reasons", "risk_score", "rules", "rules_version", "status"]);
+        assert_eq!(members, ["reasons", "risk_components", "risk_score", "rules", "rules_version", "status"]);
         assert_eq!((&decision["status"], &decision["risk_score"]), (&json!("APPROVED"), &json!("25.96")));
+        assert_eq!(
+            decision["risk_components"],
+            json!([
+                {"component": "credit", "points": "9.45"},
+                {"component": "affordability", "points": "16.51"},
+                {"component": "history", "points": "0.00"},
+                {"component": "rejecting_rules", "points": "0.00"},
+                {"component": "review_rules", "points": "0.00"},
+            ])
+        );
         assert_eq!(
             decision["rules"][0],
             json!({

@@ -25,6 +25,8 @@ pub struct HousekeepingSettings {
     pub retry_pause_ms: u64,
     /// Longest run.
     pub task_timeout_ms: u64,
+    /// How long changes of circuit breakers are kept.
+    pub circuit_retention_days: u32,
     /// How long the history of runs is kept.
     pub run_retention_days: u32,
     /// `[housekeeping.make_partitions]`
@@ -45,6 +47,8 @@ pub struct HousekeepingSettings {
     pub expire_webhooks: TaskSchedule,
     /// `[housekeeping.expire_job_history]`
     pub expire_job_history: TaskSchedule,
+    /// `[housekeeping.expire_circuit_changes]`
+    pub expire_circuit_changes: TaskSchedule,
     /// `[housekeeping.expire_scheduled_runs]`
     pub expire_scheduled_runs: TaskSchedule,
     /// `[housekeeping.archive]`
@@ -145,7 +149,7 @@ impl HousekeepingSettings {
         std::time::Duration::from_millis(self.task_timeout_ms)
     }
 
-    fn tasks(&self) -> [(&'static str, &TaskSchedule); 11] {
+    fn tasks(&self) -> [(&'static str, &TaskSchedule); 12] {
         [
             ("make_partitions", &self.make_partitions),
             ("expire_credentials", &self.expire_credentials),
@@ -156,6 +160,7 @@ impl HousekeepingSettings {
             ("expire_security_events", &self.expire_security_events),
             ("expire_webhooks", &self.expire_webhooks),
             ("expire_job_history", &self.expire_job_history),
+            ("expire_circuit_changes", &self.expire_circuit_changes),
             ("expire_scheduled_runs", &self.expire_scheduled_runs),
             ("archive", &self.archive),
         ]
@@ -179,6 +184,11 @@ impl HousekeepingSettings {
         require(
             days.contains(&self.run_retention_days),
             "housekeeping.run_retention_days",
+            "must be from 1 to 36500",
+        )?;
+        require(
+            days.contains(&self.circuit_retention_days),
+            "housekeeping.circuit_retention_days",
             "must be from 1 to 36500",
         )?;
         for (task, schedule) in self.tasks() {

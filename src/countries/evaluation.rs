@@ -117,12 +117,15 @@ impl RulePack {
             reject: count(&rules, RuleKind::Reject, RuleResult::Broken),
             review: count(&rules, RuleKind::Review, RuleResult::Broken),
         };
-        let risk_score = risk::score(&facts, self.affordability, broken);
-        let status = status(&rules, broken, risk_score, bureau);
+        let risk = risk::score(&facts, self.affordability, broken);
+        let status = status(&rules, broken, risk.as_ref().map(|risk| risk.score), bureau);
         let status = if case.applied_elsewhere { status.at_best(Outcome::UnderReview) } else { status };
-        let risk_score = risk_score.map(|score| risk::apply_minimum(score, status));
+        let risk = risk.map(|risk| risk.with_minimum(status));
+        let risk_score = risk.as_ref().map(|risk| risk.score);
         let reasons = self.reasons(&rules, status, risk_score, bureau, case.applied_elsewhere);
-        Decision { status, risk_score, reasons, rules, rules_version: self.version.clone() }
+        let risk_components = risk.map(|risk| risk.components);
+        let rules_version = self.version.clone();
+        Decision { status, risk_score, risk_components, reasons, rules, rules_version }
     }
 
     fn reasons(

@@ -118,6 +118,48 @@ impl RiskBand {
     }
 }
 
+/// What a part of the risk score comes from (docs/specification.md 3.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RiskPart {
+    /// The credit score.
+    Credit,
+    /// The affordability ratio.
+    Affordability,
+    /// Defaults and the status of the accounts.
+    History,
+    /// Broken rules that reject.
+    RejectingRules,
+    /// Broken rules that require a review.
+    ReviewRules,
+    /// What the maximum of 100 takes away.
+    Cap,
+    /// What the minimum of a rejected application adds.
+    Minimum,
+}
+
+impl RiskPart {
+    /// Every part, in the order of the calculation.
+    pub const ALL: [Self; 7] = [
+        Self::Credit,
+        Self::Affordability,
+        Self::History,
+        Self::RejectingRules,
+        Self::ReviewRules,
+        Self::Cap,
+        Self::Minimum,
+    ];
+}
+
+/// A part of the risk score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RiskComponent {
+    pub component: RiskPart,
+    /// With two decimals; negative only for [`RiskPart::Cap`].
+    #[serde(with = "rust_decimal::serde::str")]
+    pub points: Decimal,
+}
+
 /// The consequence of a broken rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -165,6 +207,9 @@ pub struct Decision {
     /// 0.00 to 100.00, higher is riskier; `null` if a component is unknown.
     #[serde(with = "rust_decimal::serde::str_option", default)]
     pub risk_score: Option<Decimal>,
+    /// The parts of the risk score, whose sum it is; `null` without a score and for decisions of earlier versions.
+    #[serde(default)]
+    pub risk_components: Option<Vec<RiskComponent>>,
     /// Up to four reason codes in descending order of weight.
     pub reasons: Vec<String>,
     /// Every rule, in the order of the rule pack.

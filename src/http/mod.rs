@@ -40,6 +40,7 @@ pub mod problem;
 pub mod query;
 pub mod request;
 pub mod routes;
+pub mod saved_views;
 pub mod schedule;
 mod schemas;
 pub mod security_events;

@@ -17,7 +17,8 @@ use super::limits::LimitClass;
 use super::routes::RouteEntry;
 use super::{
     api_keys, applications, console, countries, dead_letters, docs, faults, health, metrics, operations,
-    problem, routes, schedule, schemas, security_events, sessions, staff_views, stats, users, webhooks, ws,
+    problem, routes, saved_views, schedule, schemas, security_events, sessions, staff_views, stats, users,
+    webhooks, ws,
 };
 use crate::domain::account::Role;
 
@@ -64,6 +65,14 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         sessions::logout::logout,
         sessions::password::change,
         sessions::me::me,
+        sessions::settings::get,
+        sessions::settings::set,
+        saved_views::list::list,
+        saved_views::create::create,
+        saved_views::delete::delete,
+        sessions::open::list,
+        sessions::open::end_all,
+        sessions::open::end,
         sessions::browser::begin,
         sessions::browser::refresh,
         sessions::browser::end,
@@ -71,6 +80,8 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         users::list::list,
         users::get::get,
         users::change::change,
+        users::sessions::list,
+        users::sessions::end,
         api_keys::create::create,
         api_keys::list::list,
         api_keys::get::get,
@@ -93,11 +104,12 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         applications::export::export,
         stats::get::get,
         stats::country::get,
+        stats::daily::get,
         webhooks::receive::receive,
         webhooks::list::list,
         staff_views::list::list,
         security_events::list::list,
-    dead_letters::list::list, dead_letters::retry_all::retry, dead_letters::view::get, dead_letters::work::ignore, dead_letters::work::retry, dead_letters::work::review, operations::actors::list, operations::circuits::list, operations::circuits::set, operations::jobs::list, operations::jobs::stats, operations::lanes::list, operations::lanes::set,
+    dead_letters::list::list, dead_letters::retry_all::retry, dead_letters::view::get, dead_letters::work::ignore, dead_letters::work::retry, dead_letters::work::review, operations::actors::list, operations::circuit_history::list, operations::circuits::list, operations::circuits::set, operations::jobs::list, operations::jobs::stats, operations::lanes::list, operations::lanes::set,
         operations::log_level::get,
         operations::log_level::set, schedule::run::run, schedule::runs::list, schedule::tasks::tasks,
         ws::open,

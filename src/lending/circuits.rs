@@ -1,18 +1,31 @@
-//! Operators' overrides of the circuit breakers.
+//! Operators' overrides of the circuit breakers, and the history of both.
 
 use diesel_async::AsyncPgConnection;
 use slog::warn;
+use uuid::Uuid;
 
 use crate::actors::provider_gateway::overrides::CircuitOverrides;
+use crate::domain::application::Country;
 use crate::error::Result;
 use crate::resources::Resources;
-use crate::storage::{circuit_overrides, transaction};
+use crate::storage::{circuit_history, circuit_overrides, transaction};
 
+pub use crate::storage::circuit_history::{CircuitChange, WhatChanged};
 pub use crate::storage::circuit_overrides::{CircuitOverride, SetOverride};
 
 /// The overrides in force.
 pub async fn list(resources: &Resources) -> Result<Vec<CircuitOverride>> {
     circuit_overrides::list(&mut *resources.database.get().await?).await
+}
+
+/// Up to `limit` changes of breakers and overrides before the change `before`, newest first, of one country or of all.
+pub async fn history(
+    resources: &Resources,
+    country: Option<Country>,
+    before: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<CircuitChange>> {
+    circuit_history::list_page(&mut *resources.database.get().await?, country, before, limit).await
 }
 
 /// Sets or ends the override of a breaker on all instances. `overrides` are the ones that this instance applies.

@@ -59,6 +59,7 @@ rows! {
         application_id: Uuid as sql_types::Uuid,
         status: &'static str as Text,
         risk_score: Option<Decimal> as Nullable<Numeric>,
+        risk_components: Option<Value> as Nullable<Jsonb>,
         reasons: Value as Jsonb,
         rules: Value as Jsonb,
         rules_version: String as Text,
@@ -83,6 +84,7 @@ impl NewDecision {
             application_id: record.application_id.as_uuid(),
             status: Status::from(decision.status).as_str(),
             risk_score: decision.risk_score,
+            risk_components: decision.risk_components.as_ref().map(json).transpose()?,
             reasons: json(&decision.reasons)?,
             rules: json(&decision.rules)?,
             rules_version: decision.rules_version.clone(),
@@ -129,9 +131,9 @@ impl FixedStatement for StoreDecisions {
                 change_traceparent = o.traceparent \
             FROM open o JOIN finished f ON f.lease_token = o.lease_token WHERE a.id = o.application_id RETURNING a.id), \
         recorded AS (INSERT INTO decisions (id, application_id, job_id, status, risk_score, reasons, rules, \
-                rules_version, input, provider_available) \
+                rules_version, input, provider_available, risk_components) \
             SELECT o.id, o.application_id, o.job_id, o.status::application_status, o.risk_score, o.reasons, o.rules, \
-                o.rules_version, o.input, o.provider_available \
+                o.rules_version, o.input, o.provider_available, o.risk_components \
             FROM open o JOIN finished f ON f.lease_token = o.lease_token), \
         settled AS (DELETE FROM provider_retries r USING open o JOIN finished f ON f.lease_token = o.lease_token \
             WHERE r.application_id = o.application_id AND o.retry_after_ms IS NULL), \
@@ -206,6 +208,7 @@ struct DecisionRow {
     application_id: Uuid,
     status: PgStatus,
     risk_score: Option<Decimal>,
+    risk_components: Option<StoredJson>,
     reasons: StoredJson,
     rules: StoredJson,
     rules_version: String,
@@ -230,6 +233,11 @@ impl TryFrom<DecisionRow> for StoredDecision {
             decision: Decision {
                 status,
                 risk_score: row.risk_score,
+                risk_components: row
+                    .risk_components
+                    .map(|parts| serde_json::from_value(parts.0))
+                    .transpose()
+                    .map_err(unreadable_decision)?,
                 reasons: serde_json::from_value(row.reasons.0).map_err(unreadable_decision)?,
                 rules: serde_json::from_value(row.rules.0).map_err(unreadable_decision)?,
                 rules_version: row.rules_version,

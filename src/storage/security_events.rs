@@ -23,6 +23,8 @@ pub enum SecurityEvent {
     LoginFailed,
     /// A session was ended by its account.
     LoggedOut,
+    /// Sessions of an account were ended by the account or an admin.
+    SessionsEnded,
     /// A refresh token was reused after its grace period.
     RefreshTokenReused,
     /// An operator created an access token with the command `aval token`.
@@ -38,6 +40,7 @@ impl SecurityEvent {
             Self::LoginSucceeded => "login_succeeded",
             Self::LoginFailed => "login_failed",
             Self::LoggedOut => "logged_out",
+            Self::SessionsEnded => "sessions_ended",
             Self::RefreshTokenReused => "refresh_token_reused",
             Self::AccessTokenIssued => "access_token_issued",
             Self::LogLevelChanged => "log_level_changed",

@@ -9,7 +9,7 @@ use aval::domain::application::{Country, NewApplication};
 use aval::error::{Error, Result};
 use aval::storage::applications::{Insertion, insert};
 use aval::storage::seal::SealedField;
-use aval::storage::security_events;
+use aval::storage::{refresh_tokens, security_events};
 use diesel_async::SimpleAsyncConnection as _;
 use futures_util::future::join_all;
 
@@ -289,7 +289,20 @@ async fn other_tables_are_resealed() {
         hex(&origin)
     );
     execute(&mut sql, &event).await.unwrap();
-    assert_eq!(run(&database, &[NEW_AND_OLD], |_| {}).await.unwrap(), 42);
+    let token = [9; 16];
+    let address = hex(&old.seal(SealedField::SessionAddress, token, "203.0.113.9").unwrap());
+    let session = format!(
+        "INSERT INTO users (id, username, password_hash, role, created_by) \
+             VALUES (uuid_v7_now(), 'ana.garcia', '$argon2id$', 'user', 'test'); \
+         INSERT INTO refresh_tokens (id, token_hash, family, user_id, issued_at, expires_at, session_started_at, address) \
+             SELECT '{}', sha256(''), id, id, now(), now() + interval '1 day', now(), '\\x{address}' FROM users",
+        hex(&token)
+    );
+    sql.batch_execute(&session).await.unwrap();
+    assert_eq!(run(&database, &[NEW_AND_OLD], |_| {}).await.unwrap(), 43);
+    let user = text(&mut sql, "SELECT user_id FROM refresh_tokens").await.unwrap().parse().unwrap();
+    let sessions = refresh_tokens::open_sessions(&mut sql, user, Clock::system().now(), 10).await.unwrap();
+    assert_eq!(sessions[0].open_address(&new).as_deref(), Some("203.0.113.9"));
     let opened = security_events::list_page(&mut sql, &Default::default(), None, 10).await.unwrap();
     assert!(opened.iter().all(|event| event.open_address(&new).as_deref() == Some("203.0.113.9")));
     for (field, row) in &rows {

@@ -17,8 +17,8 @@ use crate::error::{Error, Result};
 use crate::resources::Resources;
 use crate::storage::partitions::Month;
 use crate::storage::{
-    applications, archive, idempotency, login_addresses, outbox, partitions, refresh_tokens, scheduled_runs,
-    security_events, staff_views, transaction, webhooks, ws_tickets,
+    applications, archive, circuit_history, idempotency, login_addresses, outbox, partitions, refresh_tokens,
+    scheduled_runs, security_events, staff_views, transaction, webhooks, ws_tickets,
 };
 
 /// The number of expired rows that one statement deletes.
@@ -48,6 +48,8 @@ pub enum Task {
     ExpireWebhooks,
     /// Drops the partitions of old finished jobs.
     ExpireJobHistory,
+    /// Deletes old changes of circuit breakers.
+    ExpireCircuitChanges,
     /// Deletes old rows of the history of runs.
     ExpireScheduledRuns,
     /// Moves closed months to the archive.
@@ -56,7 +58,7 @@ pub enum Task {
 
 impl Task {
     /// All tasks, in the order in which they run if several are due.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::MakePartitions,
         Self::ExpireCredentials,
         Self::ExpireOutbox,
@@ -66,6 +68,7 @@ impl Task {
         Self::ExpireSecurityEvents,
         Self::ExpireWebhooks,
         Self::ExpireJobHistory,
+        Self::ExpireCircuitChanges,
         Self::ExpireScheduledRuns,
         Self::Archive,
     ];
@@ -82,6 +85,7 @@ impl Task {
             Self::ExpireSecurityEvents => "expire_security_events",
             Self::ExpireWebhooks => "expire_webhooks",
             Self::ExpireJobHistory => "expire_job_history",
+            Self::ExpireCircuitChanges => "expire_circuit_changes",
             Self::ExpireScheduledRuns => "expire_scheduled_runs",
             Self::Archive => "archive",
         }
@@ -103,6 +107,7 @@ impl Task {
             Self::ExpireSecurityEvents => &settings.expire_security_events,
             Self::ExpireWebhooks => &settings.expire_webhooks,
             Self::ExpireJobHistory => &settings.expire_job_history,
+            Self::ExpireCircuitChanges => &settings.expire_circuit_changes,
             Self::ExpireScheduledRuns => &settings.expire_scheduled_runs,
             Self::Archive => &settings.archive,
         }
@@ -127,6 +132,10 @@ impl Task {
                 work.delete(work.days_ago(days), webhooks::delete_received_before).await
             }
             Self::ExpireJobHistory => work.expire_job_history().await,
+            Self::ExpireCircuitChanges => {
+                let days = resources.settings.housekeeping.circuit_retention_days;
+                work.delete(work.days_ago(days), circuit_history::delete_before).await
+            }
             Self::ExpireScheduledRuns => {
                 let days = resources.settings.housekeeping.run_retention_days;
                 work.delete(work.days_ago(days), scheduled_runs::delete_expired).await

@@ -47,6 +47,8 @@ catalogue! {
         "Read the resource again and decide whether the change still applies. `detail` names the conflicting state.";
     DUPLICATE_APPLICATION = 409 "duplicate_application" "Duplicate application"
         "Use the open application that `application_id` identifies instead of creating another.";
+    DUPLICATE_VIEW = 409 "duplicate_view" "Duplicate saved view"
+        "Choose another name, or delete the saved view with this name first.";
     UNKNOWN_LABEL = 409 "unknown_label" "Unknown label"
         "Repeat the request later. A newer version of the service wrote this row, and this instance cannot read it until it is upgraded.";
     ARCHIVED = 409 "archived" "Archived application"
@@ -156,6 +158,7 @@ pub const FIELD_CODES: &[(&str, &str)] = &[
     ("unknown_status", "The text is not one of the statuses"),
     ("unknown_target", "The text is not one of the targets"),
     ("unknown_task", "The text is not one of the tasks"),
+    ("unknown_time_zone", "The text is not an IANA time zone name"),
     ("unknown_value", "The text is not one of the values of the member"),
     ("wrong_reference", "The reference does not match the one issued for this application"),
 ];

@@ -109,7 +109,12 @@ pub(in crate::http) async fn refresh(request: HttpRequest, state: HttpState, ori
 )]
 pub(in crate::http) async fn end(state: HttpState, principal: Principal, origin: Origin) -> Answer {
     state.accounts.logout(&principal, &origin).await?;
-    Ok(HttpResponse::NoContent().cookie(cookie("", CookieAge::ZERO)).finish())
+    Ok(without_cookie())
+}
+
+/// The response to the end of a browser's session, which deletes its cookie.
+pub(super) fn without_cookie() -> HttpResponse {
+    HttpResponse::NoContent().cookie(cookie("", CookieAge::ZERO)).finish()
 }
 
 fn check_origin(request: &HttpRequest) -> Result<(), Error> {

@@ -41,15 +41,22 @@ struct RemainingRows {
     rows: i64,
 }
 
-diesel::define_sql_function! {
-    /// The table with a name; null if it does not exist.
-    fn to_regclass(name: Text) -> Nullable<Oid>;
+#[derive(QueryableByName)]
+struct Existence {
+    #[diesel(sql_type = Bool)]
+    exists: bool,
 }
 
-/// Whether the column's table has been created by the migrations.
+/// Whether the column has been created by the migrations.
 pub(super) async fn exists(connection: &mut AsyncPgConnection, field: SealedField) -> Result<bool> {
-    let (table, _, _) = field.place();
-    Ok(diesel::select(to_regclass(table).is_not_null()).get_result(connection).await?)
+    let (table, column, _) = field.place();
+    let query = "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = $2) AS exists";
+    let found: Existence = diesel::sql_query(query)
+        .bind::<Text, _>(table)
+        .bind::<Text, _>(column)
+        .get_result(connection)
+        .await?;
+    Ok(found.exists)
 }
 
 pub(super) async fn count_remaining(

@@ -18,6 +18,8 @@ pub enum SealedField {
     WebhookPayload,
     /// The client's address in a security event.
     SecurityEventAddress,
+    /// The address of the client that a refresh token was issued to.
+    SessionAddress,
 }
 
 /// The key column of a table, and how its value is encoded in the associated data.
@@ -30,7 +32,7 @@ pub enum RowKey {
 }
 
 impl SealedField {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::FullName,
         Self::IdentityDocument,
         Self::BirthDate,
@@ -38,6 +40,7 @@ impl SealedField {
         Self::IdempotentReply,
         Self::WebhookPayload,
         Self::SecurityEventAddress,
+        Self::SessionAddress,
     ];
 
     /// Table, column and the table's key.
@@ -50,6 +53,7 @@ impl SealedField {
             Self::IdempotentReply => ("idempotency_keys", "reply", RowKey::Bytes("key_digest")),
             Self::WebhookPayload => ("webhook_events", "payload", RowKey::Uuid("id")),
             Self::SecurityEventAddress => ("security_events", "address", RowKey::Uuid("origin_id")),
+            Self::SessionAddress => ("refresh_tokens", "address", RowKey::Uuid("id")),
         }
     }
 }

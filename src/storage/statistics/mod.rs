@@ -147,6 +147,9 @@ macro_rules! reading {
     };
 }
 
+/// Declared here, because it uses `reading`.
+pub mod days;
+
 struct ReadFigures {
     owner: String,
     country: Option<&'static str>,

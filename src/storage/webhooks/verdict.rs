@@ -284,6 +284,7 @@ async fn insert_decision(
             decisions::job_id.eq(job),
             decisions::status.eq(PgStatus(decision.status.into())),
             decisions::risk_score.eq(decision.risk_score),
+            decisions::risk_components.eq(decision.risk_components.as_ref().map(json).transpose()?),
             decisions::reasons.eq(json(&decision.reasons)?),
             decisions::rules.eq(json(&decision.rules)?),
             decisions::rules_version.eq(&decision.rules_version),

@@ -54,6 +54,11 @@ async fn an_archived_application_reads_as_before_is_in_no_list_and_can_be_restor
     let before = reads(&app, &id).await;
     assert_eq!(before[0].1["status"], "APPROVED");
     assert!(before[2].1["entries"].as_array().unwrap().len() == 3 && before[3].1["rules"].is_array());
+    assert_eq!(
+        before[3].1["risk_components"],
+        json!(null),
+        "an earlier version stored no parts of the score"
+    );
     assert_eq!(listed(&app).await, 2);
 
     assert_eq!(run(&app, "archive").await["detail"], json!({"archived": ["2024-03"], "open": []}));

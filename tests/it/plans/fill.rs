@@ -239,4 +239,10 @@ const REST: &str = "\
         FROM applications; \
     INSERT INTO login_addresses (user_id, address_digest, last_login_at) \
         SELECT u.id, sha256(n::text::bytea), now() FROM users u, generate_series(1, 2) n; \
+    INSERT INTO account_settings (user_id, theme) SELECT id, 'auto' FROM users; \
+    INSERT INTO saved_views (id, user_id, page, name, filters) \
+        SELECT gen_random_uuid(), u.id, 'reviews', 'view ' || n, '{}' FROM users u, generate_series(1, 2) n; \
+    INSERT INTO circuit_changes (id, country, provider, kind, instance, cause, changed_at) \
+        SELECT id, country, 'x', 'opened', 'one', 'forced', created_at FROM applications; \
+    INSERT INTO circuit_override_log (id, country, mode, changed_by) SELECT id, country, 'auto', 'test' FROM applications; \
     SET session_replication_role = origin";

@@ -92,7 +92,7 @@ fn violations(case: &Case, plans: &[Plan]) -> Vec<String> {
 
 /// Functions that run in a transaction of `storage/transaction.rs`, by the beginning of their name: processing an
 /// application, and all writes.
-const TRANSACTIONS: [&str; 20] = [
+const TRANSACTIONS: [&str; 21] = [
     "applications::change",
     "applications::insert",
     "decisions::store",
@@ -111,6 +111,7 @@ const TRANSACTIONS: [&str; 20] = [
     "refresh_tokens::find",
     "refresh_tokens::rotate",
     "statistics::project",
+    "statistics::days",
     "statistics::read",
     "users::lock",
 ];

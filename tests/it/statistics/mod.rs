@@ -1,6 +1,7 @@
 //! Statistics: exact at all times, counted once, and equal to a recount.
 
 mod answers;
+mod daily;
 mod projection;
 
 use aval::storage::statistics::differences;
