@@ -69,7 +69,7 @@ impl Origin {
     }
 
     /// The program that the client says it is.
-    pub fn user_agent(&self) -> Option<&str> {
+    pub(super) fn user_agent(&self) -> Option<&str> {
         self.user_agent.as_deref()
     }
 

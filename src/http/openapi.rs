@@ -53,7 +53,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         (name = "applications", description = "Credit applications"),
         (name = "statistics", description = "Figures on applications, decisions, risk and amounts"),
         (name = "countries", description = "Rules of each country, document checks and trial evaluations"),
-        (name = "webhooks", description = "Incoming events from banks and bureaus"),
+        (name = "webhooks", description = "Incoming messages from banks and bureaus"),
         (name = "realtime", description = "Live updates over WebSocket"),
         (name = "health", description = "Liveness, readiness and component health"),
         (name = "console", description = "The web console"),
@@ -176,7 +176,7 @@ pub fn document(faults_on: bool) -> Document {
     document
 }
 
-/// Adds what follows from the method, the path and the route of an operation.
+/// Documents the properties of an operation that follow from its method, its path and its entry in the route table.
 fn describe(path: &str, method: &Method, operation: &mut Operation, route: Option<&RouteEntry>) {
     describe_refusals(path, operation);
     describe_repetition(operation);
@@ -280,7 +280,7 @@ fn add_refusal(operation: &mut Operation, status: &str, description: &str) {
     operation.responses.responses.entry(status.to_owned()).or_insert_with(response);
 }
 
-/// Adds the error responses that follow from the parts of a request.
+/// Adds the error responses that an operation can return because of its path, query or body.
 fn describe_refusals(path: &str, operation: &mut Operation) {
     let has_body = operation.request_body.is_some();
     let mut also = |status: &str, description: &str| add_refusal(operation, status, description);

@@ -251,9 +251,9 @@ pub(super) const METRICS: &str = "/metrics";
 const FOR_OPERATORS: [&str; 4] = ["/health", "/api/v1/health", "/metrics", "/api/v1/test/"];
 
 /// Builds the router from the table.
-pub(super) fn configure(config: &mut web::ServiceConfig, offer: EnabledRoutes) {
-    let mut entries = table(offer.faults);
-    entries.retain(|entry| offer.has(entry));
+pub(super) fn configure(config: &mut web::ServiceConfig, enabled: EnabledRoutes) {
+    let mut entries = table(enabled.faults);
+    entries.retain(|entry| enabled.has(entry));
     add_resources(config, entries);
 }
 

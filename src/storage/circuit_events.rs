@@ -13,7 +13,7 @@ use crate::error::Result;
 /// A change of the state of a circuit breaker.
 #[derive(Debug, Clone)]
 pub struct NewCircuitChange {
-    /// The same in every attempt to write the change; also the identifier of its event.
+    /// The identifier, which is the same in every attempt to write the change. The event has the same one.
     pub id: EventId,
     /// The country of the breaker's bureau.
     pub country: Country,

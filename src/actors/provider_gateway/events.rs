@@ -170,8 +170,8 @@ impl CircuitEvents {
         }
     }
 
-    /// A change leaves the queue once it is written. If the connection is lost during a write, the change is written
-    /// again with the same identifier, which has no effect if the first write was committed.
+    /// Writes all queued changes. Each one leaves the queue after it was written. If the connection is lost during a write,
+    /// the change is written again with the same identifier, which has no effect if the first write was committed.
     async fn write_waiting(&self, resources: &Resources) -> Result<()> {
         loop {
             let Some(change) = self.waiting().front().cloned() else { return Ok(()) };

@@ -26,7 +26,7 @@ impl RowKey {
         }
     }
 
-    /// SQL for the key from its bytes, so that comparisons can use the key's index.
+    /// SQL for the key, given its bytes. Comparisons with the key itself can use its index.
     fn of_bytes(self, bytes: &str) -> String {
         match self {
             Self::Uuid(_) => format!("encode({bytes}, 'hex')::uuid"),
@@ -47,7 +47,7 @@ struct Existence {
     exists: bool,
 }
 
-/// Whether the column has been created by the migrations.
+/// Whether the migrations have created the column.
 pub(super) async fn exists(connection: &mut AsyncPgConnection, field: SealedField) -> Result<bool> {
     let (table, column, _) = field.place();
     let query = "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = $2) AS exists";
@@ -143,8 +143,9 @@ async fn find(
     Ok(found)
 }
 
-/// Locks rows in the order of their keys, and writes only where the old envelope is unchanged. An append-only
-/// table has a function for this, because the role of the running instances may not update the table.
+/// The statement that writes a batch. It locks the rows in the order of their keys, and writes only where the old envelope
+/// is unchanged. For the append-only table `security_events`, which the role of running instances may not update, it calls
+/// a function.
 fn update(field: SealedField) -> String {
     if field == SealedField::SecurityEventAddress {
         return "SELECT reseal_security_events($1, $2, $3)".to_owned();

@@ -1,4 +1,4 @@
-//! One case for each function of `storage/` that takes a connection, and for each variant of its query.
+//! One case for each function of `storage/` that takes a connection, or for each variant of the function's query.
 //!
 //! A name is `module::function`, followed by a space and a description if the function has several cases. Each call
 //! runs in a transaction that is rolled back.
@@ -53,9 +53,9 @@ use crate::support::engine::application;
 pub(super) struct Case {
     /// `module::function`, and the variant.
     pub(super) name: &'static str,
-    /// The maximum number of months that one statement may read of applications or of tables that refer to them.
+    /// The maximum number of months that one statement may read of the tables with monthly partitions.
     pub(super) months: usize,
-    /// Indexes that must be used, without the months in their names.
+    /// Parts of the names of indexes that must be used. The names are compared without months.
     pub(super) indexes: &'static [&'static str],
     /// The call; errors are returned as text.
     pub(super) call:
