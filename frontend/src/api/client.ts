@@ -3,7 +3,6 @@
 
 import createClient from 'openapi-fetch';
 import { accessToken, renewSession } from '../session/session';
-import type { PendingPaths } from './pending';
 import { ApiError, readProblem } from './problem';
 import type { paths } from './schema';
 
@@ -21,7 +20,7 @@ function authorized(request: Request, token: string | undefined): Request {
     return request;
 }
 
-export const api = createClient<paths & PendingPaths>({ baseUrl: globalThis.location.origin, fetch: send });
+export const api = createClient<paths>({ baseUrl: globalThis.location.origin, fetch: send });
 
 interface Answer<Data> {
     data?: Data;

@@ -12,6 +12,10 @@ export type CurrencyCode = Schema<'CurrencyCode'>;
 export type RiskBand = Schema<'RiskBandName'>;
 export type Problem = Schema<'Problem'>;
 export type Role = Schema<'RoleName'>;
+export type Settings = Schema<'OwnSettingsView'>;
+export type SessionView = Schema<'SessionView'>;
+export type CircuitChange = Schema<'CircuitChangeView'>;
+export type DailyFigures = Schema<'DayView'>;
 
 // The values of enumerations, for lists of choices. The type of each makes an omitted or unknown value a compile error.
 const values = <T extends string>(all: Record<T, true>): T[] => Object.keys(all) as T[];

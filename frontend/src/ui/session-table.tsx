@@ -1,7 +1,7 @@
 import { Badge, Button, Group, Text, VisuallyHidden } from '@mantine/core';
 import { useMemo } from 'react';
 import { useTranslation } from 'react-i18next';
-import type { SessionView } from '../api/pending';
+import type { SessionView } from '../api/types';
 import { type Column, DataTable } from './data-table';
 import { Optional, Time } from './text';
 

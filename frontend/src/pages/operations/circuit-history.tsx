@@ -3,9 +3,8 @@ import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { api, unwrap } from '../../api/client';
-import type { CircuitHistoryEntry } from '../../api/pending';
 import { countriesQuery } from '../../api/queries';
-import type { CountryCode } from '../../api/types';
+import type { CircuitChange, CountryCode } from '../../api/types';
 import { countryName } from '../../format/locale';
 import { useLanguage } from '../../i18n/i18n';
 import { useCursorList } from '../../ui/cursor-list';
@@ -13,7 +12,7 @@ import { CursorPager } from '../../ui/cursor-pager';
 import { Empty, QueryView } from '../../ui/states';
 import { Country, Time } from '../../ui/text';
 
-const KIND_COLORS: Record<CircuitHistoryEntry['kind'], MantineColor> = {
+const KIND_COLORS: Record<CircuitChange['kind'], MantineColor> = {
     opened: 'red',
     half_opened: 'orange',
     closed: 'green',
@@ -82,7 +81,7 @@ export function CircuitHistory() {
     );
 }
 
-function Change({ entry }: { entry: CircuitHistoryEntry }) {
+function Change({ entry }: { entry: CircuitChange }) {
     const { t, i18n } = useTranslation();
     const cause = `circuit_history.cause_${entry.cause}`;
     // A cause that only a newer server knows has no text.
