@@ -42,7 +42,9 @@ const SAME = new Set([
     'No',
     'Non-binary',
     'Password',
+    'Account',
     'Account {{account}}',
+    'Actor',
     'Total',
 ]);
 

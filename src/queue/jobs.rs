@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::resources::Resources;
 use crate::storage::jobs::{dead_letters, depth, lane_figures, list_page};
 
-pub use crate::storage::jobs::{DeadLetters, JobFilter, LaneFigures, ListedJob, QUEUE_COUNT_LIMIT};
+pub use crate::storage::jobs::{DeadLetters, JobFilter, JobOrder, LaneFigures, ListedJob, QUEUE_COUNT_LIMIT};
 pub use crate::storage::types::JobStatus;
 
 /// The numbers of jobs and dead letters, counted up to [`QUEUE_COUNT_LIMIT`].
@@ -27,10 +27,10 @@ pub struct QueueFigures {
 pub async fn list(
     resources: &Resources,
     filter: &JobFilter,
-    before: Option<Uuid>,
+    after: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<ListedJob>> {
-    list_page(&mut *resources.database.get().await?, filter, before, limit).await
+    list_page(&mut *resources.database.get().await?, filter, after, limit).await
 }
 
 /// The current numbers of jobs and dead letters.

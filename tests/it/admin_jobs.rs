@@ -43,6 +43,7 @@ async fn the_queue_is_listed_and_filtered_without_personal_data() {
     let cursor = first["next_cursor"].as_str().unwrap();
     assert_eq!(jobs(&app.get(&format!("{LIST}?page_size=2&cursor={cursor}")).await.expect(200)), 1);
     for (query, error) in [
+        ("?sort=priority", "?sort unknown_sort"),
         ("?status=finished", "?status unknown_status"),
         ("?lane=a%20b", "?lane bad_identifier"),
         ("?application_id=x", "?application_id bad_uuid"),
@@ -52,6 +53,30 @@ async fn the_queue_is_listed_and_filtered_without_personal_data() {
         assert_eq!(answer.field_errors(), [error]);
         answer.expect(422);
     }
+}
+
+#[actix_rt::test]
+async fn the_queue_is_listed_oldest_first_on_request() {
+    let app = TestApp::start_idle().await;
+    for _ in 0..3 {
+        app.submit(&body(Country::Mx, "HERM850101MDFRRR08")).await;
+    }
+    let ids = async |query: String| -> (Vec<String>, Option<String>) {
+        let page = app.get(&format!("{LIST}?{query}")).await.expect(200);
+        let ids = page["jobs"].as_array().unwrap().iter().map(|job| job["id"].as_str().unwrap().to_owned());
+        (ids.collect(), page["next_cursor"].as_str().map(str::to_owned))
+    };
+    let (newest_first, _) = ids(String::new()).await;
+    assert_eq!(newest_first.len(), 3);
+    let (mut oldest_first, cursor) = ids("sort=created_at&page_size=2".to_owned()).await;
+    let cursor = cursor.unwrap();
+    let (rest, none) = ids(format!("sort=created_at&page_size=2&cursor={cursor}")).await;
+    assert_eq!(none, None);
+    oldest_first.extend(rest);
+    oldest_first.reverse();
+    assert_eq!(oldest_first, newest_first);
+    let other_order = app.get(&format!("{LIST}?page_size=2&cursor={cursor}")).await;
+    assert_eq!(other_order.field_errors(), ["?cursor bad_cursor"]);
 }
 
 #[actix_rt::test]

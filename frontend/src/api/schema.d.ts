@@ -2802,6 +2802,7 @@ export interface operations {
                 cursor?: string;
                 lane?: string;
                 page_size?: number;
+                sort?: components["schemas"]["SortName"];
                 status?: components["schemas"]["JobStatus"];
                 task?: string;
             };

@@ -12,6 +12,10 @@ export type CurrencyCode = Schema<'CurrencyCode'>;
 export type RiskBand = Schema<'RiskBandName'>;
 export type Problem = Schema<'Problem'>;
 export type Role = Schema<'RoleName'>;
+export type Settings = Schema<'OwnSettingsView'>;
+export type SessionView = Schema<'SessionView'>;
+export type CircuitChange = Schema<'CircuitChangeView'>;
+export type DailyFigures = Schema<'DayView'>;
 
 // The values of enumerations, for lists of choices. The type of each makes an omitted or unknown value a compile error.
 const values = <T extends string>(all: Record<T, true>): T[] => Object.keys(all) as T[];
@@ -42,3 +46,33 @@ export const FAILED_JOB_STATUSES = values<Schema<'FailedJobStatus'>>({
     ignored: true,
 });
 export const JOB_STATUSES = values<Schema<'JobStatus'>>({ pending: true, processing: true, waiting_external: true });
+export const WEBHOOK_STATUSES = values<Schema<'WebhookStatus'>>({
+    received: true,
+    applied: true,
+    ignored: true,
+    failed: true,
+});
+export const RUN_OUTCOMES = values<Schema<'Outcome'>>({
+    requested: true,
+    running: true,
+    completed: true,
+    failed: true,
+    abandoned: true,
+});
+export const STAFF_VIEW_ACTIONS = values<Schema<'StaffViewAction'>>({
+    application: true,
+    application_status: true,
+    application_audit: true,
+    application_decision: true,
+    application_list: true,
+    application_search: true,
+    application_export: true,
+});
+export const LOG_LEVELS = values<Schema<'LogLevelName'>>({
+    trace: true,
+    debug: true,
+    info: true,
+    warning: true,
+    error: true,
+    critical: true,
+});

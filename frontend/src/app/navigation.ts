@@ -1,22 +1,30 @@
 import {
     IconActivity,
+    IconAdjustments,
+    IconCalendarClock,
     IconChartBar,
+    IconEye,
     IconFilePlus,
     IconFiles,
     IconKey,
+    IconLayoutDashboard,
     IconRoute2,
     IconListDetails,
     IconMailX,
     IconPlugConnected,
+    IconServer2,
+    IconShieldLock,
     IconUsers,
+    IconWebhook,
 } from '@tabler/icons-react';
+import type { ParseKeys } from 'i18next';
 import type { Role } from '../api/types';
 
 type Icon = typeof IconFiles;
 
 interface Item {
     to: string;
-    label: `nav.${'applications' | 'create' | 'statistics' | 'circuits' | 'jobs' | 'lanes' | 'dead_letters' | 'live' | 'users' | 'api_keys'}`;
+    label: ParseKeys;
     icon: Icon;
     /** The role that may open the page, if it is not that of the section. */
     role?: Role;
@@ -36,6 +44,7 @@ export const NAVIGATION: Section[] = [
         title: 'nav.credit',
         role: 'user',
         items: [
+            { to: '/console/overview', label: 'overview.title', icon: IconLayoutDashboard },
             { to: '/console/applications', label: 'nav.applications', icon: IconFiles, hasPages: true },
             { to: '/console/new-application', label: 'nav.create', icon: IconFilePlus },
             { to: '/console/statistics', label: 'nav.statistics', icon: IconChartBar },
@@ -49,6 +58,10 @@ export const NAVIGATION: Section[] = [
             { to: '/console/jobs', label: 'nav.jobs', icon: IconListDetails },
             { to: '/console/lanes', label: 'nav.lanes', icon: IconRoute2 },
             { to: '/console/dead-letters', label: 'nav.dead_letters', icon: IconMailX },
+            { to: '/console/webhook-events', label: 'webhook_events.title', icon: IconWebhook },
+            { to: '/console/schedule', label: 'schedule.title', icon: IconCalendarClock },
+            { to: '/console/actors', label: 'actors.title', icon: IconServer2 },
+            { to: '/console/log-level', label: 'log_level.title', icon: IconAdjustments },
             { to: '/console/live', label: 'nav.live', icon: IconActivity },
         ],
     },
@@ -58,6 +71,8 @@ export const NAVIGATION: Section[] = [
         items: [
             { to: '/console/users', label: 'nav.users', icon: IconUsers },
             { to: '/console/api-keys', label: 'nav.api_keys', icon: IconKey },
+            { to: '/console/staff-views', label: 'staff_views.title', icon: IconEye },
+            { to: '/console/security-events', label: 'security_events.title', icon: IconShieldLock },
         ],
     },
 ];

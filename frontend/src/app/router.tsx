@@ -144,6 +144,17 @@ const statistics = createRoute({
     component: lazyRouteComponent(() => import('../pages/statistics/statistics'), 'StatisticsPage'),
 });
 
+const overview = createRoute({
+    getParentRoute: () => shell,
+    path: 'overview',
+    validateSearch: (search): { country?: CountryCode | undefined; days?: '7' | '30' | '90' | undefined } => ({
+        country: text(search['country']) as CountryCode | undefined,
+        // The router reads a number from the address.
+        days: choice(String(search['days']), ['7', '30', '90'] as const),
+    }),
+    component: lazyRouteComponent(() => import('../pages/overview/overview'), 'OverviewPage'),
+});
+
 const circuits = createRoute({
     getParentRoute: () => shell,
     path: 'circuits',
@@ -193,6 +204,54 @@ const apiKeys = createRoute({
     component: lazyRouteComponent(() => import('../pages/accounts/api-keys'), 'ApiKeysPage'),
 });
 
+const webhookEvents = createRoute({
+    getParentRoute: () => shell,
+    path: 'webhook-events',
+    beforeLoad: needs('admin'),
+    component: lazyRouteComponent(() => import('../pages/operations/webhook-events'), 'WebhookEventsPage'),
+});
+
+const schedule = createRoute({
+    getParentRoute: () => shell,
+    path: 'schedule',
+    beforeLoad: needs('admin'),
+    component: lazyRouteComponent(() => import('../pages/operations/schedule'), 'SchedulePage'),
+});
+
+const actors = createRoute({
+    getParentRoute: () => shell,
+    path: 'actors',
+    beforeLoad: needs('admin'),
+    component: lazyRouteComponent(() => import('../pages/operations/actors'), 'ActorsPage'),
+});
+
+const logLevel = createRoute({
+    getParentRoute: () => shell,
+    path: 'log-level',
+    beforeLoad: needs('admin'),
+    component: lazyRouteComponent(() => import('../pages/operations/log-level'), 'LogLevelPage'),
+});
+
+const staffViews = createRoute({
+    getParentRoute: () => shell,
+    path: 'staff-views',
+    beforeLoad: needs('admin'),
+    component: lazyRouteComponent(() => import('../pages/accounts/staff-views'), 'StaffViewsPage'),
+});
+
+const securityEvents = createRoute({
+    getParentRoute: () => shell,
+    path: 'security-events',
+    beforeLoad: needs('admin'),
+    component: lazyRouteComponent(() => import('../pages/accounts/security-events'), 'SecurityEventsPage'),
+});
+
+const account = createRoute({
+    getParentRoute: () => shell,
+    path: 'account',
+    component: lazyRouteComponent(() => import('../pages/account/account'), 'AccountPage'),
+});
+
 const notFound = createRoute({ getParentRoute: () => shell, path: '$', component: NotFoundPage });
 
 const tree = root.addChildren([
@@ -204,6 +263,7 @@ const tree = root.addChildren([
         application,
         create,
         statistics,
+        overview,
         circuits,
         jobs,
         lanes,
@@ -211,6 +271,13 @@ const tree = root.addChildren([
         live,
         users,
         apiKeys,
+        webhookEvents,
+        schedule,
+        actors,
+        logLevel,
+        staffViews,
+        securityEvents,
+        account,
         notFound,
     ]),
 ]);

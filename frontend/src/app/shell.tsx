@@ -16,25 +16,30 @@ import {
 } from '@mantine/core';
 import { ModalsProvider } from '@mantine/modals';
 import { useDisclosure } from '@mantine/hooks';
-import { IconLogout, IconMoon, IconSun, IconUser } from '@tabler/icons-react';
+import { IconLogout, IconMoon, IconSettings, IconSun, IconUser } from '@tabler/icons-react';
 import { Link, Outlet, useRouterState } from '@tanstack/react-router';
 import { useEffect } from 'react';
 import { useTranslation } from 'react-i18next';
 import { type ConnectionState, useConnectionState } from '../live/connection';
 import { isAtLeast } from '../session/roles';
 import { type Session, signOut, useSession } from '../session/session';
+import { useAppliedSettings, useSaveSettings } from '../session/settings';
 import { LanguageSelect } from './language-select';
 import { Logo } from './logo';
 import { NAVIGATION } from './navigation';
 
-/** Header, navigation and the current page. */
 export function Shell() {
-    const { t } = useTranslation();
     const session = useSession();
+    return session === undefined ? null : <Frame session={session} />;
+}
+
+/** Header, navigation and the current page. */
+function Frame({ session }: { session: Session }) {
+    const { t } = useTranslation();
     const [isOpen, { toggle, close }] = useDisclosure();
     const pathname = useRouterState({ select: (state) => state.location.pathname });
     useEffect(close, [pathname, close]);
-    if (session === undefined) return null;
+    useAppliedSettings();
     return (
         <AppShell
             header={{ height: 60 }}
@@ -59,7 +64,7 @@ export function Shell() {
                     <Group gap="xs" wrap="nowrap">
                         <Connection />
                         <Group visibleFrom="sm" gap="xs">
-                            <LanguageSelect />
+                            <StoredLanguage />
                         </Group>
                         <ColorScheme />
                         <Account session={session} />
@@ -71,7 +76,7 @@ export function Shell() {
                     <Navigation session={session} pathname={pathname} />
                 </AppShell.Section>
                 <AppShell.Section hiddenFrom="sm" pt="sm">
-                    <LanguageSelect />
+                    <StoredLanguage />
                 </AppShell.Section>
             </AppShell.Navbar>
             <AppShell.Main id="content" tabIndex={-1}>
@@ -127,9 +132,15 @@ function Connection() {
     );
 }
 
+function StoredLanguage() {
+    const { mutate } = useSaveSettings();
+    return <LanguageSelect onChoose={(language) => mutate({ language })} />;
+}
+
 function ColorScheme() {
     const { t } = useTranslation();
     const { setColorScheme } = useMantineColorScheme();
+    const { mutate } = useSaveSettings();
     const isDark = useComputedColorScheme('light', { getInitialValueInEffect: false }) === 'dark';
     const label = isDark ? t('app.use_light') : t('app.use_dark');
     return (
@@ -138,7 +149,11 @@ function ColorScheme() {
                 variant="default"
                 size="lg"
                 aria-label={label}
-                onClick={() => setColorScheme(isDark ? 'light' : 'dark')}
+                onClick={() => {
+                    const theme = isDark ? 'light' : 'dark';
+                    setColorScheme(theme);
+                    mutate({ theme });
+                }}
             >
                 {isDark ? <IconSun size={18} aria-hidden /> : <IconMoon size={18} aria-hidden />}
             </ActionIcon>
@@ -163,6 +178,9 @@ function Account({ session }: { session: Session }) {
                     <Text size="xs">{t(`role.${session.role}`)}</Text>
                 </Menu.Label>
                 <Menu.Divider />
+                <Menu.Item component={Link} to="/console/account" leftSection={<IconSettings size={16} aria-hidden />}>
+                    {t('own_account.title')}
+                </Menu.Item>
                 <Menu.Item leftSection={<IconLogout size={16} aria-hidden />} onClick={() => void signOut()}>
                     {t('account.sign_out')}
                 </Menu.Item>

@@ -81,10 +81,11 @@ export function formatTimeIn(country: CountryCode, time: string): string {
     return new Intl.DateTimeFormat(locale, { ...TIME, timeZone }).format(new Date(time));
 }
 
-/** A time in the reader's language and time zone, with the zone. */
-export function formatTime(time: string, language: string, withSeconds = false): string {
+/** A time in the reader's language, with the zone. The zone is that of the browser if none is given. */
+export function formatTime(time: string, language: string, withSeconds = false, timeZone?: string): string {
     return new Intl.DateTimeFormat(readerLocale(language), {
         ...TIME,
+        timeZone,
         ...(withSeconds && { second: '2-digit' }),
     }).format(new Date(time));
 }

@@ -107,11 +107,37 @@ function end() {
     notify();
 }
 
+/** Forgets a session that the server has ended. */
+export function forgetSession(): void {
+    localStorage.removeItem(SIGNED_IN);
+    end();
+}
+
+/**
+ * Changes the password. The server ends every session of the account, so this browser signs in again. Throws
+ * {@link ApiError} if the password was not changed.
+ */
+export async function changePassword(current_password: string, new_password: string): Promise<void> {
+    const account = session?.account;
+    const access = await accessToken();
+    if (account === undefined || access === undefined) return;
+    const answer = await request<Schema<'SessionTokens'>>('/api/v1/auth/password', {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', authorization: `Bearer ${access}` },
+        body: JSON.stringify({ current_password, new_password }),
+    });
+    // The answer is a session whose refresh token scripts can read. It is replaced by one with a cookie.
+    await fetch('/api/v1/auth/logout', {
+        method: 'POST',
+        headers: { authorization: `Bearer ${answer.access_token}` },
+    }).catch(() => {});
+    await signIn(account, new_password).catch(forgetSession);
+}
+
 /** Signs out in all tabs. The session ends here even if the server cannot be reached. */
 export async function signOut(): Promise<void> {
     const access = await accessToken().catch(() => undefined);
-    localStorage.removeItem(SIGNED_IN);
-    end();
+    forgetSession();
     if (access === undefined) return;
     await fetch(PATH, { method: 'DELETE', headers: { authorization: `Bearer ${access}` } }).catch(() => {});
 }

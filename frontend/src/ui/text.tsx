@@ -1,6 +1,7 @@
 import { Text, Tooltip } from '@mantine/core';
 import type { CountryCode, CurrencyCode } from '../api/types';
 import { countryName, formatAmount, formatTime, formatTimeIn } from '../format/locale';
+import { useTimeZone } from '../format/time-zone';
 import { useLanguage } from '../i18n/i18n';
 
 /** An amount with its currency, in the format of its country. */
@@ -11,11 +12,12 @@ export function Amount(props: { amount: string; currency: CurrencyCode; country?
 /** A time with its zone: in the zone of a country, or in the reader's. The exact time in UTC is a tooltip. */
 export function Time(props: { time: string; country?: CountryCode; seconds?: boolean }) {
     const language = useLanguage();
+    const timeZone = useTimeZone();
     const { time, country } = props;
     return (
         <Tooltip label={time} events={{ hover: true, focus: true, touch: true }}>
             <time dateTime={time}>
-                {country ? formatTimeIn(country, time) : formatTime(time, language, props.seconds)}
+                {country ? formatTimeIn(country, time) : formatTime(time, language, props.seconds, timeZone)}
             </time>
         </Tooltip>
     );

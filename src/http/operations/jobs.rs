@@ -18,7 +18,7 @@ use crate::http::request::values::{any_text, application_id, identifier};
 use crate::json::Refusal;
 use crate::queue::dead_letters::FailedJobStatus;
 use crate::queue::jobs::{
-    self, DeadLetters, JobFilter, JobStatus, LaneFigures, ListedJob, QUEUE_COUNT_LIMIT,
+    self, DeadLetters, JobFilter, JobOrder, JobStatus, LaneFigures, ListedJob, QUEUE_COUNT_LIMIT,
 };
 use crate::storage::seal::KeyRing;
 
@@ -37,10 +37,13 @@ request_query! {
         /// The identifier of the application.
         #[param(value_type = Option<Uuid>)]
         application_id: Option<ApplicationId> = application_id,
+        /// The order by the time of queueing; `created_at` shows jobs that are stuck or slow first.
+        #[param(value_type = Option<crate::http::schemas::SortName>, example = "-created_at")]
+        sort: Option<JobOrder> = job_order,
         /// Jobs per page; the default is 20.
         #[param(minimum = 1, maximum = 100, example = 20)]
         page_size: Option<i64> = page_size,
-        /// `next_cursor` of the previous page, with the same filters.
+        /// `next_cursor` of the previous page, with the same filters and sort.
         cursor: Option<String> = any_text,
     }
 }
@@ -120,7 +123,7 @@ pub struct JobPage {
     pub jobs: Vec<JobView>,
 }
 
-/// Lists waiting and running jobs, newest first. Finished jobs are not included.
+/// Lists waiting and running jobs, newest first by default. Finished jobs are not included.
 #[utoipa::path(
     get,
     path = "/api/v1/admin/jobs",
@@ -145,6 +148,7 @@ pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
 fn read(mut query: Query, keys: &KeyRing) -> Result<(JobFilter, Page)> {
     let sent = JobListParameters::take(&mut query);
     let filter = JobFilter {
+        order: sent.sort.unwrap_or_default(),
         status: sent.status,
         task: sent.task,
         lane: sent.lane,
@@ -159,6 +163,14 @@ fn read(mut query: Query, keys: &KeyRing) -> Result<(JobFilter, Page)> {
 fn job_status(text: &str) -> Result<JobStatus, Refusal> {
     let refusal = || ("unknown_status", "must be pending, processing or waiting_external".to_owned());
     text.parse().ok().ok_or_else(refusal)
+}
+
+fn job_order(text: &str) -> Result<JobOrder, Refusal> {
+    match text {
+        "-created_at" => Ok(JobOrder::NewestFirst),
+        "created_at" => Ok(JobOrder::OldestFirst),
+        _ => Err(("unknown_sort", "must be created_at or -created_at".to_owned())),
+    }
 }
 
 /// The jobs of one lane in one status.

@@ -10,9 +10,18 @@ use crate::error::Result;
 use crate::storage::schema::pending_jobs;
 use crate::storage::types::{JobStatus, PgJobStatus, PgLabel};
 
-/// Selects the jobs of a list. A field that is `None` matches every job.
+/// The order of listed jobs, by the time they were queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum JobOrder {
+    #[default]
+    NewestFirst,
+    OldestFirst,
+}
+
+/// Selects and orders the jobs of a list. A field that is `None` matches every job.
 #[derive(Debug, Clone, Default)]
 pub struct JobFilter {
+    pub order: JobOrder,
     pub status: Option<JobStatus>,
     pub task: Option<String>,
     pub lane: Option<String>,
@@ -47,18 +56,14 @@ pub struct ListedJob {
     pub created_at: DateTime<Utc>,
 }
 
-/// One page of the list, newest first, starting after the job `after`.
+/// One page of the list, starting after the job `after`.
 pub async fn list_page(
     connection: &mut AsyncPgConnection,
     filter: &JobFilter,
     after: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<ListedJob>> {
-    let mut query = pending_jobs::table
-        .select(ListedJob::as_select())
-        .order(pending_jobs::id.desc())
-        .limit(limit)
-        .into_boxed();
+    let mut query = pending_jobs::table.select(ListedJob::as_select()).limit(limit).into_boxed();
     if let Some(status) = filter.status {
         query = query.filter(pending_jobs::status.eq(PgJobStatus(status)));
     }
@@ -71,8 +76,15 @@ pub async fn list_page(
     if let Some(id) = filter.application_id {
         query = query.filter(pending_jobs::application_id.eq(id.as_uuid()));
     }
+    query = match filter.order {
+        JobOrder::NewestFirst => query.order(pending_jobs::id.desc()),
+        JobOrder::OldestFirst => query.order(pending_jobs::id.asc()),
+    };
     if let Some(after) = after {
-        query = query.filter(pending_jobs::id.lt(after));
+        query = match filter.order {
+            JobOrder::NewestFirst => query.filter(pending_jobs::id.lt(after)),
+            JobOrder::OldestFirst => query.filter(pending_jobs::id.gt(after)),
+        };
     }
     Ok(query.load(connection).await?)
 }

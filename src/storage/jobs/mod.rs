@@ -31,7 +31,7 @@ pub use self::figures::{
 pub(super) use self::finish::job_history;
 pub use self::finish::{complete, supersede};
 pub use self::grouped::Supersede;
-pub use self::list::{JobFilter, ListedJob, list_page};
+pub use self::list::{JobFilter, JobOrder, ListedJob, list_page};
 use super::statement::{Binder, FixedStatement, Prepared, rows};
 use crate::domain::ids::JobId;
 use crate::error::Result;

@@ -2,7 +2,6 @@ import {
     Alert,
     Badge,
     Button,
-    Card,
     Checkbox,
     Code,
     CopyButton,
@@ -17,34 +16,26 @@ import {
 import { useForm } from '@mantine/form';
 import { modals } from '@mantine/modals';
 import { IconCheck, IconCopy, IconKey } from '@tabler/icons-react';
-import { keepPreviousData, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useMemo, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { api, unwrap } from '../../api/client';
 import { type Role, ROLES, SCOPES, type Schema } from '../../api/types';
-import { CursorPager, type CursorTrail } from '../../ui/cursor-pager';
-import { type Column, DataTable } from '../../ui/data-table';
+import { CursorTable, useCursorList } from '../../ui/cursor-list';
+import type { Column } from '../../ui/data-table';
 import { fieldErrors, notifyError, notifySuccess, useErrorText } from '../../ui/errors';
 import { Page } from '../../ui/page';
-import { Empty, QueryView } from '../../ui/states';
+import { Empty } from '../../ui/states';
 import { Time } from '../../ui/text';
 
 type ApiKey = Schema<'ApiKeyView'>;
 
-const PAGE_SIZE = 20;
-
 export function ApiKeysPage() {
     const { t } = useTranslation();
-    const [trail, setTrail] = useState<CursorTrail>([]);
     const [isCreating, setCreating] = useState(false);
-    const cursor = trail.at(-1);
-    const query = useQuery({
-        queryKey: ['api-keys', cursor],
-        queryFn: () =>
-            unwrap(
-                api.GET('/api/v1/api-keys', { params: { query: { page_size: PAGE_SIZE, ...(cursor && { cursor }) } } }),
-            ),
-        placeholderData: keepPreviousData,
+    const list = useCursorList({
+        queryKey: ['api-keys'],
+        load: (page) => unwrap(api.GET('/api/v1/api-keys', { params: { query: page } })),
     });
     const columns = useColumns();
     return (
@@ -57,23 +48,14 @@ export function ApiKeysPage() {
                 </Button>
             }
         >
-            <Card padding={0}>
-                <QueryView
-                    query={query}
-                    isEmpty={({ api_keys }) => api_keys.length === 0}
-                    empty={<Empty title={t('api_keys.none')} hint={t('api_keys.none_hint')} />}
-                >
-                    {(data) => (
-                        <DataTable
-                            label={t('nav.api_keys')}
-                            columns={columns}
-                            rows={data.api_keys}
-                            rowId={({ id }) => id}
-                        />
-                    )}
-                </QueryView>
-            </Card>
-            <CursorPager trail={trail} next={query.data?.next_cursor} onChange={setTrail} />
+            <CursorTable
+                list={list}
+                rows={({ api_keys }) => api_keys}
+                label={t('nav.api_keys')}
+                columns={columns}
+                rowId={({ id }) => id}
+                empty={<Empty title={t('api_keys.none')} hint={t('api_keys.none_hint')} />}
+            />
             <Modal
                 opened={isCreating}
                 onClose={() => setCreating(false)}

@@ -2,7 +2,6 @@ import {
     Alert,
     Badge,
     Button,
-    Card,
     Group,
     Menu,
     Modal,
@@ -16,38 +15,32 @@ import {
 import { useForm } from '@mantine/form';
 import { modals } from '@mantine/modals';
 import { IconChevronDown, IconUserPlus } from '@tabler/icons-react';
-import { keepPreviousData, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useMemo, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { api, unwrap } from '../../api/client';
 import { type Role, ROLES, type Schema } from '../../api/types';
 import { useSession } from '../../session/session';
-import { CursorPager, type CursorTrail } from '../../ui/cursor-pager';
-import { type Column, DataTable } from '../../ui/data-table';
+import { CursorTable, useCursorList } from '../../ui/cursor-list';
+import type { Column } from '../../ui/data-table';
 import { fieldErrors, notifyError, notifySuccess, useErrorText } from '../../ui/errors';
 import { Page } from '../../ui/page';
-import { QueryView } from '../../ui/states';
 import { Time } from '../../ui/text';
+import { UserSessions } from './user-sessions';
 
 type User = Schema<'UserView'>;
 
-const PAGE_SIZE = 20;
 const ROLE_COLORS: Record<Role, string> = { user: 'gray', analyst: 'blue', admin: 'orange' };
 
 export function UsersPage() {
     const { t } = useTranslation();
-    const [trail, setTrail] = useState<CursorTrail>([]);
     const [isCreating, setCreating] = useState(false);
-    const cursor = trail.at(-1);
-    const query = useQuery({
-        queryKey: ['users', cursor],
-        queryFn: () =>
-            unwrap(
-                api.GET('/api/v1/users', { params: { query: { page_size: PAGE_SIZE, ...(cursor && { cursor }) } } }),
-            ),
-        placeholderData: keepPreviousData,
+    const [opened, setOpened] = useState<User>();
+    const list = useCursorList({
+        queryKey: ['users', 'list'],
+        load: (page) => unwrap(api.GET('/api/v1/users', { params: { query: page } })),
     });
-    const columns = useColumns();
+    const columns = useColumns(setOpened);
     return (
         <Page
             title={t('nav.users')}
@@ -58,14 +51,13 @@ export function UsersPage() {
                 </Button>
             }
         >
-            <Card padding={0}>
-                <QueryView query={query}>
-                    {(data) => (
-                        <DataTable label={t('nav.users')} columns={columns} rows={data.users} rowId={({ id }) => id} />
-                    )}
-                </QueryView>
-            </Card>
-            <CursorPager trail={trail} next={query.data?.next_cursor} onChange={setTrail} />
+            <CursorTable
+                list={list}
+                rows={({ users }) => users}
+                label={t('nav.users')}
+                columns={columns}
+                rowId={({ id }) => id}
+            />
             <Modal
                 opened={isCreating}
                 onClose={() => setCreating(false)}
@@ -74,11 +66,12 @@ export function UsersPage() {
             >
                 <CreateUser onDone={() => setCreating(false)} />
             </Modal>
+            <UserSessions user={opened} onClose={() => setOpened(undefined)} />
         </Page>
     );
 }
 
-function useColumns(): Column<User>[] {
+function useColumns(openSessions: (user: User) => void): Column<User>[] {
     const { t } = useTranslation();
     const session = useSession();
     const queryClient = useQueryClient();
@@ -164,6 +157,8 @@ function useColumns(): Column<User>[] {
                                 </Button>
                             </Menu.Target>
                             <Menu.Dropdown>
+                                <Menu.Item onClick={() => openSessions(original)}>{t('sessions.title')}</Menu.Item>
+                                <Menu.Divider />
                                 {ROLES.filter((role) => role !== original.role).map((role) => (
                                     <Menu.Item
                                         key={role}
@@ -190,7 +185,7 @@ function useColumns(): Column<User>[] {
                     ),
             },
         ];
-    }, [t, own, change]);
+    }, [t, own, change, openSessions]);
 }
 
 function CreateUser({ onDone }: { onDone: () => void }) {

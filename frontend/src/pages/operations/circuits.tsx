@@ -14,6 +14,7 @@ import { Page } from '../../ui/page';
 import { ReasonDialog, type ReasonRequest } from '../../ui/reason-dialog';
 import { QueryView } from '../../ui/states';
 import { Country, Time } from '../../ui/text';
+import { CircuitHistory } from './circuit-history';
 
 type Circuit = Schema<'CircuitView'>;
 type Mode = Schema<'CircuitModeName'>;
@@ -23,7 +24,7 @@ const STATE_COLORS: Record<Schema<'CircuitState'>, string> = { closed: 'green', 
 
 const circuitsQuery = () =>
     queryOptions({
-        queryKey: ['circuits'],
+        queryKey: ['circuits', 'list'],
         queryFn: () => unwrap(api.GET('/api/v1/admin/circuits')),
         refetchInterval: 5000,
     });
@@ -162,6 +163,7 @@ export function CircuitsPage() {
                     {t('operate.instance', { instance: query.data.instance })}
                 </Text>
             )}
+            <CircuitHistory />
             <ReasonDialog request={request} onClose={() => setRequest(undefined)} />
         </Page>
     );

@@ -1,14 +1,13 @@
-import { Badge, Button, Card, Drawer, NativeSelect, Text, UnstyledButton } from '@mantine/core';
+import { Badge, Button, Drawer, NativeSelect, Text, UnstyledButton } from '@mantine/core';
 import { IconRefresh } from '@tabler/icons-react';
-import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { useMemo, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { api, unwrap } from '../../api/client';
 import { FAILED_JOB_STATUSES, type Schema } from '../../api/types';
-import { CursorPager, type CursorTrail } from '../../ui/cursor-pager';
-import { type Column, DataTable } from '../../ui/data-table';
+import { CursorTable, useCursorList } from '../../ui/cursor-list';
+import type { Column } from '../../ui/data-table';
 import { Page } from '../../ui/page';
-import { Empty, QueryView } from '../../ui/states';
+import { Empty } from '../../ui/states';
 import { Time } from '../../ui/text';
 import { BulkRetry } from './bulk-retry';
 import { DEAD_LETTER_COLORS, DeadLetterDetails } from './dead-letter-details';
@@ -17,25 +16,16 @@ import { useLaneName } from './lane-name';
 type DeadLetter = Schema<'DeadLetterView'>;
 type Status = Schema<'FailedJobStatus'>;
 
-const PAGE_SIZE = 20;
-
 export function DeadLettersPage() {
     const { t } = useTranslation();
     const laneName = useLaneName();
     const [status, setStatus] = useState<Status>();
-    const [trail, setTrail] = useState<CursorTrail>([]);
     const [opened, setOpened] = useState<string>();
     const [isBulk, setBulk] = useState(false);
-    const cursor = trail.at(-1);
-    const query = useQuery({
-        queryKey: ['dead-letters', 'list', status, cursor],
-        queryFn: () =>
-            unwrap(
-                api.GET('/api/v1/admin/failed-jobs', {
-                    params: { query: { page_size: PAGE_SIZE, ...(status && { status }), ...(cursor && { cursor }) } },
-                }),
-            ),
-        placeholderData: keepPreviousData,
+    const list = useCursorList({
+        queryKey: ['dead-letters', 'list', status],
+        load: (page) =>
+            unwrap(api.GET('/api/v1/admin/failed-jobs', { params: { query: { ...page, ...(status && { status }) } } })),
     });
     const columns = useMemo<Column<DeadLetter>[]>(
         () => [
@@ -94,10 +84,9 @@ export function DeadLettersPage() {
                             { value: '', label: t('filter.all') },
                             ...FAILED_JOB_STATUSES.map((each) => ({ value: each, label: t(`failed_job.${each}`) })),
                         ]}
-                        onChange={(event) => {
-                            setTrail([]);
-                            setStatus(FAILED_JOB_STATUSES.find((each) => each === event.currentTarget.value));
-                        }}
+                        onChange={(event) =>
+                            setStatus(FAILED_JOB_STATUSES.find((each) => each === event.currentTarget.value))
+                        }
                     />
                     <Button leftSection={<IconRefresh size={18} aria-hidden />} onClick={() => setBulk(true)}>
                         {t('dead_letters.retry_many')}
@@ -105,23 +94,14 @@ export function DeadLettersPage() {
                 </>
             }
         >
-            <Card padding={0}>
-                <QueryView
-                    query={query}
-                    isEmpty={({ failed_jobs }) => failed_jobs.length === 0}
-                    empty={<Empty title={t('dead_letters.none')} hint={t('dead_letters.none_hint')} />}
-                >
-                    {(data) => (
-                        <DataTable
-                            label={t('nav.dead_letters')}
-                            columns={columns}
-                            rows={data.failed_jobs}
-                            rowId={({ id }) => id}
-                        />
-                    )}
-                </QueryView>
-            </Card>
-            <CursorPager trail={trail} next={query.data?.next_cursor} onChange={setTrail} />
+            <CursorTable
+                list={list}
+                rows={({ failed_jobs }) => failed_jobs}
+                label={t('nav.dead_letters')}
+                columns={columns}
+                rowId={({ id }) => id}
+                empty={<Empty title={t('dead_letters.none')} hint={t('dead_letters.none_hint')} />}
+            />
             <Drawer
                 opened={opened !== undefined}
                 onClose={() => setOpened(undefined)}

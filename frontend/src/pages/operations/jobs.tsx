@@ -1,5 +1,5 @@
-import { Anchor, Badge, Card, Group, NativeSelect, Stack, Text } from '@mantine/core';
-import { keepPreviousData, useQuery } from '@tanstack/react-query';
+import { Anchor, Badge, Group, Stack, Text } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { useMemo, useState } from 'react';
 import { useTranslation } from 'react-i18next';
@@ -7,102 +7,96 @@ import { api, unwrap } from '../../api/client';
 import { JOB_STATUSES, type Schema } from '../../api/types';
 import { formatDecimal } from '../../format/locale';
 import { useLanguage } from '../../i18n/i18n';
-import { CursorPager, type CursorTrail } from '../../ui/cursor-pager';
-import { type Column, DataTable } from '../../ui/data-table';
+import { CursorTable, useCursorList } from '../../ui/cursor-list';
+import type { Column } from '../../ui/data-table';
 import { Figures } from '../../ui/figures';
+import { FilterBar, FilterChoice } from '../../ui/filter-bar';
 import { Page } from '../../ui/page';
 import { Empty, QueryView } from '../../ui/states';
 import { Time } from '../../ui/text';
+import { JOB_STATUS_COLORS, JobLanes } from './job-lanes';
+import { urgency } from './job-urgency';
 import { useLaneName } from './lane-name';
 
 type Job = Schema<'JobView'>;
 type JobStatus = Schema<'JobStatus'>;
 
-const STATUS_COLORS: Record<JobStatus, string> = { pending: 'gray', processing: 'blue', waiting_external: 'orange' };
-const PAGE_SIZE = 20;
-
+/** Unfinished jobs, the oldest first, so that jobs that are stuck or slow are on the first page. */
 export function JobsPage() {
     const { t } = useTranslation();
+    const laneName = useLaneName();
     const [status, setStatus] = useState<JobStatus>();
-    const [trail, setTrail] = useState<CursorTrail>([]);
-    const cursor = trail.at(-1);
-    const query = useQuery({
-        queryKey: ['jobs', status, cursor],
-        queryFn: () =>
-            unwrap(
-                api.GET('/api/v1/admin/jobs', {
-                    params: { query: { page_size: PAGE_SIZE, ...(status && { status }), ...(cursor && { cursor }) } },
-                }),
-            ),
-        placeholderData: keepPreviousData,
-        refetchInterval: 5000,
-    });
-    const columns = useColumns();
-    return (
-        <Page
-            title={t('nav.jobs')}
-            subtitle={t('jobs.hint')}
-            actions={
-                <NativeSelect
-                    aria-label={t('application.status')}
-                    value={status ?? ''}
-                    data={[
-                        { value: '', label: t('filter.all') },
-                        ...JOB_STATUSES.map((each) => ({ value: each, label: t(`job_status.${each}`) })),
-                    ]}
-                    onChange={(event) => {
-                        setTrail([]);
-                        setStatus(JOB_STATUSES.find((each) => each === event.currentTarget.value));
-                    }}
-                />
-            }
-        >
-            <JobFigures />
-            <Card padding={0}>
-                <QueryView
-                    query={query}
-                    isEmpty={({ jobs }) => jobs.length === 0}
-                    empty={<Empty title={t('jobs.none')} hint={t('jobs.none_hint')} />}
-                >
-                    {(data) => (
-                        <DataTable label={t('nav.jobs')} columns={columns} rows={data.jobs} rowId={({ id }) => id} />
-                    )}
-                </QueryView>
-            </Card>
-            <CursorPager trail={trail} next={query.data?.next_cursor} onChange={setTrail} />
-        </Page>
-    );
-}
-
-function JobFigures() {
-    const { t } = useTranslation();
-    const language = useLanguage();
-    const query = useQuery({
+    const [lane, setLane] = useState<string>();
+    const stats = useQuery({
         queryKey: ['job-stats'],
         queryFn: () => unwrap(api.GET('/api/v1/admin/jobs/stats')),
         refetchInterval: 5000,
     });
+    const lanes = useQuery({
+        queryKey: ['lanes'],
+        queryFn: () => unwrap(api.GET('/api/v1/admin/jobs/lanes')),
+    });
+    const filters = { status, lane, sort: 'created_at' as const };
+    const list = useCursorList({
+        queryKey: ['jobs', filters],
+        load: (page) => unwrap(api.GET('/api/v1/admin/jobs', { params: { query: { ...page, ...filters } } })),
+        refetchInterval: 5000,
+    });
+    const columns = useColumns(list.query.dataUpdatedAt);
     return (
-        <QueryView query={query} lines={2}>
-            {(stats) => {
-                const waiting = stats.dead_letters.find((each) => each.status === 'pending')?.jobs ?? 0;
-                const depth = formatDecimal(stats.depth, language);
-                return (
-                    <Figures
-                        figures={[
-                            [t('jobs.depth'), stats.depth >= stats.counted_up_to ? `≥ ${depth}` : depth],
-                            [t('jobs.running'), formatDecimal(stats.running_here, language)],
-                            [t('jobs.slots'), formatDecimal(stats.pool_size, language)],
-                            [t('jobs.dead_letters'), formatDecimal(waiting, language)],
-                        ]}
-                    />
-                );
-            }}
-        </QueryView>
+        <Page title={t('nav.jobs')} subtitle={t('jobs.hint')}>
+            <QueryView query={stats} lines={2}>
+                {(data) => (
+                    <Stack gap="lg">
+                        <JobFigures stats={data} />
+                        <JobLanes lanes={data.lanes} />
+                    </Stack>
+                )}
+            </QueryView>
+            <FilterBar>
+                <FilterChoice
+                    label={t('application.status')}
+                    value={status}
+                    choices={JOB_STATUSES.map((each) => [each, t(`job_status.${each}`)])}
+                    onChange={setStatus}
+                />
+                <FilterChoice
+                    label={t('jobs.lane')}
+                    value={lane}
+                    choices={(lanes.data?.lanes ?? []).map((each) => [each.lane, laneName(each.lane)])}
+                    onChange={setLane}
+                />
+            </FilterBar>
+            <CursorTable
+                list={list}
+                rows={({ jobs }) => jobs}
+                label={t('nav.jobs')}
+                columns={columns}
+                rowId={({ id }) => id}
+                empty={<Empty title={t('jobs.none')} hint={t('jobs.none_hint')} />}
+            />
+        </Page>
     );
 }
 
-function useColumns(): Column<Job>[] {
+function JobFigures({ stats }: { stats: Schema<'JobStats'> }) {
+    const { t } = useTranslation();
+    const language = useLanguage();
+    const waiting = stats.dead_letters.find((each) => each.status === 'pending')?.jobs ?? 0;
+    const depth = formatDecimal(stats.depth, language);
+    return (
+        <Figures
+            figures={[
+                [t('jobs.depth'), stats.depth >= stats.counted_up_to ? `≥ ${depth}` : depth],
+                [t('jobs.running'), formatDecimal(stats.running_here, language)],
+                [t('jobs.slots'), formatDecimal(stats.pool_size, language)],
+                [t('jobs.dead_letters'), formatDecimal(waiting, language)],
+            ]}
+        />
+    );
+}
+
+function useColumns(now: number): Column<Job>[] {
     const { t } = useTranslation();
     const laneName = useLaneName();
     return useMemo(
@@ -132,9 +126,7 @@ function useColumns(): Column<Job>[] {
             {
                 id: 'status',
                 header: t('application.status'),
-                cell: ({ row: { original } }) => (
-                    <Badge color={STATUS_COLORS[original.status]}>{t(`job_status.${original.status}`)}</Badge>
-                ),
+                cell: ({ row: { original } }) => <Status job={original} now={now} />,
             },
             {
                 id: 'attempts',
@@ -168,6 +160,17 @@ function useColumns(): Column<Job>[] {
                     ),
             },
         ],
-        [t, laneName],
+        [t, laneName, now],
+    );
+}
+
+function Status({ job, now }: { job: Job; now: number }) {
+    const { t } = useTranslation();
+    const urgent = urgency(job, now);
+    return (
+        <Group gap={4}>
+            <Badge color={JOB_STATUS_COLORS[job.status]}>{t(`job_status.${job.status}`)}</Badge>
+            {urgent && <Badge color={urgent === 'stuck' ? 'red' : 'orange'}>{t(`job_lanes.${urgent}`)}</Badge>}
+        </Group>
     );
 }

@@ -1,8 +1,8 @@
-import { Badge, Button, Card, Code, Stack, Table, Text } from '@mantine/core';
-import { useState } from 'react';
+import { Badge, Card, Stack, Table, Text } from '@mantine/core';
 import { useTranslation } from 'react-i18next';
 import { useOperationsFeed } from '../../live/operations-feed';
 import type { OperationsUpdate } from '../../live/connection';
+import { LazyJson } from '../../ui/lazy-json';
 import { Page } from '../../ui/page';
 import { Empty } from '../../ui/states';
 import { Time } from '../../ui/text';
@@ -47,7 +47,6 @@ export function LivePage() {
 
 function Event({ event }: { event: OperationsUpdate }) {
     const { t, i18n } = useTranslation();
-    const [isShown, setShown] = useState(false);
     // The version of an event's schema is not part of its meaning.
     const name = event.event_type.replace(/\.v\d+$/, '').replaceAll('.', '_');
     const key = `event.${name}`;
@@ -70,19 +69,7 @@ function Event({ event }: { event: OperationsUpdate }) {
                 </Stack>
             </Table.Td>
             <Table.Td>
-                <Button
-                    size="compact-xs"
-                    variant="default"
-                    aria-expanded={isShown}
-                    onClick={() => setShown((shown) => !shown)}
-                >
-                    {t(isShown ? 'live.hide' : 'live.show')}
-                </Button>
-                {isShown && (
-                    <Code block mt="xs">
-                        {JSON.stringify(event.data, null, 2)}
-                    </Code>
-                )}
+                <LazyJson value={event.data} about={event.event_type} />
             </Table.Td>
         </Table.Tr>
     );

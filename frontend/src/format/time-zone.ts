@@ -1,0 +1,32 @@
+// The time zone that the reader has chosen. Without a choice, times are in the zone of the browser.
+
+import { useSyncExternalStore } from 'react';
+
+let chosen: string | undefined;
+const listeners = new Set<() => void>();
+
+/** Shows times in a zone; undefined is the zone of the browser, as is a zone that the browser does not know. */
+export function chooseTimeZone(timeZone: string | undefined): void {
+    chosen = timeZone !== undefined && isKnown(timeZone) ? timeZone : undefined;
+    for (const listener of listeners) listener();
+}
+
+function isKnown(timeZone: string): boolean {
+    try {
+        new Intl.DateTimeFormat('en', { timeZone });
+        return true;
+    } catch {
+        return false;
+    }
+}
+
+/** The chosen time zone; undefined is the zone of the browser. */
+export function useTimeZone(): string | undefined {
+    return useSyncExternalStore(
+        (listener) => {
+            listeners.add(listener);
+            return () => listeners.delete(listener);
+        },
+        () => chosen,
+    );
+}
