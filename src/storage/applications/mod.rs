@@ -239,7 +239,7 @@ pub async fn get(
 }
 
 diesel::define_sql_function! {
-    /// Whether another account applied with the same document within the preceding interval.
+    /// Whether another account applied with the same document in the period of length `within` before the application.
     fn applied_elsewhere(
         application: diesel::sql_types::Uuid,
         account: diesel::sql_types::Text,

@@ -78,7 +78,6 @@ impl BureauAdapter for PlainFormat {
 enum Step {
     Report,
     Status(u16),
-    /// A status with one header.
     StatusWithHeader(u16, &'static str, &'static str),
     Body(String),
     /// A truncated body.
