@@ -205,7 +205,7 @@ fn client_config(url: &DatabaseUrl) -> Result<ClientConfig> {
             .build()
             .map_err(Error::configuration)
     };
-    let verifier: Arc<dyn ServerCertVerifier> = match url.proof {
+    let verifier: Arc<dyn ServerCertVerifier> = match url.verification {
         ServerVerification::AuthorityAndName => authorities()?,
         ServerVerification::Authority => {
             Arc::new(PartialVerifier { authorities: Some(authorities()?), algorithms })

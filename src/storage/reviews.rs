@@ -22,7 +22,7 @@ use super::statement::{Binder, FixedStatement, Prepared};
 use super::types::PgCountry;
 use crate::domain::application::Country;
 use crate::domain::ids::{ApplicationId, RequestId};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// The condition for a row without a valid assignment.
 const UNASSIGNED: &str = "(reviews.assigned_to IS NULL OR reviews.expires_at <= now())";

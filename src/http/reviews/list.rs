@@ -4,6 +4,7 @@ use actix_web::HttpResponse;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::assignment_of::{AssignmentOf, assignment};
 use super::view::ReviewView;
@@ -107,6 +108,7 @@ mod tests {
     use super::*;
     use crate::error::Error;
     use crate::http::cursor::tests::keys;
+    use crate::lending::reviews::AssignmentFilter;
 
     const ME: Uuid = Uuid::from_u128(7);
 

@@ -251,7 +251,7 @@ diesel::define_sql_function! {
 /// Whether another account applied with this application's document within `window` before it, regardless of the
 /// outcome. Used by the decision ([`Case::applied_elsewhere`](crate::domain::decision::Case)). Always false without a
 /// `window`.
-pub async fn was_applied_elsewhere(
+pub async fn another_account_applied(
     connection: &mut AsyncPgConnection,
     id: ApplicationId,
     window: Option<chrono::TimeDelta>,
