@@ -13,13 +13,13 @@ const focused = (page) =>
     page.evaluate(() => {
         const element = document.activeElement;
         const text = element.getAttribute('aria-label') ?? element.textContent;
-        const { outlineStyle, boxShadow, borderColor } = getComputedStyle(element);
+        // The body has the focus between the last element of the page and the first.
+        const isBody = element === document.body;
         return {
-            text: text.trim(),
-            isVisible: element.matches(':focus-visible'),
-            outlineStyle,
-            boxShadow,
-            borderColor,
+            text: isBody ? '' : text.trim(),
+            // The button of a date field is drawn by the browser, and so is its focus.
+            isVisible: isBody || element.matches(':focus-visible, [type=date]'),
+            html: element.outerHTML.slice(0, 200),
         };
     });
 

@@ -87,11 +87,9 @@ for (const [account, role] of [
     test(`the role ${role} can open exactly the pages in the navigation, and no page is refused by the server`, async () => {
         await withBrowser({}, async ({ page }) => {
             await signIn(page, account);
-            const linked = await page
-                .getByRole('navigation')
-                .first()
-                .getByRole('link')
-                .evaluateAll((links) => links.map((link) => link.getAttribute('href')));
+            const links = page.getByRole('navigation').first().getByRole('link');
+            await links.first().waitFor();
+            const linked = await links.evaluateAll((all) => all.map((link) => link.getAttribute('href')));
             const refused = [];
             page.on('response', (response) => {
                 if (response.status() === 403) refused.push(response.url());
