@@ -1,5 +1,6 @@
 import { ScrollArea, Table } from '@mantine/core';
 import { type ColumnDef, type RowData, tableFeatures, useTable } from '@tanstack/react-table';
+import { memo, type ReactNode } from 'react';
 
 const features = tableFeatures({});
 
@@ -47,16 +48,40 @@ export function DataTable<Row extends RowData>(props: {
                 </Table.Thead>
                 <Table.Tbody>
                     {table.getRowModel().rows.map((row) => (
-                        <Table.Tr key={row.id} className={props.changed?.has(row.id) ? 'changed' : undefined}>
-                            {row.getAllCells().map((cell) => (
-                                <Table.Td key={cell.id} ta={align(cell.column)}>
-                                    <table.FlexRender cell={cell} />
-                                </Table.Td>
-                            ))}
-                        </Table.Tr>
+                        <MemoizedRow
+                            key={row.id}
+                            content={row.original}
+                            columns={props.columns}
+                            isChanged={props.changed?.has(row.id) ?? false}
+                        >
+                            {() =>
+                                row.getAllCells().map((cell) => (
+                                    <Table.Td key={cell.id} ta={align(cell.column)}>
+                                        <table.FlexRender cell={cell} />
+                                    </Table.Td>
+                                ))
+                            }
+                        </MemoizedRow>
                     ))}
                 </Table.Tbody>
             </Table>
         </ScrollArea>
     );
 }
+
+interface RowProps {
+    content: unknown;
+    columns: unknown;
+    isChanged: boolean;
+    children: () => ReactNode;
+}
+
+/** A row that is rendered again only if its content or the columns have changed. An update of a list changes few rows. */
+const MemoizedRow = memo(
+    ({ isChanged, children }: RowProps) => (
+        <Table.Tr className={isChanged ? 'changed' : undefined}>{children()}</Table.Tr>
+    ),
+    (before, after) =>
+        before.content === after.content && before.columns === after.columns && before.isChanged === after.isChanged,
+);
+MemoizedRow.displayName = 'MemoizedRow';
