@@ -48,20 +48,17 @@ export function DataTable<Row extends RowData>(props: {
                 </Table.Thead>
                 <Table.Tbody>
                     {table.getRowModel().rows.map((row) => (
-                        <MemoizedRow
-                            key={row.id}
-                            content={row.original}
-                            columns={props.columns}
-                            isChanged={props.changed?.has(row.id) ?? false}
-                        >
-                            {() =>
-                                row.getAllCells().map((cell) => (
-                                    <Table.Td key={cell.id} ta={align(cell.column)}>
-                                        <table.FlexRender cell={cell} />
-                                    </Table.Td>
-                                ))
-                            }
-                        </MemoizedRow>
+                        <Table.Tr key={row.id} className={props.changed?.has(row.id) ? 'changed' : undefined}>
+                            <Cells row={row.original} columns={props.columns}>
+                                {() =>
+                                    row.getAllCells().map((cell) => (
+                                        <Table.Td key={cell.id} ta={align(cell.column)}>
+                                            <table.FlexRender cell={cell} />
+                                        </Table.Td>
+                                    ))
+                                }
+                            </Cells>
+                        </Table.Tr>
                     ))}
                 </Table.Tbody>
             </Table>
@@ -69,19 +66,9 @@ export function DataTable<Row extends RowData>(props: {
     );
 }
 
-interface RowProps {
-    content: unknown;
-    columns: unknown;
-    isChanged: boolean;
-    children: () => ReactNode;
-}
-
-/** A row that is rendered again only if its content or the columns have changed. An update of a list changes few rows. */
-const MemoizedRow = memo(
-    ({ isChanged, children }: RowProps) => (
-        <Table.Tr className={isChanged ? 'changed' : undefined}>{children()}</Table.Tr>
-    ),
-    (before, after) =>
-        before.content === after.content && before.columns === after.columns && before.isChanged === after.isChanged,
+/** The cells of a row. They are rendered again only if the row or the columns have changed: an update changes few rows. */
+const Cells = memo(
+    ({ children }: { row: unknown; columns: unknown; children: () => ReactNode }) => children(),
+    (before, after) => before.row === after.row && before.columns === after.columns,
 );
-MemoizedRow.displayName = 'MemoizedRow';
+Cells.displayName = 'Cells';
