@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks a running Aval against its OpenAPI document with schemathesis, once per role: no 5xx, no undocumented status, no
-# response that violates its schema. The run time is limited. The seed is printed, and AVAL_SCHEMATHESIS_SEED repeats a
-# run. The last line has the format of `cargo test`.
+# response that violates its schema. AVAL_SCHEMATHESIS_SECONDS limits the time per role. The script prints its seed, and
+# AVAL_SCHEMATHESIS_SEED repeats a run with it. The last line has the format of `cargo test`.
 set -euo pipefail
 
 version=4.32.5

@@ -21,7 +21,7 @@ use crate::storage::security_events::{self, SecurityEvent};
 use crate::storage::transaction::{self, Abort};
 use crate::storage::users::{self, User};
 
-/// How often a refresh token may be exchanged within its grace period.
+/// How many times a refresh token may be exchanged within its grace period.
 const MAX_USES: i32 = 10;
 /// The number of valid unused refresh tokens per session.
 const MAX_UNUSED: i64 = 10;
@@ -41,7 +41,7 @@ pub struct TokenPair {
 enum Refreshed {
     Renewed(User, RefreshToken),
     Refused(CredentialFault),
-    /// The token was used before, so there is a copy.
+    /// The token was used before, so someone has a copy of it.
     Reused(User),
 }
 
@@ -148,7 +148,7 @@ impl Accounts {
                 self.end_reused(connection, &token, &user, origin, now).await?;
                 return Ok(Refreshed::Reused(user));
             }
-            // Checked last: an exhausted token used after its grace period still shows that there is a copy.
+            // Checked last: an exhausted token used after its grace period still shows that someone has a copy.
             if token.uses >= MAX_USES {
                 return Ok(Refreshed::Refused(CredentialFault::Revoked));
             }
@@ -204,8 +204,8 @@ impl Accounts {
         security_events::record(connection, SecurityEvent::RefreshTokenReused, None, subject, json!({})).await
     }
 
-    /// Ends the caller's session and all access tokens of the account. Other sessions of the account renew theirs with
-    /// their own refresh tokens.
+    /// Ends the caller's session and all access tokens of the account. Other sessions of the account can get
+    /// new access tokens with their own refresh tokens.
     pub async fn logout(&self, principal: &Principal, origin: &Origin) -> Result<()> {
         let inner = &self.inner;
         let Credential::Token { user_id, session, .. } = principal.credential else { return Ok(()) };
@@ -227,7 +227,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// An access token without a session, for an operator on the machine.
+    /// Issues an access token without a session, for an operator on the machine.
     ///
     /// # Errors
     /// [`Error::NotFound`] if the account does not exist; [`Error::Forbidden`] if it is disabled.
@@ -240,7 +240,7 @@ impl Accounts {
         self.issue_recorded(&user, ttl).await
     }
 
-    /// An access token of an enabled admin, for an operator on the machine.
+    /// Issues an access token of an enabled admin, for an operator on the machine.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] if there is none.
@@ -313,7 +313,7 @@ impl Accounts {
     }
 }
 
-/// A configured duration, which always fits.
+/// Converts a configured duration, which is always in range.
 fn span(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
 }

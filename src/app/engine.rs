@@ -6,6 +6,7 @@ use actix::{Actor, Context};
 use slog::info;
 use tokio_util::sync::CancellationToken;
 
+use super::bureaus::{endpoints, start_simulator};
 use super::event_types::event_types;
 use super::shared::Shared;
 use crate::accounts::Accounts;
@@ -22,17 +23,16 @@ use crate::actors::supervisor::{self, Supervisor};
 use crate::actors::view_recorder::{self, ViewLog, ViewRecorder};
 use crate::actors::write_batcher::{self, CommitHook, WriteBatcher, WriteBatchers, Written};
 use crate::clock::Clock;
-use crate::config::{InstanceRole, ProviderMode, Settings};
+use crate::config::{InstanceRole, Settings};
 use crate::countries::Countries;
 use crate::domain::application::Country;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::events::notifications;
 use crate::lending::confirm::WebhookReceiver;
 use crate::lending::confirm::retry::RetryWebhookEvent;
 use crate::lending::process::ProcessCreditApplication;
 use crate::lending::statistics::ApplicationStatistics;
-use crate::providers::provider_for;
-use crate::providers::simulator::{Simulator, SimulatorSettings};
+use crate::providers::simulator::Simulator;
 use crate::queue::running_jobs::RunningJobs;
 use crate::queue::task::{AnyTask, Tasks};
 use crate::resources::Resources;
@@ -231,6 +231,7 @@ impl Engine {
         }
     }
 
+    /// Starts a permanent actor and restarts it after failures (see [`Root::keep`]).
     fn keep<A>(&self, handle: &Handle<A>, build: impl Fn(LivenessGuard) -> A + Clone + Send + 'static)
     where
         A: Actor<Context = Context<A>>,
@@ -242,8 +243,8 @@ impl Engine {
         let capacity = self.resources.settings.actors.write_queue_capacity;
         for handle in &self.write_batcher_handles {
             let (resources, on_commit) = (self.resources.clone(), Arc::clone(&self.on_commit));
-            self.root.keep(handle, capacity, move |line| {
-                WriteBatcher::new(&resources, Arc::clone(&on_commit), line)
+            self.root.keep(handle, capacity, move |liveness| {
+                WriteBatcher::new(&resources, Arc::clone(&on_commit), liveness)
             });
         }
     }
@@ -266,7 +267,7 @@ impl Engine {
                 scheduler.hint(scheduler::Wake);
             })),
         };
-        self.keep(&self.handles.gateway, move |line| ProviderGateway::new(parts.clone(), line));
+        self.keep(&self.handles.gateway, move |liveness| ProviderGateway::new(parts.clone(), liveness));
         let resources = self.resources.named(events::NAME);
         self.root.keep_task(events::NAME, move || circuit_events.clone().write(resources.clone()));
     }
@@ -286,20 +287,20 @@ impl Engine {
             running: self.running.clone(),
         };
         let (supervisor_parts, arbiters) = (parts.clone(), Arc::clone(&self.arbiters));
-        let (supervisor, claims) = (self.handles.supervisor.clone(), self.handles.scheduler.clone());
-        let slot_freed: supervisor::SlotFreed = Arc::new(move || claims.hint(scheduler::SlotFreed));
-        self.keep(&self.handles.supervisor, move |line| {
+        let (supervisor, scheduler) = (self.handles.supervisor.clone(), self.handles.scheduler.clone());
+        let slot_freed: supervisor::SlotFreed = Arc::new(move || scheduler.hint(scheduler::SlotFreed));
+        self.keep(&self.handles.supervisor, move |liveness| {
             Supervisor::new(
                 supervisor_parts.clone(),
                 Arc::clone(&arbiters),
                 supervisor.clone(),
                 Arc::clone(&slot_freed),
-                line,
+                liveness,
             )
         });
         let supervisor = self.handles.supervisor.clone();
-        self.keep(&self.handles.scheduler, move |line| {
-            Scheduler::new(parts.clone(), supervisor.clone(), line)
+        self.keep(&self.handles.scheduler, move |liveness| {
+            Scheduler::new(parts.clone(), supervisor.clone(), liveness)
         });
     }
 
@@ -307,9 +308,9 @@ impl Engine {
         let on_published = self.shared.on_published(&self.handles.broadcaster);
         let (resources, stream) = (self.resources.clone(), self.shared.stream.clone());
         let statistics = Arc::new(ApplicationStatistics::new(&resources));
-        self.keep(&self.handles.relay, move |line| {
+        self.keep(&self.handles.relay, move |liveness| {
             let (on_published, projection) = (Arc::clone(&on_published), Arc::clone(&statistics));
-            OutboxRelay::new(&resources, stream.clone(), on_published, projection, line)
+            OutboxRelay::new(&resources, stream.clone(), on_published, projection, liveness)
         });
         let watched = self.resources.named(outbox_relay::lag::NAME);
         self.root.keep_task(outbox_relay::lag::NAME, move || outbox_relay::lag::watch(watched.clone()));
@@ -318,20 +319,22 @@ impl Engine {
     fn keep_broadcaster(&self) {
         let (resources, sessions) = (self.resources.clone(), self.sessions.clone());
         let (bus, types) = (self.shared.broadcaster_bus(), Arc::new(event_types()));
-        self.keep(&self.handles.broadcaster, move |line| {
-            Broadcaster::new(&resources, Arc::clone(&bus), Arc::clone(&types), sessions.clone(), line)
+        self.keep(&self.handles.broadcaster, move |liveness| {
+            Broadcaster::new(&resources, Arc::clone(&bus), Arc::clone(&types), sessions.clone(), liveness)
         });
     }
 
     fn keep_housekeeping(&self) {
         let (resources, gateway) = (self.resources.clone(), self.handles.gateway.clone());
-        self.keep(&self.handles.housekeeper, move |line| Housekeeper::new(&resources, gateway.clone(), line));
+        self.keep(&self.handles.housekeeper, move |liveness| {
+            Housekeeper::new(&resources, gateway.clone(), liveness)
+        });
     }
 
     fn keep_views(&self) {
         let (resources, views) = (self.resources.clone(), self.views.clone());
-        self.keep(&self.handles.view_recorder, move |line| {
-            ViewRecorder::new(&resources, views.clone(), line)
+        self.keep(&self.handles.view_recorder, move |liveness| {
+            ViewRecorder::new(&resources, views.clone(), liveness)
         });
     }
 
@@ -367,44 +370,4 @@ fn commit_hook(handles: &Handles) -> CommitHook {
             handles.relay.hint(outbox_relay::Wake);
         }
     })
-}
-
-/// Starts the built-in simulator, if a country uses it and this instance calls bureaus.
-async fn start_simulator(resources: &Resources) -> Result<Option<Simulator>> {
-    let settings = &resources.settings;
-    let all_real = Country::ALL.iter().all(|country| settings.providers.of(*country).base_url.is_some());
-    if all_real || !settings.instance.is(InstanceRole::Worker) {
-        return Ok(None);
-    }
-    let answers_later = |country: &Country| {
-        let provider = settings.providers.of(*country);
-        provider.mode == ProviderMode::Async && provider.base_url.is_none()
-    };
-    if !settings.instance.is(InstanceRole::Api)
-        && settings.simulator.callback_url.is_empty()
-        && Country::ALL.iter().any(answers_later)
-    {
-        return Err(Error::configuration(
-            "simulator.callback_url must point to an instance with the role api, because this instance receives no \
-             webhooks, and its simulated bureaus respond with webhooks",
-        ));
-    }
-    let simulator = SimulatorSettings {
-        host: settings.simulator.host,
-        port: settings.simulator.port,
-        ..SimulatorSettings::default()
-    };
-    let logger = resources.named("simulator").logger;
-    Simulator::start(simulator, resources.clock.clone(), logger).await.map(Some)
-}
-
-fn endpoints(settings: &Settings, simulator: Option<&Simulator>) -> Result<Vec<Endpoint>> {
-    let endpoint = |country| {
-        let provider = settings.providers.of(country);
-        let simulated = simulator.map(|simulator| simulator.base_url(country));
-        let base_url = provider.base_url.or(simulated).unwrap_or_default();
-        let endpoint = Endpoint::new(provider_for(country), &base_url, provider.call, provider.breaker)?;
-        Ok(endpoint.with_mode(provider.mode))
-    };
-    Country::ALL.into_iter().map(endpoint).collect()
 }

@@ -64,7 +64,7 @@ fn decide(rules: &CountryRules, line: &[u8]) -> Result<crate::domain::decision::
     Ok(rules.evaluate(&parse_case(line)?))
 }
 
-/// The answer to an invalid line.
+/// The output for an invalid line.
 #[derive(Debug, Serialize)]
 struct BadLine {
     error: Problem,
@@ -98,7 +98,7 @@ impl From<Error> for BadLine {
 
 #[cfg(test)]
 mod tests {
-    use super::super::lines::tests::LeavesAfter;
+    use super::super::lines::tests::ClosesAfter;
     use super::*;
     use serde_json::{Value, json};
 
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_closed_output_pipe_ends_the_run_without_an_error() {
-        let mut output = LeavesAfter(1, Vec::new());
+        let mut output = ClosesAfter(1, Vec::new());
         let input = format!("{GOOD}\nbad\n{GOOD}\n");
         let countries = Countries::built_in().unwrap();
         run(DecideArgs { country: Country::Es }, &countries, input.as_bytes(), &mut output).unwrap();

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::elsewhere::is_plaintext_to_elsewhere;
+use super::remote::is_unencrypted_to_remote;
 use super::{Environment, require};
 use crate::error::Result;
 
@@ -13,7 +13,7 @@ pub struct CorsSettings {
     /// Origins as browsers serialize them: lower case, with a port only if it is not the scheme's default
     /// (`https://console.example`).
     pub allowed_origins: Vec<String>,
-    /// How long a browser may cache the answer to a preflight request.
+    /// How long a browser may cache the response to a preflight request.
     pub max_age_seconds: usize,
 }
 
@@ -31,10 +31,10 @@ impl CorsSettings {
         Ok(())
     }
 
-    /// In production, rejects origins served unencrypted from another machine: an attacker on the network can change
-    /// their pages.
+    /// In production, rejects origins that are served unencrypted from another machine, because an attacker on the network
+    /// could change their pages.
     pub(super) fn validate_for(&self, environment: Environment) -> Result<()> {
-        let is_open = |origin: &String| is_plaintext_to_elsewhere(origin);
+        let is_open = |origin: &String| is_unencrypted_to_remote(origin);
         require(
             !environment.is_production() || !self.allowed_origins.iter().any(is_open),
             "cors.allowed_origins",

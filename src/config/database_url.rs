@@ -1,22 +1,23 @@
 //! Database URLs and their TLS settings.
 //!
-//! A database URL has libpq's syntax, as a URL or as `key=value` pairs, and libpq's `sslmode` and `sslrootcert` ("SSL
-//! Support" in the PostgreSQL manual). `prefer` (the default) and `require` encrypt without authenticating the server.
-//! `verify-ca` requires a certificate from a trusted authority, and `verify-full` also a matching host name. Without
-//! `sslrootcert` the public authorities are trusted. As in libpq, `require` with `sslrootcert` means `verify-ca`.
+//! A database URL has libpq's syntax, as a URL or as `key=value` pairs, and libpq's parameters `sslmode` and `sslrootcert`
+//! ("SSL Support" in the PostgreSQL manual). `prefer` (the default) encrypts if the server supports TLS, and `require`
+//! always encrypts, but neither authenticates the server. `verify-ca` requires a certificate from a trusted authority, and
+//! `verify-full` also a matching host name. Without `sslrootcert`, the public authorities are trusted. As in libpq,
+//! `require` with `sslrootcert` means `verify-ca`.
 
 use std::path::PathBuf;
 
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
-use super::elsewhere;
+use super::remote;
 use crate::error::{Error, Result};
 
 /// How the server is authenticated over TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerVerification {
-    /// Not at all: a man in the middle goes unnoticed.
+    /// Not at all: a man-in-the-middle attack is not detected.
     None,
     /// By a certificate from a trusted authority.
     Authority,
@@ -31,28 +32,33 @@ pub struct DatabaseUrl {
     pub config: Config,
     /// How the server is authenticated when the connection uses TLS.
     pub proof: ServerVerification,
-    /// Trusted authorities (PEM); `None`: the public ones.
+    /// A file with the trusted authorities (PEM); `None` for the public ones.
     pub root_certificate_file: Option<PathBuf>,
 }
 
-/// Detects a dead peer. When the server's host disappears (power failure, failover, dropped route), `statement_timeout`
-/// cannot end the statement, and TCP alone waits 15 minutes, or hours on an idle connection. Ignored on Unix sockets.
-/// Parameters in the operator's URL take precedence.
-const DEAD_PEER_SECONDS: [(&str, u32); 4] =
-    [("connect_timeout", 5), ("keepalives_idle", 10), ("keepalives_interval", 5), ("tcp_user_timeout", 20)];
+/// Parameters that detect a server whose host has disappeared (power failure, failover, dropped route). In
+/// that case `statement_timeout` cannot end the statement, and TCP alone waits 15 minutes, or hours on an idle connection.
+/// The parameters have no effect on Unix sockets. Parameters in the operator's URL take precedence.
+const DEAD_PEER_PARAMETERS: [(&str, u32); 5] = [
+    ("connect_timeout", 5),
+    ("keepalives_idle", 5),
+    ("keepalives_interval", 5),
+    ("keepalives_retries", 2),
+    ("tcp_user_timeout", 15),
+];
 
 impl DatabaseUrl {
     /// Parses a database URL.
     ///
     /// # Errors
-    /// [`Error::Configuration`], which does not quote the URL: it may contain a password.
+    /// [`Error::Configuration`], which does not quote the URL, because it may contain a password.
     pub fn parse(text: &str) -> Result<Self> {
         let (rest, settings) = without_tls_settings(text);
         let mut config: Config = with_dead_peer_timeouts(&rest)
             .parse()
             .map_err(|error| Error::configuration(format_args!("invalid database URL: {error}")))?;
         if !config.get_hostaddrs().is_empty() {
-            // tokio-postgres connects to `hostaddr`, but the checks below use the host name.
+            // tokio-postgres would connect to `hostaddr`, but Aval's checks use the host name.
             return Err(Error::configuration(
                 "a database URL must not contain hostaddr: use the address as the host",
             ));
@@ -80,20 +86,20 @@ impl DatabaseUrl {
     }
 
     /// Whether the connection may go unencrypted to another machine.
-    pub fn may_be_plaintext_to_elsewhere(&self) -> bool {
-        self.config.get_ssl_mode() != SslMode::Require && self.config.get_hosts().iter().any(is_elsewhere)
+    pub fn may_be_unencrypted_to_remote(&self) -> bool {
+        self.config.get_ssl_mode() != SslMode::Require && self.config.get_hosts().iter().any(is_remote)
     }
 }
 
-fn is_elsewhere(host: &Host) -> bool {
+fn is_remote(host: &Host) -> bool {
     match host {
         Host::Unix(_) => false,
-        Host::Tcp(name) => elsewhere::is_elsewhere(name),
+        Host::Tcp(name) => remote::is_remote(name),
     }
 }
 
-/// Splits off the TLS parameters that tokio-postgres does not support or supports only in part. In `key=value` form,
-/// parameters written with spaces or quotes are left in, and tokio-postgres rejects them.
+/// Removes the TLS parameters that tokio-postgres does not support, or supports only in part, and returns them separately.
+/// In `key=value` form, parameters written with spaces or quotes are not removed, so tokio-postgres rejects them.
 fn without_tls_settings(text: &str) -> (String, Vec<(String, String)>) {
     let mut taken = Vec::new();
     let mut take = |pair: &&str| match pair.split_once('=') {
@@ -118,7 +124,7 @@ fn without_tls_settings(text: &str) -> (String, Vec<(String, String)>) {
     }
 }
 
-/// Decodes a value of a URL's query (RFC 3986, section 2.1). Invalid escapes are kept.
+/// Decodes a value in a URL's query (RFC 3986, section 2.1). Invalid escape sequences are kept.
 fn percent_decoded(value: &str) -> String {
     let mut parts = value.split('%');
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
@@ -132,11 +138,11 @@ fn percent_decoded(value: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Adds the [`DEAD_PEER_SECONDS`] that the URL does not set.
+/// Adds the [`DEAD_PEER_PARAMETERS`] that the URL does not set.
 fn with_dead_peer_timeouts(url: &str) -> String {
     let is_url = url.contains("://");
     let mut url = url.to_owned();
-    for (key, seconds) in DEAD_PEER_SECONDS {
+    for (key, value) in DEAD_PEER_PARAMETERS {
         if url.contains(key) {
             continue;
         }
@@ -145,7 +151,7 @@ fn with_dead_peer_timeouts(url: &str) -> String {
             (true, true) => '&',
             (false, _) => ' ',
         };
-        url.push_str(&format!("{separator}{key}={seconds}"));
+        url.push_str(&format!("{separator}{key}={value}"));
     }
     url
 }
@@ -156,7 +162,7 @@ mod tests {
 
     #[test]
     fn missing_timeouts_are_added_to_urls_and_to_key_value_pairs() {
-        let rest = "keepalives_idle=10&keepalives_interval=5&tcp_user_timeout=20";
+        let rest = "keepalives_idle=5&keepalives_interval=5&keepalives_retries=2&tcp_user_timeout=15";
         for (given, expected) in [
             ("postgres://db/aval", format!("postgres://db/aval?connect_timeout=5&{rest}")),
             ("postgres://db/aval?user=a", format!("postgres://db/aval?user=a&connect_timeout=5&{rest}")),
@@ -223,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn only_unencrypted_connections_to_other_machines_are_plaintext_to_elsewhere() {
+    fn only_unencrypted_connections_to_other_machines_are_detected() {
         for (text, expected) in [
             ("postgres://db.example/aval", true),
             ("postgres://10.0.0.5/aval?sslmode=disable", true),
@@ -234,7 +240,7 @@ mod tests {
             ("postgres://[::1]/aval", false),
             ("postgres:///aval?host=/run/postgresql", false),
         ] {
-            assert_eq!(DatabaseUrl::parse(text).unwrap().may_be_plaintext_to_elsewhere(), expected, "{text}");
+            assert_eq!(DatabaseUrl::parse(text).unwrap().may_be_unencrypted_to_remote(), expected, "{text}");
         }
     }
 }

@@ -1,13 +1,13 @@
-//! Environment variables of comparable systems that Aval does not read.
+//! Environment variables that are common in other systems and that Aval does not read.
 //!
-//! A deployment that moves to Aval often still sets them. Ignoring them silently could start Aval with an empty private
-//! database although `DB_HOST` names one, so `aval check-config` lists those that are set, with the variable or key to
-//! use instead. docs/configuration.md lists them all.
+//! A deployment that moves to Aval often still sets such variables. If they were ignored silently, Aval could start with an
+//! empty private PostgreSQL although `DB_HOST` names a database. Therefore `aval check-config` lists the variables that are
+//! set, with the variable or key to use instead. docs/configuration.md lists all of them.
 
 use std::collections::HashMap;
 
 /// Variables that Aval does not read, and what to use instead.
-pub const FOREIGN_VARIABLES: [(&str, &str); 24] = [
+pub const FOREIGN_VARIABLES: [(&str, &str); 22] = [
     ("NODE_ENV", "AVAL_ENV"),
     ("ENVIRONMENT", "AVAL_ENV"),
     ("DB_HOST", "DATABASE_URL"),
@@ -25,8 +25,6 @@ pub const FOREIGN_VARIABLES: [(&str, &str); 24] = [
     ("QUEUE_DEFAULT_JOB_OPTIONS", "jobs.max_attempts and jobs.history_retention_days"),
     ("PAYMENT_GATEWAY_URL", "providers.<country>.base_url"),
     ("EMAIL_PROVIDER_API_KEY", "nothing: this version sends no e-mail"),
-    ("HEALTH_CHECK_TIMEOUT", "nothing: health reports limit each check to a second"),
-    ("METRICS_PORT", "GET /metrics on the port of the server"),
     ("MAX_PAYLOAD_SIZE_MB", "server.body_limit_bytes"),
     ("MAX_PAYLOAD_SIZE_BYTES", "webhooks.body_limit_bytes"),
     ("TRACING_ENABLED", "OTEL_TRACES_EXPORTER"),
@@ -34,7 +32,7 @@ pub const FOREIGN_VARIABLES: [(&str, &str); 24] = [
     ("TRACING_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
 ];
 
-/// The lines for the variables that are set.
+/// A note for each of these variables that is set.
 pub(super) fn notes(variables: &HashMap<String, String>) -> Vec<String> {
     let set = |name: &str| variables.get(name).is_some_and(|value| !value.is_empty());
     FOREIGN_VARIABLES

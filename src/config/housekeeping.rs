@@ -1,4 +1,4 @@
-//! `[housekeeping]` and `[archive]`: schedules of recurring work, and when closed months are archived.
+//! `[housekeeping]` and `[archive]`: schedules of scheduled tasks, and when closed months are archived.
 
 use std::str::FromStr as _;
 
@@ -13,17 +13,17 @@ use crate::error::Result;
 
 const YEAR_MS: u64 = 365 * 86_400_000;
 
-/// Schedules of the recurring work, and limits on its runs.
+/// Schedules of the scheduled tasks, and limits on their runs.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HousekeepingSettings {
-    /// Time zone of the cron expressions, an IANA name.
+    /// The time zone of the cron expressions, an IANA name.
     pub time_zone: String,
-    /// A run that starts later than this after its due time was missed.
+    /// How long after its due time a run may begin before it counts as missed.
     pub missed_after_ms: u64,
     /// Delay before a failed run is retried.
     pub retry_pause_ms: u64,
-    /// Longest run.
+    /// The maximum duration of a run.
     pub task_timeout_ms: u64,
     /// How long the history of runs is kept.
     pub run_retention_days: u32,
@@ -80,7 +80,7 @@ pub struct CronExpression {
 }
 
 impl From<String> for CronExpression {
-    /// Never fails: validation reports a parse error together with its key.
+    /// Never fails: a parse error is kept, and validation reports it together with its key.
     fn from(text: String) -> Self {
         let parsed = match text.trim() {
             "" | "off" => Ok(None),
@@ -202,9 +202,9 @@ fn milliseconds(count: u64) -> TimeDelta {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArchiveSettings {
-    /// Number of full months that must have passed since the end of a month before it is archived.
+    /// The number of full months that must have passed since the end of a month before it is archived.
     pub after_months: u32,
-    /// Tablespace of the archive; empty: the partitions stay in their tablespace.
+    /// The tablespace of the archive. If empty, the partitions stay in their tablespace.
     pub tablespace: String,
 }
 

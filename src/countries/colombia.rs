@@ -3,7 +3,7 @@
 //! **Document.** Six to ten digits without a leading zero (Registraduría Nacional del Estado Civil). The number has no
 //! check digit, so typing errors cannot be detected.
 //!
-//! **Rules.** Rejects: income below 1,500,000 pesos, more than 50,000,000 pesos, PTI above 40 %, a score below 600.
+//! **Rules.** Rejects: income below 1,500,000 pesos, an amount above 50,000,000 pesos, PTI above 40 %, a score below 600.
 //! Reviews: no verified record at DataCrédito, active defaults.
 
 use serde::{Deserialize, Serialize};
@@ -70,7 +70,7 @@ fn rules(file: &ThresholdsFile) -> Result<RulePack> {
     RulePack::new(Country::Co, REVISION, &t, t.reference_annual_rate, affordability, rules)
 }
 
-/// Prefix of a cédula de ciudadanía in registers and forms: C.C.
+/// The prefix of a cédula de ciudadanía in registers and forms, where it is written as C.C.
 const PREFIXES: [&str; 1] = ["CC"];
 
 fn check(text: &str) -> Result<DocumentVerdict, ReasonCode> {
@@ -187,7 +187,7 @@ mod tests {
                 "10000000",
                 "3000000",
                 36,
-                report("100", 720).with_defaults().verified(true),
+                report("100", 720).with_loan_defaults().verified(true),
                 UnderReview,
                 "59.39",
                 &["ACTIVE_DEFAULTS", "RISK_TOO_HIGH"],
@@ -196,7 +196,7 @@ mod tests {
                 "10000000",
                 "3000000",
                 36,
-                report("100", 720).with_defaults().account_status(Closed).verified(true),
+                report("100", 720).with_loan_defaults().account_status(Closed).verified(true),
                 UnderReview,
                 "59.39",
                 &["ACTIVE_DEFAULTS", "RISK_TOO_HIGH"],
@@ -260,7 +260,7 @@ mod tests {
                 "10000000",
                 "3000000",
                 36,
-                report("0", 720).without_obligations().verified(true),
+                report("0", 720).with_unknown_obligations().verified(true),
                 Approved,
                 "19.39",
                 &[],
@@ -279,7 +279,7 @@ mod tests {
                 "3000000",
                 36,
                 report("0", 850)
-                    .without_obligations()
+                    .with_unknown_obligations()
                     .without_score()
                     .without_defaults()
                     .without_account_status(),
@@ -291,7 +291,7 @@ mod tests {
                 "10000000",
                 "3000000",
                 36,
-                report("0", 599).without_obligations().with_defaults().verified(true),
+                report("0", 599).with_unknown_obligations().with_loan_defaults().verified(true),
                 Rejected,
                 "88.19",
                 &["SCORE_TOO_LOW", "ACTIVE_DEFAULTS"],
@@ -358,7 +358,7 @@ mod tests {
                 "10000000",
                 "3000000",
                 36,
-                report("0", 720).with_defaults().verified(false),
+                report("0", 720).with_loan_defaults().verified(false),
                 UnderReview,
                 "69.39",
                 &["RECORD_NOT_VERIFIED", "ACTIVE_DEFAULTS", "RISK_TOO_HIGH"],
@@ -389,7 +389,7 @@ mod tests {
                 "60000000",
                 "1000000",
                 6,
-                report("1000", 300).with_defaults().verified(false),
+                report("1000", 300).with_loan_defaults().verified(false),
                 Rejected,
                 "100.00",
                 &["INCOME_TOO_LOW", "AMOUNT_TOO_HIGH", "PTI_TOO_HIGH", "SCORE_TOO_LOW"],
@@ -399,7 +399,7 @@ mod tests {
                 "9999999999.99",
                 "0.01",
                 6,
-                report("9999999999.99", 300).with_defaults().verified(true),
+                report("9999999999.99", 300).with_loan_defaults().verified(true),
                 Rejected,
                 "100.00",
                 &["INCOME_TOO_LOW", "AMOUNT_TOO_HIGH", "PTI_TOO_HIGH", "SCORE_TOO_LOW"],

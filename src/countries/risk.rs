@@ -4,14 +4,14 @@
 //! |---|---|
 //! | credit | 40 × (850 − score) / 550 |
 //! | affordability | 30 × ratio / limit, at most 30: the country's DTI or PTI and its limit |
-//! | history | 30 with defaults, else 10 if the accounts are reported as anything but active |
+//! | history | 30 with defaults, otherwise 10 if the accounts are reported as anything but active |
 //! | rules | 20 for each broken reject rule, 10 for each broken review rule |
 //!
-//! The score is unknown without the credit score, and also without the obligations if the ratio is the DTI. Unknown
+//! The score is unknown without the credit score, and also without the obligations if the ratio is the DTI. Unreported
 //! account states and defaults add nothing.
 //!
-//! Both fractions are added over a common denominator and divided once, so that the result is rounded only once (half
-//! to even).
+//! The points for credit and affordability are fractions. They are added over a common denominator and divided once, so
+//! the result is rounded only once (half to even).
 
 use rust_decimal::{Decimal, RoundingStrategy};
 
@@ -35,7 +35,7 @@ pub(super) enum Affordability {
     Pti(Ratio),
 }
 
-/// Numbers of broken rules.
+/// The numbers of broken rules.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Broken {
     pub(super) reject: usize,

@@ -25,8 +25,8 @@ pub struct Case {
     pub term_months: TermMonths,
     /// The bureau's report.
     pub banking_data: BankingData,
-    /// Whether another account applied with the same document within the previous day (docs/specification.md 3).
-    /// Absent in old cases, which were not checked.
+    /// Whether another account applied with the same document shortly before (docs/specification.md 3). Earlier versions
+    /// did not check this; their stored cases have no such member.
     #[serde(default)]
     pub applied_elsewhere: bool,
 }
@@ -107,7 +107,7 @@ impl RiskBand {
         }
     }
 
-    /// The scores of the band: from the first, inclusive, to the second, exclusive.
+    /// The lower bound, inclusive, and the upper bound, exclusive.
     pub const fn bounds(self) -> (u8, u8) {
         match self {
             Self::Low => (0, 30),
@@ -151,7 +151,7 @@ pub struct RuleOutcome {
     pub description: String,
     /// The inputs by name; `null` if the bureau did not report the value.
     pub inputs: BTreeMap<String, Value>,
-    /// The limit as text; `null` if there is none.
+    /// The rule's limit as text; `null` if it has none.
     pub threshold: Option<String>,
     /// The result of the evaluation.
     pub result: RuleResult,
@@ -192,11 +192,11 @@ pub const PROVIDER_NEEDS_REVIEW: &str = "PROVIDER_NEEDS_REVIEW";
 pub const MANUAL_REVIEW: &str = "MANUAL_REVIEW";
 
 /// Reason codes that only staff can see: one discloses another account's application, the other a bureau's request.
-/// [`MANUAL_REVIEW`] stands for either, so it discloses neither.
+/// Applicants see [`MANUAL_REVIEW`] instead, which does not tell which of the two it replaces.
 pub const INTERNAL_REASONS: [&str; 2] = [APPLIED_ELSEWHERE, PROVIDER_NEEDS_REVIEW];
 
-/// The reason codes shown to applicants, without internal ones. If a review has no other reasons, [`MANUAL_REVIEW`]
-/// replaces them.
+/// The reason codes shown to applicants: all except the internal ones. If a review has only internal reasons,
+/// [`MANUAL_REVIEW`] replaces them.
 pub fn public_reasons(status: Outcome, reasons: Vec<String>) -> Vec<String> {
     let mut public: Vec<String> =
         reasons.into_iter().filter(|reason| !INTERNAL_REASONS.contains(&reason.as_str())).collect();

@@ -79,7 +79,7 @@ pub fn text(description: &str) -> Schema {
 }
 
 /// A string that is one of `words`.
-pub fn word<T: serde::Serialize>(words: &[T], description: &str) -> Schema {
+pub fn one_of<T: serde::Serialize>(words: &[T], description: &str) -> Schema {
     let words = words.iter().filter_map(|word| serde_json::to_value(word).ok());
     of_type(Type::String, description).enum_values(Some(words)).into()
 }
@@ -89,7 +89,7 @@ pub fn id(description: &str) -> Schema {
 }
 
 /// A time: RFC 3339 in UTC with six decimals.
-pub fn moment(description: &str) -> Schema {
+pub fn timestamp(description: &str) -> Schema {
     of_type(Type::String, description).format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))).into()
 }
 
@@ -105,7 +105,7 @@ pub fn list(items: Schema, description: &str) -> Schema {
     ArrayBuilder::new().items(RefOr::from(items)).description(Some(description)).into()
 }
 
-/// The same schema, also accepting `null`.
+/// The same schema, which also accepts `null`.
 pub fn nullable(schema: Schema) -> Schema {
     let Schema::Object(mut object) = schema else { return schema };
     if let SchemaType::Type(one) = object.schema_type {

@@ -100,7 +100,7 @@ pub struct HttpState {
     pub cache: Cache,
     /// Redis, if configured.
     pub redis: Option<Redis>,
-    /// The built-in bureau simulators, if they are running.
+    /// The built-in simulator, if it is running.
     pub simulator: Option<Simulator>,
     /// Called after commits that bypass the write batcher.
     pub on_commit: CommitHook,

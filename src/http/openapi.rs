@@ -52,7 +52,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         (name = "applications", description = "Credit applications"),
         (name = "statistics", description = "Figures on applications, decisions, risk and amounts"),
         (name = "countries", description = "Rules of each country, document checks and trial evaluations"),
-        (name = "webhooks", description = "Incoming events from banks and bureaus"),
+        (name = "webhooks", description = "Incoming messages from banks and bureaus"),
         (name = "realtime", description = "Live updates over WebSocket"),
         (name = "health", description = "Liveness, readiness and component health"),
         (name = "console", description = "The web console"),
@@ -164,7 +164,7 @@ pub fn document(faults_on: bool) -> Document {
     document
 }
 
-/// Adds what follows from the method, the path and the route of an operation.
+/// Documents the properties of an operation that follow from its method, its path and its entry in the route table.
 fn describe(path: &str, method: &Method, operation: &mut Operation, route: Option<&RouteEntry>) {
     describe_refusals(path, operation);
     describe_repetition(operation);
@@ -254,7 +254,7 @@ fn describe_body(class: BodyClass, operation: &mut Operation) {
     let Some(RefOr::T(body)) = &mut operation.request_body else { return };
     let BodyLimit { bytes, values } = class.limit();
     let limit = match class {
-        BodyClass::Event => format!("The body may have at most {values} members and elements."),
+        BodyClass::Webhook => format!("The body may have at most {values} members and elements."),
         BodyClass::Credentials | BodyClass::Command | BodyClass::Application => {
             format!("The body may have at most {} KiB and {values} members and elements.", bytes / 1024)
         }
@@ -268,7 +268,7 @@ fn add_refusal(operation: &mut Operation, status: &str, description: &str) {
     operation.responses.responses.entry(status.to_owned()).or_insert_with(response);
 }
 
-/// Adds the error responses that follow from the parts of a request.
+/// Adds the error responses that an operation can return because of its path, query or body.
 fn describe_refusals(path: &str, operation: &mut Operation) {
     let has_body = operation.request_body.is_some();
     let mut also = |status: &str, description: &str| add_refusal(operation, status, description);

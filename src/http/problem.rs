@@ -172,8 +172,8 @@ impl Rejection {
             Self::WebSocketVersion => "Sec-WebSocket-Version must be 13 (RFC 6455).".to_owned(),
             Self::Expectation => "The only supported expectation is 100-continue.".to_owned(),
             Self::DuplicateApplication { .. } => {
-                "You already have an open application for this document: application_id. A new one is accepted once it is \
-                 rejected, cancelled, completed or deleted, or after open_until."
+                "You already have an open application for this document; application_id identifies it. A new one is accepted \
+                 once that one is rejected, cancelled, completed or deleted, or after open_until."
                     .to_owned()
             }
             Self::Error(error) => match error {

@@ -151,8 +151,8 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(GET, "/api/v1/stats", READ, stats::get::get),
         on(GET, "/api/v1/stats/countries/{code}", READ, stats::country::get),
 
-        on(POST, "/api/v1/webhooks/bank-confirmation", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook).taking(BodyClass::Event),
-        on(POST, "/api/v1/webhooks/provider", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook).taking(BodyClass::Event),
+        on(POST, "/api/v1/webhooks/bank-confirmation", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook).taking(BodyClass::Webhook),
+        on(POST, "/api/v1/webhooks/provider", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook).taking(BodyClass::Webhook),
         on(GET, "/api/v1/admin/webhook-events", INSPECT, webhooks::list::list).with_query(),
         on(GET, "/api/v1/admin/staff-views", INSPECT, staff_views::list::list).with_query(),
         on(GET, "/api/v1/admin/security-events", INSPECT, security_events::list::list).with_query(),
@@ -239,9 +239,9 @@ pub(super) const METRICS: &str = "/metrics";
 const FOR_OPERATORS: [&str; 4] = ["/health", "/api/v1/health", "/metrics", "/api/v1/test/"];
 
 /// Builds the router from the table.
-pub(super) fn configure(config: &mut web::ServiceConfig, offer: EnabledRoutes) {
-    let mut entries = table(offer.faults);
-    entries.retain(|entry| offer.has(entry));
+pub(super) fn configure(config: &mut web::ServiceConfig, enabled: EnabledRoutes) {
+    let mut entries = table(enabled.faults);
+    entries.retain(|entry| enabled.has(entry));
     add_resources(config, entries);
 }
 

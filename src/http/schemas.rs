@@ -1,7 +1,7 @@
 //! Enumerations as schemas of the OpenAPI document.
 //!
-//! `domain` does not depend on OpenAPI. Each type here is the schema of one of its enumerations and takes its values from
-//! it. Modules of `http` with enumerations of their own declare them with [`enum_schemas!`].
+//! `domain` does not depend on OpenAPI. Each type here is the schema of one of its enumerations and takes its values
+//! from it. Modules of `http` with enumerations of their own declare them with [`enum_schemas!`].
 
 use utoipa::openapi::schema::Type;
 use utoipa::openapi::{ObjectBuilder, OneOfBuilder, RefOr, Schema};
@@ -29,6 +29,7 @@ pub(super) fn json_values<T: serde::Serialize>(values: &[T]) -> Vec<serde_json::
     values.iter().filter_map(|value| serde_json::to_value(value).ok()).collect()
 }
 
+/// Declares types that are the schemas of enumerations, with their values and descriptions.
 macro_rules! enum_schemas {
     ($($(#[$doc:meta])* $name:ident: $values:expr, $description:literal;)+) => {$(
         $(#[$doc])*

@@ -15,7 +15,7 @@ pub async fn list(resources: &Resources) -> Result<Vec<CircuitOverride>> {
     circuit_overrides::list(&mut *resources.database.get().await?).await
 }
 
-/// Sets or ends the override of a breaker on all instances. `overrides` are the ones that this instance applies.
+/// Sets or removes the override of a breaker on all instances. `overrides` are the overrides that this instance applies.
 pub async fn set(
     resources: &Resources,
     overrides: &CircuitOverrides,
@@ -26,8 +26,8 @@ pub async fn set(
     let stored = transaction::run(database, logger, "set_circuit_override", work).await?;
     warn!(logger, "circuit breaker override set"; "country" => request.country.code(),
         "mode" => request.mode.as_str(), "request_id" => &request.request_id);
-    // Applies the override also if this instance currently receives no notifications. If the read fails, the next poll
-    // repeats it.
+    // The override must also apply if this instance currently receives no notifications. If this read fails, the wake-up
+    // makes the poll read the overrides again.
     if overrides.refresh(database).await.is_err() {
         overrides.wake();
     }

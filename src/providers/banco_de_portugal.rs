@@ -1,7 +1,7 @@
 //! Banco de Portugal, Portugal: XML modelled on the central credit register (Central de Responsabilidades de Crédito).
 //!
-//! Amounts are decimal strings in euros; the currency is an attribute of the enclosing element. Yes and no are `S` and
-//! `N`. The score (`classificacao`) already uses the common scale.
+//! Amounts are decimal strings in euros. The currency is an attribute of the element that contains the amounts. Yes and no
+//! are `S` and `N`. The score (`classificacao`) already uses the common scale.
 
 mod simulated;
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::report_body::{
     XmlText, add_extras, amount, check_currency, common_score, whole, xml, xml_request, yes_no,
 };
-use super::{BankingProvider, Bureau, BureauRequest, MalformedReport, Subject};
+use super::{Bureau, BureauAdapter, BureauRequest, MalformedReport, Subject};
 use crate::domain::application::Country;
 use crate::domain::banking::{AccountStatus, BankingData};
 
@@ -70,7 +70,7 @@ struct Responsabilidades {
     numero_contratos: Option<XmlText>,
 }
 
-impl BankingProvider for BancoDePortugal {
+impl BureauAdapter for BancoDePortugal {
     fn name(&self) -> &'static str {
         "Banco de Portugal"
     }

@@ -1,7 +1,7 @@
 //! CRIF, Italy: nested JSON modelled on its EURISC register, with amounts in whole euro cents.
 //!
-//! CRIF is the only bureau whose average income is used by a rule: it is compared with the declared income
-//! (docs/specification.md 3). The score states its scale; a report with any scale other than 300-850 is rejected.
+//! CRIF is the only bureau whose average income is used by a rule, which compares it with the declared income
+//! (docs/specification.md 3). A report states the scale of its score. Any scale other than 300-850 is rejected.
 
 mod simulated;
 
@@ -9,7 +9,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use super::report_body::{add_extras, check_currency, common_score, json, json_request, malformed};
-use super::{BankingProvider, Bureau, BureauRequest, MalformedReport, Subject};
+use super::{Bureau, BureauAdapter, BureauRequest, MalformedReport, Subject};
 use crate::domain::application::Country;
 use crate::domain::banking::{AccountStatus, BankingData};
 use crate::domain::money::Money;
@@ -83,7 +83,7 @@ struct Sofferenze {
     presenti: Option<bool>,
 }
 
-impl BankingProvider for Crif {
+impl BureauAdapter for Crif {
     fn name(&self) -> &'static str {
         "CRIF"
     }

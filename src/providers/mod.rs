@@ -1,5 +1,5 @@
-//! Adapters for the credit bureaus, one per country. Each bureau has a file with the adapter and a file with the data
-//! of the simulator; `bureau_of` registers both.
+//! Adapters for the credit bureaus, one per country. Each bureau has a file with its adapter and a file with its simulated
+//! counterpart. `bureau_of` registers both.
 //!
 //! An adapter translates between [`BankingData`] and the bureau's wire format: it builds a [`BureauRequest`] and parses
 //! a report. It does no I/O: sending, timeouts, retries and circuit breaking belong to the provider gateway
@@ -30,7 +30,7 @@ mod tests;
 
 /// The bureau of one country.
 pub(crate) struct Bureau {
-    adapter: &'static dyn BankingProvider,
+    adapter: &'static dyn BureauAdapter,
     simulated: &'static SimulatedBureau,
     /// Reports for the tests of all adapters.
     #[cfg(test)]
@@ -49,14 +49,14 @@ fn bureau_of(country: Country) -> &'static Bureau {
 }
 
 /// The adapter for the bureau of `country`.
-pub fn provider_for(country: Country) -> &'static dyn BankingProvider {
+pub fn provider_for(country: Country) -> &'static dyn BureauAdapter {
     bureau_of(country).adapter
 }
 
 /// The person that a report is requested about.
 #[derive(Debug, Clone)]
 pub struct Subject {
-    /// Sent to the bureau together with the document.
+    /// The person's name, which is sent to the bureau together with the document.
     pub full_name: FullName,
     /// The person's document, normalized.
     pub identity_document: IdentityDocument,
@@ -69,7 +69,7 @@ pub struct BureauRequest {
     pub path: &'static str,
     /// MIME type of `body`.
     pub content_type: &'static str,
-    /// Value of the `Accept` header: the MIME type of the report.
+    /// The value of the `Accept` header: the MIME type of the report.
     pub accept: &'static str,
     /// The body, in the bureau's format.
     pub body: Vec<u8>,
@@ -89,7 +89,7 @@ impl fmt::Debug for BureauRequest {
 pub struct MalformedReport(pub String);
 
 /// The adapter for one bureau.
-pub trait BankingProvider: Send + Sync {
+pub trait BureauAdapter: Send + Sync {
     /// The bureau's name in reports and logs.
     fn name(&self) -> &'static str;
 

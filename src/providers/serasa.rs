@@ -2,7 +2,7 @@
 //!
 //! The Serasa Score is from 0 to 1000 and is mapped linearly onto 300-850, rounded half to even (`score_scale`).
 //! Amounts must have correctly placed thousands separators and exactly two decimals. Similar strings such as `1.23,45`
-//! or `1234.56` are rejected because they could mean a hundred times as much.
+//! or `1234.56` are rejected, because reading them wrongly could change the amount by a factor of a hundred.
 
 mod simulated;
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::report_body::{add_extras, json, json_request, malformed, yes_no};
 use super::score_scale::ScoreScale;
-use super::{BankingProvider, Bureau, BureauRequest, MalformedReport, Subject};
+use super::{Bureau, BureauAdapter, BureauRequest, MalformedReport, Subject};
 use crate::domain::application::Country;
 use crate::domain::banking::{AccountStatus, BankingData};
 use crate::domain::money::Money;
@@ -70,7 +70,7 @@ struct Negativacoes {
     ativas: Option<String>,
 }
 
-impl BankingProvider for Serasa {
+impl BureauAdapter for Serasa {
     fn name(&self) -> &'static str {
         "Serasa Experian"
     }

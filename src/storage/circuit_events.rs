@@ -11,7 +11,7 @@ use crate::error::Result;
 /// An event about a circuit breaker.
 #[derive(Debug, Clone)]
 pub struct NewCircuitEvent {
-    /// The same in every attempt to write the event.
+    /// The identifier, which is the same in every attempt to write the event.
     pub id: EventId,
     /// The event type with its version.
     pub event_type: &'static str,

@@ -1,7 +1,7 @@
 //! PostgreSQL, the source of truth. Caches and messages hold only copies and hints.
 //!
 //! There is one file per table or concern. Write functions take a slice, so the write batcher can write a group with
-//! one statement; a single row is a slice of length one. Hot statements have a fixed text and stay prepared
+//! one statement; a single row is a slice of length one. Frequent statements have a fixed text and stay prepared
 //! (`statement`). The others use Diesel's query builder. State, event and job change in one transaction, mostly by
 //! trigger, so a caller cannot omit one of them.
 #![deny(clippy::as_conversions, clippy::float_arithmetic)]
@@ -91,7 +91,7 @@ impl From<DieselError> for Error {
                     Failure::Session | Failure::Transient => true,
                     Failure::Schema | Failure::Permanent => false,
                 },
-                // Without a SQLSTATE, the connection failed, not the server.
+                // An error without a SQLSTATE comes from the connection, not from the server.
                 (DieselError::DatabaseError(kind, _), None) => is_connection_failure(kind),
                 (DieselError::BrokenTransactionManager, None) => true,
                 _ => false,
@@ -108,7 +108,7 @@ fn origin(error: &DieselError) -> Option<Origin<'_>> {
     }
 }
 
-/// Whether Diesel's error kind alone shows that the connection was lost or the transaction must be retried.
+/// Whether Diesel's error kind shows that the connection was lost or the transaction must be retried.
 fn is_connection_failure(kind: &DatabaseErrorKind) -> bool {
     matches!(
         kind,
@@ -140,8 +140,8 @@ fn describe_connection(error: &ConnectionError) -> String {
     }
 }
 
-/// The SQLSTATEs of a prepared statement that the session does not have, or that another client prepared under the same
-/// name.
+/// The SQLSTATEs of errors about a prepared statement that the session does not have, or that another client prepared under
+/// the same name.
 const UNKNOWN_STATEMENT: [&str; 2] = ["26000", "42P05"];
 
 const NO_PREPARED_STATEMENTS: &str = ": a pooler between Aval and PostgreSQL does not support prepared statements; PgBouncer \

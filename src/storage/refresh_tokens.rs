@@ -18,7 +18,7 @@ pub struct RefreshToken {
     pub expires_at: DateTime<Utc>,
     /// When it was first used.
     pub rotated_at: Option<DateTime<Utc>>,
-    /// When its family was revoked.
+    /// When it was revoked, alone or with its family.
     pub revoked_at: Option<DateTime<Utc>>,
     pub session_started_at: DateTime<Utc>,
     /// The number of times that it was exchanged.
@@ -94,8 +94,8 @@ pub async fn revoke_surplus(
     Ok(())
 }
 
-/// Revokes all tokens of a session. The caller must hold the lock of the account, so that no token is added to the
-/// family concurrently.
+/// Revokes all tokens of a session. The caller must hold the lock of the account. Otherwise a token could be added to the
+/// family at the same time.
 pub async fn revoke_family(
     connection: &mut AsyncPgConnection,
     family: Uuid,
@@ -110,7 +110,7 @@ pub async fn revoke_family(
     Ok(())
 }
 
-/// Deletes expired tokens, which are rejected with or without a row.
+/// Deletes expired tokens. They are rejected whether or not they have a row.
 pub async fn delete_expired(connection: &mut AsyncPgConnection, now: DateTime<Utc>) -> Result<usize> {
     let expired = refresh_tokens::table.filter(refresh_tokens::expires_at.le(now));
     Ok(diesel::delete(expired).execute(connection).await?)

@@ -107,7 +107,7 @@ pub async fn record(
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = security_events, check_for_backend(diesel::pg::Pg))]
 pub struct RecordedEvent {
-    /// A version 7 UUID of the event's time.
+    /// A version 7 UUID with the event's time.
     pub id: Uuid,
     /// The kind of event. Newer versions may have more kinds.
     pub kind: String,
@@ -116,7 +116,7 @@ pub struct RecordedEvent {
     pub subject: Option<String>,
     /// Details that depend on the kind.
     pub detail: Value,
-    /// The `id` passed to [`set_origin`], which `address` is bound to.
+    /// The `id` passed to [`set_origin`]. The sealed address is bound to it.
     pub origin_id: Option<Uuid>,
     /// The sealed address of the client.
     pub address: Option<Vec<u8>>,

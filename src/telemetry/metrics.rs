@@ -1,10 +1,14 @@
 //! All metrics, with their names, labels and help texts (docs/specification.md 12, docs/metrics.md).
 //!
 //! Label values are bounded: countries, statuses, route patterns, names of actors and tasks. Identifiers, paths and
-//! input from clients are never labels. `of` names the sources of the label values, in the order of the labels
-//! ([`KnownLabels`]); these series are exported as 0 from the start. A metric without it has values that are not known
-//! in advance. [`kinds`] has the gauges that are not always exported: those of a leader, and those of quantities that may
-//! be unknown.
+//! input from clients are never labels.
+//!
+//! In a declaration, `of` names the sources of the label values ([`KnownLabels`]), in the order of the labels. These series
+//! are exported as 0 from the start. The label values of a metric without `of` are not known in advance. `in` names the
+//! buckets of a histogram.
+//!
+//! [`kinds`] defines the gauges that are not always exported: gauges that only the leader exports, and gauges whose value
+//! may be unknown.
 
 mod kinds;
 
@@ -15,15 +19,15 @@ use prometheus::{
     TextEncoder,
 };
 
-use self::kinds::{Declared, Metric};
 pub use self::kinds::{HousekeeperGauges, MeasuredGauge, RelayGauges};
+use self::kinds::{Metric, MetricOptions};
 use super::labels::{KnownLabels, Values};
 use crate::error::{Error, Result};
 
 /// Seconds, from cached answers to bureau timeouts.
 const LATENCY: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
-/// Seconds, from an indexed read to the statement timeout. Fewer, because there are many operations.
+/// Seconds, from an indexed read to the statement timeout. Fewer buckets, because there are many operations.
 const QUERY: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
 /// Seconds that work waits: from an idle instance to an outage of hours.
@@ -92,7 +96,7 @@ macro_rules! metrics {
                 register_process(&registry)?;
                 $(
                     let sources: &[&Values] = &[$($(&known.$source),*)?];
-                    let declared = Declared {
+                    let declared = MetricOptions {
                         opts: Opts::new(stringify!($field), concat!($($help),+).trim()),
                         labels: &[$($($label),*)?],
                         buckets: [$($buckets,)? LATENCY][0],
@@ -237,9 +241,9 @@ metrics! {
     /// Audit views that are only in the log because the queue was full.
     staff_views_lost_total: IntCounter;
 
-    /// Runs of recurring tasks that this instance started or found abandoned, by outcome.
-    scheduled_runs_total: IntCounterVec ["task", "outcome"] of [recurring_tasks, run_outcomes];
-    /// Time of a recurring task's last success, in seconds since 1970.
+    /// Runs of scheduled tasks that this instance started or found abandoned, by outcome.
+    scheduled_runs_total: IntCounterVec ["task", "outcome"] of [scheduled_tasks, run_outcomes];
+    /// Time of a scheduled task's last success, in seconds since 1970.
     scheduled_task_last_success_timestamp_seconds: HousekeeperGauges ["task"];
     /// Number of future months for which every table has a partition.
     partitions_ahead_months: HousekeeperGauges;

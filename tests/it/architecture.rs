@@ -91,7 +91,12 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The modules of this crate that a file names, without its tests.
+/// Whether a file of `src` contains only tests.
+fn is_test(path: &Path) -> bool {
+    path.ends_with("tests.rs") || path.iter().any(|part| part == "tests")
+}
+
+/// The top-level modules of this crate that a file names outside its tests.
 fn imports(path: &Path) -> BTreeSet<String> {
     let named = named_paths(path);
     let modules = named.iter().filter_map(|path| path.strip_prefix("crate::")?.split("::").next());
@@ -106,7 +111,7 @@ fn every_import_is_allowed() {
         let inside = path.strip_prefix("src").unwrap().to_str().unwrap().to_owned();
         let module = inside.split('/').next().unwrap().trim_end_matches(".rs");
         let Some(allowed) = allowed_imports.get(module) else { continue };
-        if path.ends_with("tests.rs") || inside.contains("/tests/") {
+        if is_test(&path) {
             continue;
         }
         for import in imports(&path) {
@@ -175,7 +180,7 @@ fn the_engine_does_not_depend_on_credit() {
         if path.is_dir() { sources(&path) } else { vec![path] }
     });
     let mut wrong = Vec::new();
-    for file in files.filter(|file| !file.ends_with("tests.rs")) {
+    for file in files.filter(|file| !is_test(file)) {
         for path in named_paths(&file) {
             let segments: Vec<&str> = path.split("::").collect();
             let is_credit = match segments.as_slice() {
@@ -223,7 +228,7 @@ fn expand(tree: &str, prefix: &str, paths: &mut Vec<String>) {
     }
 }
 
-/// The paths that a file without its tests names from `crate`, `super` or `self`.
+/// The paths from `crate`, `super` or `self` that a file names outside its tests.
 fn named_paths(file: &Path) -> Vec<String> {
     let text = fs::read_to_string(file).unwrap();
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
@@ -252,10 +257,7 @@ fn named_paths(file: &Path) -> Vec<String> {
 /// The modules that each module imports from. A module may use the items of the modules that it is part of.
 fn imports_of_files() -> BTreeMap<ModulePath, BTreeSet<ModulePath>> {
     let files = sources(Path::new("src"));
-    let files: Vec<_> = files
-        .iter()
-        .filter(|file| !file.ends_with("tests.rs") && !file.iter().any(|part| part == "tests"))
-        .collect();
+    let files: Vec<_> = files.iter().filter(|file| !is_test(file)).collect();
     let modules: BTreeSet<ModulePath> = files.iter().map(|file| module_path(file)).collect();
     let resolve = |own: &ModulePath, path: &str| {
         let mut target = own.clone();
@@ -336,7 +338,7 @@ fn every_module_is_listed() {
     }
 }
 
-/// The functions that Markdown names as `module::function`, apart from short names, which may be types or SQL.
+/// The functions that a Markdown text names as `module::function`. Short names are ignored, because they may be types or SQL.
 fn functions_named_in(markdown: &str) -> Vec<String> {
     let code = markdown.split('`').skip(1).step_by(2);
     let paths = code.filter_map(|code| code.rsplit_once("::"));
@@ -353,7 +355,7 @@ fn every_test_that_a_document_names_exists() {
         .chain(&sources(Path::new("tests")))
         .map(|file| fs::read_to_string(file).unwrap())
         .collect();
-    // `how_to` checks the guides, which name files and other functions too.
+    // The guides in `docs/how-to/` are checked by the test module `how_to`.
     let pages = fs::read_dir("docs").unwrap().map(|entry| entry.unwrap().path());
     let documents = pages.chain(["README.md", "SECURITY.md", "CONTRIBUTING.md"].map(PathBuf::from));
     let mut named = 0;
@@ -375,9 +377,7 @@ fn time_and_randomness_are_read_in_one_file() {
     let offenders: Vec<_> = sources(Path::new("src"))
         .into_iter()
         // The private PostgreSQL uses the runtime's own timers for its deadlines.
-        .filter(|path| {
-            !path.ends_with("clock.rs") && !path.ends_with("tests.rs") && !path.ends_with("embedded/mod.rs")
-        })
+        .filter(|path| !path.ends_with("clock.rs") && !is_test(path) && !path.ends_with("embedded/mod.rs"))
         .filter(|path| {
             let text = fs::read_to_string(path).unwrap();
             let code = text.split("#[cfg(test)]").next().unwrap().to_owned();
@@ -491,7 +491,7 @@ async fn every_table_has_a_comment() {
 fn every_module_has_a_comment() {
     let undocumented: Vec<_> = sources(Path::new("src"))
         .into_iter()
-        .filter(|path| !path.ends_with("tests.rs") && !path.ends_with("storage/schema.rs"))
+        .filter(|path| !is_test(path) && !path.ends_with("storage/schema.rs"))
         .filter(|path| !fs::read_to_string(path).unwrap().starts_with("//!"))
         .collect();
     assert!(undocumented.is_empty(), "{undocumented:?}");

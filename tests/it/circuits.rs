@@ -61,7 +61,7 @@ async fn an_override_on_one_instance_applies_to_all_and_stops_all_calls() {
     second.put(SPAIN, &json!({"mode": "auto", "reason": "Maintenance is over"})).await.expect(200);
     wait_for_breaker(&first, "auto", "closed").await;
     assert_eq!(spain(&first).await["override"], json!(null));
-    eventually("both to be decided again", async || {
+    eventually("both Spanish applications to be decided again", async || {
         (first.sql("SELECT count(*) FROM applications WHERE status = 'APPROVED'").await == "3").then_some(())
     })
     .await;

@@ -7,7 +7,7 @@ use actix_web::http::header::HeaderMap;
 use aval::actors::scheduler::StopClaiming;
 use serde_json::{Value, json};
 
-use crate::support::app::{Answer, Heard, TestApp, TestSocket};
+use crate::support::app::{Answer, Received, TestApp, TestSocket};
 use crate::support::builders::{spanish, with};
 use crate::support::certificates::Authority;
 use crate::support::db::TestDatabase;
@@ -77,12 +77,12 @@ async fn subscriber(app: &TestApp) -> TestSocket {
 async fn offsets_up_to(socket: &mut TestSocket, last: i64) -> Vec<i64> {
     let mut offsets = Vec::new();
     while offsets.last().is_none_or(|offset| *offset < last) {
-        match socket.hear().await {
-            Heard::Json(message) if message["type"] == "application_update" => {
+        match socket.receive().await {
+            Received::Json(message) if message["type"] == "application_update" => {
                 offsets.push(message["offset"].as_i64().unwrap());
             }
-            Heard::Json(message) => panic!("unexpected: {message}"),
-            Heard::Closed(code) => panic!("closed: {code:?}"),
+            Received::Json(message) => panic!("unexpected: {message}"),
+            Received::Closed(code) => panic!("closed: {code:?}"),
         }
     }
     offsets
@@ -115,7 +115,8 @@ async fn an_application_created_on_one_instance_is_pushed_to_sockets_of_the_othe
     assert_eq!(socket.updates_until(&id, "APPROVED").await, ["PENDING", "VALIDATING", "APPROVED"]);
     pair.wait_for_health("ok", "up").await;
     for app in pair.both() {
-        // An instance without sockets reads events only for its cache, so submit applications until it has read one.
+        // Without sockets, an instance reads events only for its cache. Therefore this submits applications until the
+        // instance has read an event.
         eventually("events to be read from Redis", async || {
             pair.one.submit(&spanish()).await;
             let read = app.metric(r#"bus_events_read_total{source="redis"}"#).await;
@@ -160,7 +161,7 @@ async fn no_event_is_lost_or_repeated_and_no_request_fails_during_failures_of_re
             _ => pair.wait_for_health("ok", "up").await,
         }
     }
-    // The stream is complete again: its newest entries are the last events, without a gap.
+    // The stream is complete again: it ends with the last event and has no gap.
     let key: Vec<String> = ::redis::cmd("KEYS").arg("aval:events:*").query(&mut redis.connection()).unwrap();
     let entries: ::redis::streams::StreamRangeReply =
         ::redis::cmd("XRANGE").arg(&key).arg("-").arg("+").query(&mut redis.connection()).unwrap();
@@ -190,14 +191,14 @@ async fn a_database_that_lost_events_begins_a_new_epoch_and_clients_must_reload(
     let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
         WHERE datname = current_database() AND pid <> pg_backend_pid()";
     pair.one.execute(cut).await;
-    eventually("a new sequence", async || (pair.one.sql(epoch).await != old).then_some(())).await;
+    eventually("a new epoch", async || (pair.one.sql(epoch).await != old).then_some(())).await;
     let subscribe = json!({"action": "subscribe", "channel": "applications", "epoch": old, "offset": 3});
-    // Sockets of the old epoch are closed, so the client reconnects.
+    // The server closes WebSockets that began in the old epoch, so the client connects again until it is answered.
     let mut socket = eventually("a subscription that is not recovered", async || {
         let mut socket = pair.other.websocket().await;
         let sent = socket.try_send(&subscribe).await;
-        match socket.hear_within(Duration::from_secs(2)).await {
-            Some(Heard::Json(answer)) if sent && answer["recovered"] == false => Some(socket),
+        match socket.receive_within(Duration::from_secs(2)).await {
+            Some(Received::Json(answer)) if sent && answer["recovered"] == false => Some(socket),
             _ => None,
         }
     })
@@ -207,7 +208,7 @@ async fn a_database_that_lost_events_begins_a_new_epoch_and_clients_must_reload(
     assert_eq!((&update["data"]["id"], &update["offset"]), (&json!(after), &json!(2)));
 }
 
-/// Commands with which an attacker with write access to Redis could replace the stream or append to it.
+/// Commands that an attacker with write access to Redis could use to replace the stream or to append to it.
 fn forged_commands(key: &str, genuine: &[u8]) -> Vec<Vec<Vec<u8>>> {
     let words = |words: &[&str]| words.iter().map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>();
     let add = |id: &str, field: &[u8], value: &[u8]| {
@@ -306,7 +307,7 @@ async fn a_client_that_reconnects_to_the_other_instance_gets_missed_events_even_
     let pair = Pair::start_idle(&redis, &[]).await;
     let mut socket = subscriber(&pair.one).await;
     pair.one.submit(&spanish()).await;
-    let Heard::Json(update) = socket.hear().await else { panic!("closed") };
+    let Received::Json(update) = socket.receive().await else { panic!("closed") };
     drop(socket);
     for round in 0..3 {
         for _ in 0..5 {
@@ -329,7 +330,7 @@ async fn a_change_on_one_instance_is_read_on_the_other_once_its_event_arrives() 
     let pair = Pair::start_idle(&redis, &[]).await;
     let mut socket = subscriber(&pair.other).await;
     let id = pair.one.submit(&spanish()).await;
-    assert!(matches!(socket.hear().await, Heard::Json(_)));
+    assert!(matches!(socket.receive().await, Received::Json(_)));
     for number in 0..40 {
         // Both instances have cached the application before the change, in memory and in Redis.
         for app in pair.both() {
@@ -345,7 +346,7 @@ async fn a_change_on_one_instance_is_read_on_the_other_once_its_event_arrives() 
             number,
             "an instance must read its own writes"
         );
-        let Heard::Json(update) = socket.hear().await else { panic!("closed") };
+        let Received::Json(update) = socket.receive().await else { panic!("closed") };
         assert_eq!(member_of(&pair.other, &id, "years_employed").await, number);
         let list = pair.other.get(APPLICATIONS).await.expect(200);
         assert_eq!(

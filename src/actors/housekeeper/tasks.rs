@@ -1,4 +1,4 @@
-//! The recurring tasks.
+//! The scheduled tasks.
 //!
 //! A task runs small statements, each in its own transaction, and checks between them whether this instance is still
 //! the leader ([`Lead::check`]). It may therefore be stopped at any point and run again. Its result is a set of counts.
@@ -24,19 +24,19 @@ use crate::storage::{
 /// The number of expired rows that one statement deletes.
 const DELETE_BATCH: u32 = 5000;
 
-/// The retention of the addresses from which an account logged in.
-const LOGIN_ADDRESS_DAYS: u32 = 90;
+/// How long the addresses from which an account logged in are kept.
+const LOGIN_ADDRESS_RETENTION_DAYS: u32 = 90;
 
-/// A recurring task.
+/// A scheduled task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Task {
+pub enum ScheduledTask {
     /// Creates the partitions of future months.
     MakePartitions,
     /// Deletes expired tickets and refresh tokens, and old login addresses.
     ExpireCredentials,
     /// Deletes old published events.
     ExpireOutbox,
-    /// Deletes stored responses to writes with an `Idempotency-Key`.
+    /// Deletes expired idempotency keys and the responses stored for them.
     ExpireIdempotencyKeys,
     /// Deletes expired claims on documents.
     ExpireDocumentClaims,
@@ -54,7 +54,7 @@ pub enum Task {
     Archive,
 }
 
-impl Task {
+impl ScheduledTask {
     /// All tasks, in the order in which they run if several are due.
     pub const ALL: [Self; 11] = [
         Self::MakePartitions,
@@ -87,7 +87,6 @@ impl Task {
         }
     }
 
-    /// The task with this name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|task| task.name() == name)
     }
@@ -110,7 +109,7 @@ impl Task {
 
     /// Runs the task. Returns counts of what it did.
     pub(super) async fn run(self, resources: &Resources, lead: &Lead) -> Result<Value> {
-        let work = Work { resources, lead, now: resources.clock.now() };
+        let work = TaskRun { resources, lead, now: resources.clock.now() };
         match self {
             Self::MakePartitions => work.make_partitions().await,
             Self::ExpireCredentials => work.expire_credentials().await,
@@ -161,13 +160,13 @@ impl Lead {
 }
 
 /// A run of a task.
-struct Work<'a> {
+struct TaskRun<'a> {
     resources: &'a Resources,
     lead: &'a Lead,
     now: DateTime<Utc>,
 }
 
-impl Work<'_> {
+impl TaskRun<'_> {
     fn days_ago(&self, days: u32) -> DateTime<Utc> {
         self.now - TimeDelta::days(days.into())
     }
@@ -186,7 +185,7 @@ impl Work<'_> {
         let mut connection = self.resources.database.get().await?;
         let tickets = ws_tickets::delete_expired(&mut connection, self.now).await?;
         let tokens = refresh_tokens::delete_expired(&mut connection, self.now).await?;
-        let before = self.days_ago(LOGIN_ADDRESS_DAYS);
+        let before = self.days_ago(LOGIN_ADDRESS_RETENTION_DAYS);
         let addresses = login_addresses::delete_before(&mut connection, before).await?;
         Ok(json!({ "tickets": tickets, "refresh_tokens": tokens, "login_addresses": addresses }))
     }
@@ -200,7 +199,7 @@ impl Work<'_> {
         self.delete(self.now, delete).await
     }
 
-    /// Deletes expired rows of one kind in batches.
+    /// Deletes rows in batches. `delete` deletes one batch; `time` is its limit for the age of rows.
     async fn delete(
         &self,
         time: DateTime<Utc>,
@@ -234,8 +233,8 @@ impl Work<'_> {
         Ok(json!({ "dropped": dropped }))
     }
 
-    /// An error in one month does not prevent the others from being moved. If a month failed or its lock could not be
-    /// acquired, the run fails and is retried.
+    /// Archives closed months and moves them to the configured tablespace. An error in one month does not stop the others.
+    /// If a month failed or its lock could not be acquired, the run fails and is retried.
     async fn archive(&self) -> Result<Value> {
         let settings = &self.resources.settings.archive;
         // Checking the bounds of a month reads all of it, which may take a long time. No caller waits for the result.
@@ -286,9 +285,9 @@ mod tests {
 
     #[test]
     fn every_task_is_found_by_its_name() {
-        for task in Task::ALL {
-            assert_eq!(Task::parse(task.name()), Some(task));
+        for task in ScheduledTask::ALL {
+            assert_eq!(ScheduledTask::parse(task.name()), Some(task));
         }
-        assert_eq!(Task::parse("sweep_the_floor"), None);
+        assert_eq!(ScheduledTask::parse("unknown_task"), None);
     }
 }

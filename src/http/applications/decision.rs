@@ -21,7 +21,7 @@ use crate::lending::{Caller, Visibility};
 /// A decision with its explanation.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct DecisionView {
-    /// The resulting outcome for the application.
+    /// The outcome for the application.
     #[schema(value_type = crate::http::schemas::DecisionStatus)]
     pub status: Outcome,
     /// 0.00 to 100.00, higher is riskier; `null` if it cannot be calculated.
@@ -46,7 +46,7 @@ pub struct RuleView {
     /// The stable code of the rule.
     #[schema(value_type = crate::http::schemas::RuleCode, example = "DTI_TOO_HIGH")]
     pub code: String,
-    /// What a violation leads to.
+    /// Whether a violation rejects the application or requires a review.
     #[schema(value_type = crate::http::schemas::RuleKindName)]
     pub kind: RuleKind,
     /// A description of the rule, including its threshold.

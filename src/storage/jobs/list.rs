@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::storage::schema::pending_jobs;
 use crate::storage::types::{JobStatus, PgJobStatus, PgLabel};
 
-/// Conditions that listed jobs must meet.
+/// Selects the jobs of a list. A field that is `None` matches every job.
 #[derive(Debug, Clone, Default)]
 pub struct JobFilter {
     pub status: Option<JobStatus>,
@@ -47,7 +47,7 @@ pub struct ListedJob {
     pub created_at: DateTime<Utc>,
 }
 
-/// One page of the list, newest first, after the job `after`.
+/// One page of the list, newest first, starting after the job `after`.
 pub async fn list_page(
     connection: &mut AsyncPgConnection,
     filter: &JobFilter,

@@ -26,7 +26,7 @@ impl RowKey {
         }
     }
 
-    /// SQL for the key from its bytes, so that comparisons can use the key's index.
+    /// SQL for the key, given its bytes. Comparisons with the key itself can use its index.
     fn of_bytes(self, bytes: &str) -> String {
         match self {
             Self::Uuid(_) => format!("encode({bytes}, 'hex')::uuid"),
@@ -46,7 +46,7 @@ diesel::define_sql_function! {
     fn to_regclass(name: Text) -> Nullable<Oid>;
 }
 
-/// Whether the column's table has been created by the migrations.
+/// Whether the migrations have created the column's table.
 pub(super) async fn exists(connection: &mut AsyncPgConnection, field: SealedField) -> Result<bool> {
     let (table, _, _) = field.place();
     Ok(diesel::select(to_regclass(table).is_not_null()).get_result(connection).await?)
@@ -136,8 +136,9 @@ async fn find(
     Ok(found)
 }
 
-/// Locks rows in the order of their keys, and writes only where the old envelope is unchanged. An append-only
-/// table has a function for this, because the role of the running instances may not update the table.
+/// The statement that writes a batch. It locks the rows in the order of their keys, and writes only where the old envelope
+/// is unchanged. For the append-only table `security_events`, which the role of running instances may not update, it calls
+/// a function.
 fn update(field: SealedField) -> String {
     if field == SealedField::SecurityEventAddress {
         return "SELECT reseal_security_events($1, $2, $3)".to_owned();

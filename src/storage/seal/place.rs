@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::KEY_ID_BYTES;
 
-/// A sealed column. A new one needs a variant and a line in [`SealedField::place`].
+/// A sealed column. A new column needs a variant, and a line in [`SealedField::ALL`] and in [`SealedField::place`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SealedField {
     FullName,
@@ -71,7 +71,7 @@ impl fmt::Display for SealedField {
     }
 }
 
-/// The location of an envelope.
+/// The location that an envelope is bound to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct EnvelopeLocation<'a> {
     table: &'static str,
@@ -85,7 +85,7 @@ impl<'a> EnvelopeLocation<'a> {
         Self { table, column, row }
     }
 
-    /// A value outside the database. No table has this name.
+    /// The location of a value outside the database. No table is named `redis`.
     pub(super) const fn copy(key: &'a [u8]) -> Self {
         Self { table: "redis", column: "value", row: key }
     }

@@ -79,7 +79,7 @@ async fn a_modified_revoked_or_expired_key_is_rejected() {
     app.post(KEYS, &again).await.expect(409);
 }
 
-/// The second revocation finds the key valid in its snapshot and waits for the first, which commits meanwhile.
+/// The second revocation starts while the key is still valid, and waits for the lock that the first one holds.
 #[actix_rt::test]
 async fn concurrent_revocations_of_a_key_keep_the_time_of_the_first() {
     let app = TestApp::start_idle().await;
@@ -179,7 +179,7 @@ async fn a_key_can_also_be_a_bearer_token_with_the_same_errors() {
     let (id, key) = make(&app, "core-banking", "user", &["applications:read"]).await;
     let me = app.with_token(&key).get(ME).await.expect(200);
     assert_eq!((&me["account"], &me["credential"]), (&json!("key:core-banking"), &json!("api_key")));
-    let mut socket = app.silent_websocket("").await;
+    let mut socket = app.unauthenticated_websocket("").await;
     assert_eq!(socket.authenticate(&key).await["type"], "authenticated", "{id}");
     app.with_token(&format!("{key}x")).get(ME).await.expect(401);
     app.delete(&format!("{KEYS}/{id}")).await.expect(204);

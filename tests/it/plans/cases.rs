@@ -1,4 +1,4 @@
-//! One case for each function of `storage/` that takes a connection, and for each variant of its query.
+//! One case for each function of `storage/` that takes a connection, or for each variant of the function's query.
 //!
 //! A name is `module::function`, followed by a space and a description if the function has several cases. Each call
 //! runs in a transaction that is rolled back.
@@ -50,9 +50,9 @@ use crate::support::engine::application;
 pub(super) struct Case {
     /// `module::function`, and the variant.
     pub(super) name: &'static str,
-    /// The maximum number of months that one statement may read of applications or of tables that refer to them.
+    /// The maximum number of months that one statement may read of the tables with monthly partitions.
     pub(super) months: usize,
-    /// Indexes that must be used, without the months in their names.
+    /// Parts of the names of indexes that must be used. The names are compared without months.
     pub(super) indexes: &'static [&'static str],
     /// The call; errors are returned as text.
     pub(super) call:
@@ -80,7 +80,7 @@ macro_rules! cases {
 pub(super) const CASES: &[Case] = cases! {
     "api_keys::insert" [0] [] |sql, w| api_keys::insert(sql, &new_key(w));
     "api_keys::find" [0] ["api_keys_pkey"] |sql, w| api_keys::find(sql, w.api_key);
-    "api_keys::find_unchanging" [0] ["api_keys_pkey"] |sql, w| api_keys::find_unchanging(sql, w.api_key);
+    "api_keys::find_and_share_lock" [0] ["api_keys_pkey"] |sql, w| api_keys::find_and_share_lock(sql, w.api_key);
     "api_keys::list_page" [0] ["api_keys_pkey"] |sql, w| api_keys::list_page(sql, Some(w.api_key), 20);
     "api_keys::revoke" [0] ["api_keys_pkey"] |sql, w| api_keys::revoke(sql, w.api_key, w.now);
     "api_keys::touch" [0] ["api_keys_pkey"] |sql, w| api_keys::touch(sql, w.api_key, w.now);
@@ -304,7 +304,7 @@ pub(super) const CASES: &[Case] = cases! {
     "users::get_listed" [0] ["users_pkey"] |sql, w| users::get_listed(sql, w.user);
     "users::lock_listed" [0] ["users_pkey"] |sql, w| users::lock_listed(sql, w.user);
     "users::lock" [0] ["users_pkey"] |sql, w| users::lock(sql, w.user);
-    "users::find_unchanging" [0] ["users_pkey"] |sql, w| users::find_unchanging(sql, w.user);
+    "users::find_and_share_lock" [0] ["users_pkey"] |sql, w| users::find_and_share_lock(sql, w.user);
     "users::rehash" [0] ["users_pkey"] |sql, w| users::rehash(sql, w.user, "$argon2id$v=19$m=8,t=1,p=1$x$y");
     "users::find_by_name" [0] ["users_username_key"] |sql, w| users::find_by_name(sql, &w.user_name);
     "users::password_hash" [0] ["users_pkey"] |sql, w| users::password_hash(sql, w.user);
@@ -325,7 +325,7 @@ pub(super) const CASES: &[Case] = cases! {
     "webhooks::list::list_page of a status" [0] ["webhook_events_status_idx", "pending_jobs_one_per_webhook_event_idx"] |sql, _w| async move {
         webhooks::list_page(sql, &WebhookFilter { status: Some(WebhookStatus::Failed), ..WebhookFilter::default() }, None, 20).await
     };
-    "webhooks::enter" [0] [] |sql, w| async move { webhooks::enter(sql, &w.keys, &event(w)).await };
+    "webhooks::store" [0] [] |sql, w| async move { webhooks::store(sql, &w.keys, &event(w)).await };
     "webhooks::settle" [0] ["webhook_events_pkey"] |sql, w| webhooks::settle(sql, w.webhook, true, w.now);
     "webhooks::fail" [0] ["webhook_events_pkey"]
         |sql, w| async move { webhooks::fail(sql, w.webhook, &Error::NotFound("test")).await };

@@ -1,7 +1,7 @@
-//! Statistics: exact at all times, counted once, and equal to a recount.
+//! Statistics: they are exact at all times, count every event once, and equal a recount.
 
-mod answers;
 mod projection;
+mod responses;
 
 use aval::storage::statistics::differences;
 
