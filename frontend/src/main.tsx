@@ -11,6 +11,7 @@ import { ApiError } from './api/problem';
 import { Providers } from './app/providers';
 import { createConsoleRouter } from './app/router';
 import { startTranslations } from './i18n/i18n';
+import { startCacheUpdates } from './live/cache';
 import { startLiveUpdates } from './live/connection';
 import { startOperationsFeed } from './live/operations-feed';
 import { onSessionChange, resumeSession } from './session/session';
@@ -40,6 +41,7 @@ onSessionChange(() => {
 await Promise.all([startTranslations(), resumeSession()]);
 startLiveUpdates();
 startOperationsFeed();
+startCacheUpdates(queryClient);
 
 const root = document.getElementById('root');
 if (root === null) throw new Error('index.html has no element for the console');

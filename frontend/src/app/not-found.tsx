@@ -1,6 +1,8 @@
 import { Button, Container } from '@mantine/core';
 import { Link, useRouter } from '@tanstack/react-router';
+import { useEffect } from 'react';
 import { useTranslation } from 'react-i18next';
+import { onLive } from '../live/connection';
 import { Empty, Failure } from '../ui/states';
 
 export function NotFoundPage() {
@@ -20,9 +22,10 @@ export function NotFoundPage() {
     );
 }
 
-/** A page that failed to load or to render. */
+/** A page that failed to load or to render. It is loaded again when an interruption ends. */
 export function RouteFailure({ error }: { error: unknown }) {
     const router = useRouter();
+    useEffect(() => onLive(() => void router.invalidate()), [router]);
     return (
         <Container py="xl">
             <Failure error={error} retry={() => void router.invalidate()} />

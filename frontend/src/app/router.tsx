@@ -2,17 +2,11 @@
 // page is loaded when it is first opened.
 
 import type { QueryClient } from '@tanstack/react-query';
-import {
-    createRootRouteWithContext,
-    createRoute,
-    createRouter,
-    lazyRouteComponent,
-    Outlet,
-    redirect,
-} from '@tanstack/react-router';
+import { createRootRouteWithContext, createRoute, createRouter, Outlet, redirect } from '@tanstack/react-router';
 import { type ApplicationStatus, type CountryCode, RISK_BANDS, type RiskBand, type Role, STATUSES } from '../api/types';
 import { isAtLeast } from '../session/roles';
 import { currentSession } from '../session/session';
+import { lazyPage } from './lazy-page';
 import { NotFoundPage, RouteFailure } from './not-found';
 
 interface Context {
@@ -44,7 +38,7 @@ const signIn = createRoute({
     beforeLoad: () => {
         if (currentSession() !== undefined) throw redirect({ to: '/console/applications' });
     },
-    component: lazyRouteComponent(() => import('../pages/sign-in'), 'SignInPage'),
+    component: lazyPage(() => import('../pages/sign-in'), 'SignInPage'),
 });
 
 const shell = createRoute({
@@ -53,7 +47,7 @@ const shell = createRoute({
     beforeLoad: ({ location }) => {
         if (currentSession() === undefined) throw redirect({ to: '/console/sign-in', search: { next: location.href } });
     },
-    component: lazyRouteComponent(() => import('./shell'), 'Shell'),
+    component: lazyPage(() => import('./shell'), 'Shell'),
 });
 
 /** Refuses accounts without the role. Their first page opens instead. */
@@ -120,19 +114,19 @@ const applications = createRoute({
         sort: choice(search['sort'], ['created_at', '-created_at'] as const),
         trail: texts(search['trail']),
     }),
-    component: lazyRouteComponent(() => import('../pages/applications/list'), 'ApplicationsPage'),
+    component: lazyPage(() => import('../pages/applications/list'), 'ApplicationsPage'),
 });
 
 const application = createRoute({
     getParentRoute: () => shell,
     path: 'applications/$id',
-    component: lazyRouteComponent(() => import('../pages/applications/detail'), 'ApplicationPage'),
+    component: lazyPage(() => import('../pages/applications/detail'), 'ApplicationPage'),
 });
 
 const create = createRoute({
     getParentRoute: () => shell,
     path: 'new-application',
-    component: lazyRouteComponent(() => import('../pages/applications/create'), 'CreatePage'),
+    component: lazyPage(() => import('../pages/applications/create'), 'CreatePage'),
 });
 
 const statistics = createRoute({
@@ -141,7 +135,7 @@ const statistics = createRoute({
     validateSearch: (search): { country?: CountryCode | undefined } => ({
         country: text(search['country']) as CountryCode | undefined,
     }),
-    component: lazyRouteComponent(() => import('../pages/statistics/statistics'), 'StatisticsPage'),
+    component: lazyPage(() => import('../pages/statistics/statistics'), 'StatisticsPage'),
 });
 
 const overview = createRoute({
@@ -159,49 +153,49 @@ const circuits = createRoute({
     getParentRoute: () => shell,
     path: 'circuits',
     beforeLoad: needs('admin'),
-    component: lazyRouteComponent(() => import('../pages/operations/circuits'), 'CircuitsPage'),
+    component: lazyPage(() => import('../pages/operations/circuits'), 'CircuitsPage'),
 });
 
 const jobs = createRoute({
     getParentRoute: () => shell,
     path: 'jobs',
     beforeLoad: needs('admin'),
-    component: lazyRouteComponent(() => import('../pages/operations/jobs'), 'JobsPage'),
+    component: lazyPage(() => import('../pages/operations/jobs'), 'JobsPage'),
 });
 
 const lanes = createRoute({
     getParentRoute: () => shell,
     path: 'lanes',
     beforeLoad: needs('admin'),
-    component: lazyRouteComponent(() => import('../pages/operations/lanes'), 'LanesPage'),
+    component: lazyPage(() => import('../pages/operations/lanes'), 'LanesPage'),
 });
 
 const deadLetters = createRoute({
     getParentRoute: () => shell,
     path: 'dead-letters',
     beforeLoad: needs('admin'),
-    component: lazyRouteComponent(() => import('../pages/operations/dead-letters'), 'DeadLettersPage'),
+    component: lazyPage(() => import('../pages/operations/dead-letters'), 'DeadLettersPage'),
 });
 
 const live = createRoute({
     getParentRoute: () => shell,
     path: 'live',
     beforeLoad: needs('admin'),
-    component: lazyRouteComponent(() => import('../pages/operations/live'), 'LivePage'),
+    component: lazyPage(() => import('../pages/operations/live'), 'LivePage'),
 });
 
 const users = createRoute({
     getParentRoute: () => shell,
     path: 'users',
     beforeLoad: needs('admin'),
-    component: lazyRouteComponent(() => import('../pages/accounts/users'), 'UsersPage'),
+    component: lazyPage(() => import('../pages/accounts/users'), 'UsersPage'),
 });
 
 const apiKeys = createRoute({
     getParentRoute: () => shell,
     path: 'api-keys',
     beforeLoad: needs('admin'),
-    component: lazyRouteComponent(() => import('../pages/accounts/api-keys'), 'ApiKeysPage'),
+    component: lazyPage(() => import('../pages/accounts/api-keys'), 'ApiKeysPage'),
 });
 
 const webhookEvents = createRoute({

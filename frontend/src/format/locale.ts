@@ -17,6 +17,22 @@ const REGIONS: Record<CountryCode, Region> = {
     BR: { locale: 'pt-BR', timeZone: 'America/Sao_Paulo' },
 };
 
+/** Keeps formatters, because making one takes far longer than using it, and lists use few of them many times. */
+function kept<Options, Formatter>(make: new (locale: string, options: Options) => Formatter) {
+    const formatters = new Map<string, Formatter>();
+    return (locale: string, options: Options): Formatter => {
+        const key = JSON.stringify([locale, options]);
+        const formatter = formatters.get(key) ?? new make(locale, options);
+        formatters.set(key, formatter);
+        return formatter;
+    };
+}
+
+const numberFormat = kept<Intl.NumberFormatOptions, Intl.NumberFormat>(Intl.NumberFormat);
+const dateTimeFormat = kept<Intl.DateTimeFormatOptions, Intl.DateTimeFormat>(Intl.DateTimeFormat);
+const relativeTimeFormat = kept<Intl.RelativeTimeFormatOptions, Intl.RelativeTimeFormat>(Intl.RelativeTimeFormat);
+const displayNames = kept<Intl.DisplayNamesOptions, Intl.DisplayNames>(Intl.DisplayNames);
+
 /** The country in which most readers of a currency expect its format. */
 const CURRENCY_LOCALES: Record<CurrencyCode, string> = { EUR: 'es-ES', MXN: 'es-MX', COP: 'es-CO', BRL: 'pt-BR' };
 
@@ -31,9 +47,7 @@ type DecimalText = `${number}`;
 export function formatAmount(amount: string, currency: CurrencyCode, country?: CountryCode): string {
     const locale = country ? localeOf(country) : CURRENCY_LOCALES[currency];
     // Without grouping of four digits, amounts in a column do not line up (es-ES, pt-PT).
-    return new Intl.NumberFormat(locale, { style: 'currency', currency, useGrouping: 'always' }).format(
-        amount as DecimalText,
-    );
+    return numberFormat(locale, { style: 'currency', currency, useGrouping: 'always' }).format(amount as DecimalText);
 }
 
 /**
@@ -45,7 +59,7 @@ function readerLocale(language: string): string {
 
 /** A risk score in the reader's language. */
 export function formatScore(score: string, language: string): string {
-    return new Intl.NumberFormat(readerLocale(language), {
+    return numberFormat(readerLocale(language), {
         minimumFractionDigits: 2,
         maximumFractionDigits: 2,
     }).format(score as DecimalText);
@@ -53,14 +67,12 @@ export function formatScore(score: string, language: string): string {
 
 /** A decimal in the reader's language, with at most `digits` decimals. */
 export function formatDecimal(value: string | number, language: string, digits = 2): string {
-    return new Intl.NumberFormat(readerLocale(language), { maximumFractionDigits: digits }).format(
-        value as DecimalText,
-    );
+    return numberFormat(readerLocale(language), { maximumFractionDigits: digits }).format(value as DecimalText);
 }
 
 /** A share between 0 and 1 as a percentage. */
 export function formatShare(value: string, language: string, digits = 1): string {
-    return new Intl.NumberFormat(readerLocale(language), { style: 'percent', maximumFractionDigits: digits }).format(
+    return numberFormat(readerLocale(language), { style: 'percent', maximumFractionDigits: digits }).format(
         value as DecimalText,
     );
 }
@@ -78,12 +90,12 @@ const TIME: Intl.DateTimeFormatOptions = {
 /** A time in the format and the time zone of a country, with the zone. */
 export function formatTimeIn(country: CountryCode, time: string): string {
     const { locale, timeZone } = REGIONS[country];
-    return new Intl.DateTimeFormat(locale, { ...TIME, timeZone }).format(new Date(time));
+    return dateTimeFormat(locale, { ...TIME, timeZone }).format(new Date(time));
 }
 
 /** A time in the reader's language, with the zone. The zone is that of the browser if none is given. */
 export function formatTime(time: string, language: string, withSeconds = false, timeZone?: string): string {
-    return new Intl.DateTimeFormat(readerLocale(language), {
+    return dateTimeFormat(readerLocale(language), {
         ...TIME,
         timeZone,
         ...(withSeconds && { second: '2-digit' }),
@@ -94,14 +106,14 @@ export function formatTime(time: string, language: string, withSeconds = false, 
 export function formatDate(date: string, language: string, style: 'short' | 'day' = 'short'): string {
     const options: Intl.DateTimeFormatOptions =
         style === 'short' ? { dateStyle: 'medium' } : { day: 'numeric', month: 'short' };
-    return new Intl.DateTimeFormat(readerLocale(language), { ...options, timeZone: 'UTC' }).format(
+    return dateTimeFormat(readerLocale(language), { ...options, timeZone: 'UTC' }).format(
         new Date(`${date}T00:00:00Z`),
     );
 }
 
 /** The name of a country in the reader's language. */
 export function countryName(country: string, language: string): string {
-    return new Intl.DisplayNames(language, { type: 'region' }).of(country) ?? country;
+    return displayNames(language, { type: 'region' }).of(country) ?? country;
 }
 
 const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
@@ -114,10 +126,7 @@ const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
 export function formatAge(time: string, now: number, language: string): string {
     const seconds = Math.round((Date.parse(time) - now) / 1000);
     const [unit, length] = UNITS.find(([, each]) => Math.abs(seconds) >= each) ?? ['second', 1];
-    return new Intl.RelativeTimeFormat(readerLocale(language), { numeric: 'auto' }).format(
-        Math.trunc(seconds / length),
-        unit,
-    );
+    return relativeTimeFormat(readerLocale(language), { numeric: 'auto' }).format(Math.trunc(seconds / length), unit);
 }
 
 /** A duration in milliseconds, in the reader's language and the largest fitting unit. */
@@ -125,14 +134,14 @@ export function formatDuration(ms: number, language: string): string {
     const seconds = ms / 1000;
     const [unit, length] =
         UNITS.find(([, each]) => seconds >= each) ?? (seconds >= 1 ? ['second', 1] : ['millisecond', 0.001]);
-    return new Intl.NumberFormat(readerLocale(language), { style: 'unit', unit, maximumFractionDigits: 0 }).format(
+    return numberFormat(readerLocale(language), { style: 'unit', unit, maximumFractionDigits: 0 }).format(
         seconds / length,
     );
 }
 
 /** The separators of amounts that are typed for a country. */
 export function separators(country: CountryCode): { thousandSeparator: string; decimalSeparator: string } {
-    const parts = new Intl.NumberFormat(localeOf(country), { useGrouping: 'always' }).formatToParts(1234567.8);
+    const parts = numberFormat(localeOf(country), { useGrouping: 'always' }).formatToParts(1234567.8);
     const find = (type: Intl.NumberFormatPartTypes) => parts.find((part) => part.type === type)?.value ?? '';
     return { thousandSeparator: find('group'), decimalSeparator: find('decimal') };
 }

@@ -84,6 +84,15 @@ export function useConnectionState(): ConnectionState {
     );
 }
 
+/** Calls the listener each time that live updates start or continue, until the returned function is called. */
+export function onLive(listener: () => void): () => void {
+    const observed = () => {
+        if (state === 'live') listener();
+    };
+    stateListeners.add(observed);
+    return () => stateListeners.delete(observed);
+}
+
 /** Calls the listener with each group of updates until the returned function is called. */
 export function onUpdates(listener: Listener): () => void {
     listeners.add(listener);

@@ -68,7 +68,7 @@ export function SignInPage() {
                             autoComplete="username"
                             autoCapitalize="none"
                             spellCheck={false}
-                            data-autofocus
+                            autoFocus
                             key={form.key('username')}
                             {...form.getInputProps('username')}
                         />

@@ -1,5 +1,6 @@
 import { ScrollArea, Table } from '@mantine/core';
 import { type ColumnDef, type RowData, tableFeatures, useTable } from '@tanstack/react-table';
+import { memo, type ReactNode } from 'react';
 
 const features = tableFeatures({});
 
@@ -48,11 +49,15 @@ export function DataTable<Row extends RowData>(props: {
                 <Table.Tbody>
                     {table.getRowModel().rows.map((row) => (
                         <Table.Tr key={row.id} className={props.changed?.has(row.id) ? 'changed' : undefined}>
-                            {row.getAllCells().map((cell) => (
-                                <Table.Td key={cell.id} ta={align(cell.column)}>
-                                    <table.FlexRender cell={cell} />
-                                </Table.Td>
-                            ))}
+                            <Cells row={row.original} columns={props.columns}>
+                                {() =>
+                                    row.getAllCells().map((cell) => (
+                                        <Table.Td key={cell.id} ta={align(cell.column)}>
+                                            <table.FlexRender cell={cell} />
+                                        </Table.Td>
+                                    ))
+                                }
+                            </Cells>
                         </Table.Tr>
                     ))}
                 </Table.Tbody>
@@ -60,3 +65,10 @@ export function DataTable<Row extends RowData>(props: {
         </ScrollArea>
     );
 }
+
+/** The cells of a row. They are rendered again only if the row or the columns have changed: an update changes few rows. */
+const Cells = memo(
+    ({ children }: { row: unknown; columns: unknown; children: () => ReactNode }) => children(),
+    (before, after) => before.row === after.row && before.columns === after.columns,
+);
+Cells.displayName = 'Cells';

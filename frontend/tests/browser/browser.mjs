@@ -2,13 +2,13 @@
 // console, no violation of the content security policy, nothing that axe finds.
 
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { after } from 'node:test';
 import { chromium } from 'playwright-core';
 
 export const SERVER = process.env.AVAL_URL ?? 'http://localhost:8000';
-const PASSWORD = process.env.AVAL_PASSWORD ?? '';
+export const PASSWORD = process.env.AVAL_PASSWORD ?? '';
 const AXE = readFileSync(new URL('../../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
 const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
 const SCREENSHOTS = new URL('../../screenshots/', import.meta.url).pathname;
@@ -23,13 +23,26 @@ const ARGUMENTS = [
     '--disable-sync',
 ];
 
-/** Opens a browser with a new profile, and closes it after `visit`. */
-export async function withBrowser(options, visit) {
-    const profile = mkdtempSync(join(tmpdir(), 'aval-console-'));
-    const context = await chromium.launchPersistentContext(profile, {
+/** The accounts, which scripts/console.sh creates. */
+export const ADMIN = 'admin.console';
+export const ANALYST = 'ana.lopez';
+export const USER = 'bruno.silva';
+
+let browser;
+after(() => browser?.close());
+
+/**
+ * Opens a page with its own cookies and storage, and closes it after `visit`. `options` are those of a browser context.
+ * All pages of a file share one browser, which takes a second to start.
+ */
+export async function withBrowser({ server = SERVER, ...options }, visit) {
+    browser ??= await chromium.launch({
         executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
         headless: true,
         args: ARGUMENTS,
+    });
+    const context = await browser.newContext({
+        baseURL: server,
         viewport: { width: 1360, height: 900 },
         locale: 'en-GB',
         timezoneId: 'Europe/Madrid',
@@ -44,7 +57,7 @@ export async function withBrowser(options, visit) {
             globalThis.violations.push(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`);
         });
     });
-    const page = context.pages()[0] ?? (await context.newPage());
+    const page = await context.newPage();
     page.on('pageerror', (error) => problems.push(`exception: ${error.message}`));
     page.on('console', (message) => {
         // Refused requests are part of some tests.
@@ -53,7 +66,7 @@ export async function withBrowser(options, visit) {
         }
     });
     page.on('request', (request) => {
-        const isOwn = request.url().startsWith(SERVER) || /^(data|blob):/.test(request.url());
+        const isOwn = request.url().startsWith(server) || /^(data|blob):/.test(request.url());
         if (!isOwn) problems.push(`request to another host: ${request.url()}`);
     });
     try {
@@ -61,13 +74,12 @@ export async function withBrowser(options, visit) {
         assert.deepEqual(problems, []);
     } finally {
         await context.close();
-        rmSync(profile, { recursive: true, force: true });
     }
 }
 
 /** Signs in through the form. */
 export async function signIn(page, account) {
-    await page.goto(SERVER);
+    await page.goto('/');
     await page.locator('input[autocomplete=username]').fill(account);
     await page.locator('input[autocomplete=current-password]').fill(PASSWORD);
     await page.keyboard.press('Enter');
@@ -80,8 +92,13 @@ export async function go(page, path) {
         history.pushState({}, '', to);
         dispatchEvent(new PopStateEvent('popstate'));
     }, path);
-    await page.locator('h1, [role=alert]').first().waitFor();
+    await page.locator('main').locator('h1, h2, [role=alert]').first().waitFor();
     await settled(page);
+}
+
+/** The paths of the pages, from the router of the console. */
+export function routes(page) {
+    return page.evaluate(() => Object.keys(globalThis.__TSR_ROUTER__.routesByPath));
 }
 
 /** Waits until nothing is being loaded. */
@@ -108,21 +125,40 @@ export async function inspect(page, name) {
     await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), fullPage: true });
 }
 
-/** A request to the API with a token of its own. */
-export async function call(account, method, path, body) {
-    const json = { 'content-type': 'application/json' };
-    const login = await fetch(`${SERVER}/api/v1/auth/login`, {
-        method: 'POST',
-        headers: json,
-        body: JSON.stringify({ username: account, password: PASSWORD }),
-    });
-    const { access_token } = await login.json();
-    const response = await fetch(`${SERVER}${path}`, {
+const tokens = new Map();
+
+async function token(account, server) {
+    const known = `${account} ${server}`;
+    if (!tokens.has(known)) {
+        const login = await fetch(`${server}/api/v1/auth/login`, {
+            method: 'POST',
+            headers: { 'content-type': 'application/json' },
+            body: JSON.stringify({ username: account, password: PASSWORD }),
+        });
+        tokens.set(known, (await login.json()).access_token);
+    }
+    return tokens.get(known);
+}
+
+/** A request to the API by an account, without the browser. */
+export async function call(account, method, path, body, server = SERVER) {
+    const response = await fetch(`${server}${path}`, {
         method,
-        headers: { ...json, authorization: `Bearer ${access_token}` },
+        headers: { 'content-type': 'application/json', authorization: `Bearer ${await token(account, server)}` },
         body: body && JSON.stringify(body),
     });
     const answer = await response.json();
     assert.ok(response.ok, `${method} ${path}: ${JSON.stringify(answer)}`);
     return answer;
+}
+
+/** Repeats `read` until `holds` accepts its result, for at most 30 seconds. */
+export async function eventually(what, read, holds) {
+    const deadline = Date.now() + 30_000;
+    for (;;) {
+        const result = await read();
+        if (holds(result)) return result;
+        assert.ok(Date.now() < deadline, `${what}: ${JSON.stringify(result)}`);
+        await new Promise((resolve) => setTimeout(resolve, 100));
+    }
 }

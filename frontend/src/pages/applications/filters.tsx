@@ -3,7 +3,7 @@ import { useMediaQuery } from '@mantine/hooks';
 import { IconFilter, IconFilterOff, IconSearch } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
-import { type FormEvent, useState } from 'react';
+import { type FormEvent, memo, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { countriesQuery, type DocumentFilter, type ListQuery } from '../../api/queries';
 import { RISK_BANDS, STATUSES } from '../../api/types';
@@ -14,17 +14,22 @@ type Value = Pick<ListQuery, 'country' | 'status' | 'risk_band' | 'from' | 'to' 
 
 const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 
-/** The filters of the list. No filter is set unless the reader has chosen it. */
-export function Filters(props: {
+interface Props {
     value: { [Name in keyof Value]: string | undefined };
     document: DocumentFilter | undefined;
     onDocument: (document: DocumentFilter | undefined) => void;
     onChange: (value: Value) => void;
-}) {
+}
+
+/**
+ * The filters of the list. No filter is set unless the reader has chosen it. They are not rendered with each update of a row.
+ */
+export const Filters = memo(function Filters(props: Props) {
     const { t } = useTranslation();
     const language = useLanguage();
     const countries = useQuery(countriesQuery());
-    const [text, setText] = useState(props.document?.identity_document ?? '');
+    // A new search field is empty.
+    const [cleared, setCleared] = useState(0);
     const value = props.value as Value;
     const set = (change: { [Name in keyof Value]?: string | undefined }) =>
         props.onChange({ ...value, ...change } as Value);
@@ -39,7 +44,12 @@ export function Filters(props: {
     return (
         <Card component="search" padding="md">
             <SimpleGrid cols={{ base: 1, xs: 2, lg: 4 }} spacing="sm" verticalSpacing="xs">
-                <Search value={value} text={text} onText={setText} onDocument={props.onDocument} />
+                <Search
+                    key={cleared}
+                    country={value.country}
+                    initial={props.document?.identity_document ?? ''}
+                    onDocument={props.onDocument}
+                />
                 {isShown && (
                     <>
                         <NativeSelect
@@ -121,7 +131,7 @@ export function Filters(props: {
                     leftSection={<IconFilterOff size={16} aria-hidden />}
                     disabled={!isFiltered}
                     onClick={() => {
-                        setText('');
+                        setCleared(cleared + 1);
                         props.onDocument(undefined);
                         props.onChange({});
                     }}
@@ -131,20 +141,19 @@ export function Filters(props: {
             </Group>
         </Card>
     );
-}
+});
 
 /** Opens an application by its identifier, or searches for an identity document of the chosen country. */
 function Search(props: {
-    value: Value;
-    text: string;
-    onText: (text: string) => void;
+    country: Value['country'];
+    initial: string;
     onDocument: (document: DocumentFilter | undefined) => void;
 }) {
     const { t } = useTranslation();
     const navigate = useNavigate();
-    const { text, onText: setText } = props;
+    const [text, setText] = useState(props.initial);
     const [error, setError] = useState<string>();
-    const { country } = props.value;
+    const { country } = props;
 
     const submit = (event: FormEvent) => {
         event.preventDefault();

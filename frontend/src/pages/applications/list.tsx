@@ -2,7 +2,7 @@ import { Alert, Anchor, Button, Card, Group, Text } from '@mantine/core';
 import { IconDownload, IconFilePlus, IconRefresh } from '@tabler/icons-react';
 import { keepPreviousData, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
-import { useEffect, useMemo, useState } from 'react';
+import { useCallback, useEffect, useMemo, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { api, unwrap } from '../../api/client';
 import { type DocumentFilter, keys, type ListQuery, listQuery, totalQuery } from '../../api/queries';
@@ -46,6 +46,11 @@ export function ApplicationsPage() {
     useEffect(reset, [reset, keyText]);
 
     const columns = useColumns();
+    const filterValue = useMemo(() => JSON.parse(filterText) as ListQuery, [filterText]);
+    const change = useCallback(
+        (changed: ListQuery) => void navigate({ to: ROUTE, search: { ...changed, trail: undefined } }),
+        [navigate],
+    );
     const showNew = () => {
         live.reset();
         void navigate({ to: ROUTE, search: { ...filters, trail: undefined } });
@@ -75,12 +80,7 @@ export function ApplicationsPage() {
                 </>
             }
         >
-            <Filters
-                value={filters}
-                document={document}
-                onDocument={setDocument}
-                onChange={(changed) => void navigate({ to: ROUTE, search: { ...changed, trail: undefined } })}
-            />
+            <Filters value={filterValue} document={document} onDocument={setDocument} onChange={change} />
             <Card padding={0}>
                 <div role="status">
                     {live.created > 0 && (

@@ -25,7 +25,8 @@ export default function Charts(props: { days: Schema<'Period'>[]; totals: Schema
         h: 280,
         type: 'stacked' as const,
         withLegend: true,
-        legendProps: { verticalAlign: 'bottom' as const },
+        // In the order of the bars; by default, it is that of the names.
+        legendProps: { verticalAlign: 'bottom' as const, itemSorter: null },
         valueFormatter: format,
         yAxisProps: { allowDecimals: false },
         barProps: { isAnimationActive: false },

@@ -1,0 +1,127 @@
+// Every page of the router, in four languages, light and dark, on a desktop and on a phone: no finding of axe, no violation
+// of the content security policy, nothing wider than the window, no error. A new page is found by itself; one with a
+// parameter in its path needs an example here.
+
+import assert from 'node:assert/strict';
+import { before, test } from 'node:test';
+import { ADMIN, ANALYST, call, go, inspect, routes, signIn, USER, withBrowser } from '../browser.mjs';
+import { spanish } from './applicants.mjs';
+
+const DESKTOP = { width: 1360, height: 900 };
+const PHONE = { width: 390, height: 844 };
+const SIGN_IN = '/console/sign-in';
+const HOME = '/console/applications';
+/** Paths that only lead to another page. */
+const REDIRECTS = ['/', '/console'];
+
+/** A path for each route with a parameter. */
+const examples = { '/console/$': '/console/no-such-page' };
+
+before(async () => {
+    const { id } = await call(ANALYST, 'POST', '/api/v1/applications', spanish('Aitana Robles Ferrán', '25000.00'));
+    examples['/console/applications/$id'] = `/console/applications/${id}`;
+    await call(ADMIN, 'POST', '/api/v1/api-keys', {
+        name: 'monthly-reports',
+        role: 'user',
+        scopes: ['applications:read'],
+    });
+});
+
+/** The pages for somebody who is signed in. */
+async function pages(page) {
+    const all = (await routes(page)).filter((path) => path !== SIGN_IN && !REDIRECTS.includes(path));
+    assert.ok(all.length >= 12, `the router has pages: ${all}`);
+    for (const path of all) {
+        assert.ok(!path.includes('$') || examples[path], `${path} needs an example of its parameters`);
+    }
+    return all.map((path) => examples[path] ?? path);
+}
+
+function name(path) {
+    const known = Object.entries(examples).find(([, example]) => example === path)?.[0] ?? path;
+    return known.replace('/console/', '').replace('/$', '-one').replace('$', 'not-found').replaceAll('/', '-');
+}
+
+for (const [locale, language, colorScheme, viewport] of [
+    ['en-GB', 'en', 'light', DESKTOP],
+    ['es-MX', 'es', 'dark', PHONE],
+    ['it-IT', 'it', 'dark', DESKTOP],
+    ['pt-BR', 'pt', 'light', PHONE],
+]) {
+    const size = viewport === PHONE ? 'phone' : 'desktop';
+    test(`every page is without defects in ${language}, ${colorScheme}, on a ${size}`, async () => {
+        await withBrowser({ locale, colorScheme, viewport, hasTouch: viewport === PHONE }, async ({ page }) => {
+            const shown = (path) => inspect(page, `${size}-${colorScheme}-${language}-${name(path)}`);
+            await page.goto(SIGN_IN);
+            await page.getByRole('heading', { level: 1 }).waitFor();
+            await shown(SIGN_IN);
+            await signIn(page, ADMIN);
+            assert.equal(await page.evaluate(() => document.documentElement.lang), language);
+            for (const path of await pages(page)) {
+                await go(page, path);
+                assert.equal(new URL(page.url()).pathname, path);
+                assert.deepEqual(await page.getByRole('alert').allTextContents(), [], `errors on ${path}`);
+                await shown(path);
+            }
+        });
+    });
+}
+
+test('the chosen colours and language are kept', async () => {
+    await withBrowser({ colorScheme: 'light' }, async ({ page }) => {
+        await signIn(page, USER);
+        await page.getByRole('button', { name: 'Use the dark theme' }).click();
+        await page.getByLabel('Language').first().selectOption('it');
+        await page.getByRole('heading', { level: 1, name: 'Richieste' }).waitFor();
+        await page.reload();
+        await page.getByRole('heading', { level: 1, name: 'Richieste' }).waitFor();
+        const scheme = await page.evaluate(() => document.documentElement.dataset.mantineColorScheme);
+        assert.equal(scheme, 'dark');
+    });
+});
+
+for (const [account, role] of [
+    [USER, 'user'],
+    [ANALYST, 'analyst'],
+]) {
+    test(`the role ${role} can open exactly the pages in the navigation, and no page is refused by the server`, async () => {
+        await withBrowser({}, async ({ page }) => {
+            await signIn(page, account);
+            const links = page.getByRole('navigation').first().getByRole('link');
+            await links.first().waitFor();
+            const linked = await links.evaluateAll((all) => all.map((link) => link.getAttribute('href')));
+            const refused = [];
+            page.on('response', (response) => {
+                if (response.status() === 403) refused.push(response.url());
+            });
+            for (const path of await pages(page)) {
+                await go(page, path);
+                const { pathname } = new URL(page.url());
+                const isOffered = linked.includes(path) || Object.values(examples).includes(path);
+                assert.equal(pathname, isOffered ? path : HOME, `${path} for ${role}, whose links are ${linked}`);
+                assert.ok(!linked.includes('/console/circuits'));
+            }
+            assert.deepEqual(refused, []);
+        });
+    });
+}
+
+test('without a session every page leads to the sign-in, and from there to the page', async () => {
+    await withBrowser({}, async ({ page }) => {
+        for (const path of REDIRECTS) {
+            await page.goto(path);
+            await page.waitForURL(`**${SIGN_IN}*`);
+        }
+        for (const path of await pages(page)) {
+            await go(page, path);
+            await page.waitForURL(`**${SIGN_IN}*`);
+            assert.equal(new URL(page.url()).searchParams.get('next'), path);
+        }
+        await page.goto('/console/statistics');
+        await page.locator('input[autocomplete=username]').fill(ANALYST);
+        await page.locator('input[autocomplete=current-password]').fill(process.env.AVAL_PASSWORD ?? '');
+        await page.keyboard.press('Enter');
+        await page.waitForURL('**/console/statistics');
+        await page.getByRole('heading', { level: 1, name: 'Statistics' }).waitFor();
+    });
+});
