@@ -4,6 +4,7 @@
 import createClient from 'openapi-fetch';
 import { accessToken, renewSession } from '../session/session';
 import type { PendingPaths } from './pending';
+import type { PendingReviewPaths } from './pending-reviews';
 import { ApiError, readProblem } from './problem';
 import type { paths } from './schema';
 
@@ -21,7 +22,10 @@ function authorized(request: Request, token: string | undefined): Request {
     return request;
 }
 
-export const api = createClient<paths & PendingPaths>({ baseUrl: globalThis.location.origin, fetch: send });
+export const api = createClient<paths & PendingPaths & PendingReviewPaths>({
+    baseUrl: globalThis.location.origin,
+    fetch: send,
+});
 
 interface Answer<Data> {
     data?: Data;
@@ -31,13 +35,6 @@ interface Answer<Data> {
 
 /** The data of a response. Throws {@link ApiError} for an error response, and if there is none. */
 export async function unwrap<Data>(answer: Promise<Answer<Data>>): Promise<Data> {
-    return (await unwrapWithHeaders(answer)).data;
-}
-
-/** The data of a response with its headers. */
-export async function unwrapWithHeaders<Data>(
-    answer: Promise<Answer<Data>>,
-): Promise<{ data: Data; headers: Headers }> {
     let settled: Answer<Data>;
     try {
         settled = await answer;
@@ -48,5 +45,5 @@ export async function unwrapWithHeaders<Data>(
     }
     const { data, error, response } = settled;
     if (!response.ok) throw new ApiError(response.status, readProblem(error));
-    return { data: data as Data, headers: response.headers };
+    return data as Data;
 }

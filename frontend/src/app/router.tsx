@@ -10,6 +10,7 @@ import {
     Outlet,
     redirect,
 } from '@tanstack/react-router';
+import { type AssignmentOf, ASSIGNMENTS } from '../api/review-queries';
 import { type ApplicationStatus, type CountryCode, RISK_BANDS, type RiskBand, type Role, STATUSES } from '../api/types';
 import { isAtLeast } from '../session/roles';
 import { currentSession } from '../session/session';
@@ -155,6 +156,25 @@ const overview = createRoute({
     component: lazyRouteComponent(() => import('../pages/overview/overview'), 'OverviewPage'),
 });
 
+const reviews = createRoute({
+    getParentRoute: () => shell,
+    path: 'reviews',
+    beforeLoad: needs('analyst'),
+    validateSearch: (search): { country?: CountryCode | undefined; assignment?: AssignmentOf | undefined } => ({
+        country: text(search['country']) as CountryCode | undefined,
+        assignment: choice(search['assignment'], ASSIGNMENTS),
+    }),
+    component: lazyRouteComponent(() => import('../pages/reviews/reviews'), 'ReviewsPage'),
+});
+
+const whatIf = createRoute({
+    getParentRoute: () => shell,
+    path: 'what-if',
+    beforeLoad: needs('analyst'),
+    validateSearch: (search): { application?: string | undefined } => ({ application: text(search['application']) }),
+    component: lazyRouteComponent(() => import('../pages/what-if/what-if'), 'WhatIfPage'),
+});
+
 const circuits = createRoute({
     getParentRoute: () => shell,
     path: 'circuits',
@@ -264,6 +284,8 @@ const tree = root.addChildren([
         create,
         statistics,
         overview,
+        reviews,
+        whatIf,
         circuits,
         jobs,
         lanes,
