@@ -4,7 +4,7 @@
 #   docker build --build-arg VERSION=0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" --tag aval:0.1.0 .
 #   docker build --target symbols --output symbols .      # aval.debug, for backtraces of the stripped binary
 
-# The web console, which the binary contains. scripts/console.sh says why this is not `npm ci`.
+# The web console, which the binary contains. scripts/console.sh explains why this is not `npm ci`.
 FROM node:22.20.0-trixie-slim AS console
 WORKDIR /src/frontend
 COPY frontend/package.json frontend/package-lock.json ./
@@ -13,12 +13,13 @@ RUN --mount=type=cache,target=/var/cache/npm,sharing=locked \
 COPY frontend ./
 RUN npm run build
 
-# The version of rust-toolchain.toml.
+# The same Rust version as in rust-toolchain.toml.
 FROM rust:1.95.0-slim-trixie AS build
 WORKDIR /src
 COPY . .
 COPY --from=console /src/frontend/dist frontend/dist
-# The caches keep the dependencies of earlier builds. The binary is copied out, because caches are not part of the layer.
+# The caches keep the dependencies of earlier builds. The binary is copied to /out, because caches are not part
+# of the layer.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
     cargo build --locked --release --bin aval \
@@ -42,6 +43,6 @@ COPY --from=build /out/aval /usr/local/bin/aval
 USER 10001:10001
 EXPOSE 8000 9100
 STOPSIGNAL SIGTERM
-# The binary handles SIGTERM as process 1 and has no child processes, so it needs no init.
+# The binary handles SIGTERM as process 1 and has no child processes, so it needs no init process.
 ENTRYPOINT ["/usr/local/bin/aval"]
 CMD ["serve"]

@@ -46,6 +46,7 @@ deployment: ## check the Kubernetes manifests, the Dockerfile and docker-compose
 bench: ## run the micro-benchmarks
 	cargo bench --locked --bench rules
 	cargo bench --locked --bench claims
+	cargo bench --locked --bench traces
 
 dev: ## serve, and restart when the source changes
 	@scripts/install-missing.sh

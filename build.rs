@@ -1,5 +1,5 @@
-//! Recompiles release builds when the build of the web console changes, because the binary contains it. The console itself
-//! is built by `scripts/console.sh`, never from here: a plain `cargo build` must work without Node.
+//! Makes Cargo recompile release builds when the built web console changes, because the release binary contains it.
+//! `scripts/console.sh` builds the console. This script does not: a plain `cargo build` must work without Node.
 
 fn main() {
     let is_release = std::env::var("PROFILE").is_ok_and(|profile| profile == "release");

@@ -1,10 +1,10 @@
 //! Measures whether claiming and completing jobs slows down with the number of finished jobs: `cargo bench --bench
 //! claims`, on the server of `DATABASE_URL` or a private one.
 //!
-//! The server has two databases: one without history, one with `--finished` jobs in `job_history`. Rounds alternate
-//! between them, and the order changes with each round, because absolute times depend on the machine and only ratios
-//! compare the claims. A round queues a batch (not timed), then claims and completes it (timed). Both databases are
-//! created for the run and dropped afterwards. The database of `DATABASE_URL` itself is not changed.
+//! The benchmark creates two databases on the server: one without history, one with `--finished` jobs in `job_history`.
+//! Absolute times depend on the machine, so only the ratio between the two databases is meaningful. Rounds alternate
+//! between the databases, and the order changes with each round. A round queues a batch (not timed), then claims and
+//! completes it (timed). Both databases are dropped afterwards. The database of `DATABASE_URL` itself is not changed.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark may panic")]
 
@@ -43,7 +43,7 @@ struct Options {
     bench: bool,
 }
 
-/// A database to measure, with its measured times.
+/// A database to measure, with its measured times: of each claim, and of each whole round.
 struct Subject {
     name: String,
     finished: u64,
@@ -56,7 +56,7 @@ struct Subject {
 async fn main() {
     let options = Options::parse();
     let folder = tempfile::tempdir().unwrap();
-    // If root starts the server, it runs as another user, who needs access.
+    // PostgreSQL does not run as root. If root starts it, it runs as another user, who needs access to the folder.
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let (url, private) = server(folder.path()).await;
     let mut admin = AsyncPgConnection::establish(&url).await.expect("a connection to the database");
@@ -102,7 +102,7 @@ impl Subject {
         let mut connection = AsyncPgConnection::establish(&own).await.unwrap();
         partitions::ensure(&mut connection, clock.now(), 1).await.unwrap();
         let started = Instant::now();
-        // The rows are in the partition of this month, which the measured jobs use too.
+        // The rows belong to this month's partition, which the measured jobs also use.
         let fill = format!(
             "INSERT INTO job_history (id, task_name, application_id, result, attempt, created_at) \
              SELECT uuid_v7_now(), 'process_credit_application', gen_random_uuid(), 'completed', 1, now() \
@@ -174,7 +174,7 @@ fn median<T: Copy + PartialOrd>(values: &mut [T]) -> Option<T> {
     values.get(values.len() / 2).copied()
 }
 
-/// The median of the ratios of each round. A temporary slowdown of the machine affects both sides of a round.
+/// The median of the per-round ratios. A temporary slowdown of the machine affects both times of a round.
 fn ratio(times: &[Duration], base: &[Duration]) -> f64 {
     let pairs = times.iter().zip(base);
     let mut ratios: Vec<f64> = pairs.map(|(time, base)| time.as_secs_f64() / base.as_secs_f64()).collect();

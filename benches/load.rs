@@ -3,8 +3,8 @@
 //!
 //! Absolute times depend on the machine, so servers are compared by ratios of interleaved measurements. Each round
 //! sends the same number of requests to every server in turn, and the order of the servers changes with each round. The
-//! report contains, for each server, the median of its per-round medians and the ratio to that of the first server. Each
-//! request has its own document. Rate limits must be off.
+//! report contains, for each server, the median of its per-round medians, and the ratio of this value to the value
+//! of the first server. Each request has its own document. Rate limits must be off.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark may panic")]
 
@@ -54,7 +54,7 @@ fn server(text: &str) -> Result<Server, String> {
     Ok(Server { url: url.trim_end_matches('/').to_owned(), token })
 }
 
-/// Generates documents that no other run has used.
+/// Generates a different document for each request. The first number depends on the time, so runs rarely share documents.
 struct Documents {
     next: u64,
 }
@@ -92,7 +92,7 @@ async fn main() {
     report(&options, medians);
 }
 
-/// One round on one server. Returns the duration of each request.
+/// Runs one round on one server. Returns the duration of each request.
 async fn measure(
     client: &Client,
     server: &Server,

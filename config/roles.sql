@@ -16,7 +16,7 @@ BEGIN
         END;
     END LOOP;
 
-    -- Before PostgreSQL 15 all users may create tables in this schema.
+    -- By default, PostgreSQL 14 and older let all users create tables in this schema.
     REVOKE CREATE ON SCHEMA public FROM PUBLIC;
     GRANT USAGE, CREATE ON SCHEMA public TO aval_owner;
     GRANT USAGE ON SCHEMA public TO aval_server;
@@ -30,20 +30,20 @@ BEGIN
 END
 $$;
 
--- Objects that the owner creates later. Partitions need no grants: statements name the parent tables, and only the owner
+-- Privileges on objects that the owner creates later. Partitions need no grants: statements name the parent tables, and only the owner
 -- can access a partition directly.
 ALTER DEFAULT PRIVILEGES FOR ROLE aval_owner IN SCHEMA public
     GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO aval_server;
 ALTER DEFAULT PRIVILEGES FOR ROLE aval_owner IN SCHEMA public GRANT USAGE ON SEQUENCES TO aval_server;
 ALTER DEFAULT PRIVILEGES FOR ROLE aval_owner IN SCHEMA public GRANT EXECUTE ON FUNCTIONS TO aval_server;
 
--- Existing objects.
+-- Privileges on existing objects.
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO aval_server;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO aval_server;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO aval_server;
 
--- Append-only tables stay append-only for every user except the owner: `lock_append_only_tables` revokes UPDATE, DELETE
--- and TRUNCATE again.
+-- The grants above include UPDATE and DELETE on append-only tables. `lock_append_only_tables` revokes them and TRUNCATE
+-- again for every user except the owner.
 DO $$
 BEGIN
     IF to_regprocedure('public.lock_append_only_tables()') IS NOT NULL THEN

@@ -2,7 +2,8 @@
 # Builds a PgBouncer for the tests, on Debian releases whose package is older than 1.21, the first version that supports
 # prepared statements in transaction mode. The source is Debian 13's package, from the mirror of this machine; apt checks
 # its signature. The result is kept in the cache folder of Aval, where tests/it/support/pgbouncer.rs looks for it.
-# Does nothing if a version that is new enough is installed. `check` only reports that by its exit code.
+# Does nothing if a version that is new enough is installed. `build-pgbouncer.sh check` builds nothing; it exits with 0 if
+# such a version is installed and with 1 otherwise.
 set -euo pipefail
 
 if [ "$(id -u)" = 0 ]; then
@@ -42,7 +43,7 @@ Suites: trixie
 Components: main
 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 SOURCES
-# Lists of its own, so that the machine's configuration stays as it is.
+# Uses separate package lists, so that the configuration of apt on this machine does not change.
 apt=(apt-get -qq -o "Dir::Etc::sourcelist=$work/trixie.sources" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$work/lists"
     -o "Dir::Cache=$work" -o "APT::Sandbox::User=$(id -un)")
 "${apt[@]}" update

@@ -49,7 +49,7 @@ for document in served printed; do
     check "spectral ($document)" "$bin/spectral" lint --fail-severity hint --ruleset "$sources/spectral.yaml" "$work/$document.json"
 done
 
-# The password of the first account is printed once; the clients use an account of their own.
+# The clients use their own account, because the server prints the password of the first account only once.
 export AVAL_USER=clients AVAL_PASSWORD='a password of the clients for tests'
 printf '%s\n' "$AVAL_PASSWORD" | "$aval" user add "$AVAL_USER" --role admin --password-stdin > /dev/null
 # The clients log out at the end, which invalidates all tokens of their account. The quick start uses another one.
@@ -62,7 +62,7 @@ blocks() {
     awk -v fence='^```'"$1"'$' '$0 ~ fence { inside = 1; next } /^```$/ { inside = 0 } inside' docs/quick-start.md
 }
 
-# Functions in which every command must succeed run in a subshell, because conditions disable `set -e`.
+# These functions run in a new shell, because `set -e` has no effect in a function that is called in a condition.
 typescript() {
     mkdir -p "$work/typescript" && cd "$work/typescript"
     cp "$sources"/*.ts "$sources/tsconfig.json" .

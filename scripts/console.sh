@@ -2,9 +2,9 @@
 # Builds and tests the web console in frontend/.
 #
 #   scripts/console.sh build    installs its packages if they have changed, and builds it into frontend/dist
-#   scripts/console.sh          also checks the types, the lints, the format and the generated client, and runs its tests
+#   scripts/console.sh          also checks types, lints, format and the generated client, and runs the tests
 #
-# The browser tests need Chromium; they run against the binary, which contains the build.
+# The browser tests need Chromium. They run against the binary of Aval, which contains the built console.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,12 +12,12 @@ command -v npm > /dev/null || { echo 'the console needs Node 20 or newer with np
 
 pinned=$(cksum < frontend/package-lock.json)
 if [ "$(cat frontend/node_modules/.pinned 2> /dev/null)" != "$pinned" ]; then
-    # Not `npm ci`: it demands an optional package of Vite for Windows that the registry does not have.
+    # `npm ci` would fail: it requires an optional package of Vite for Windows, which the registry does not have.
     (cd frontend && npm install --no-save --no-audit --no-fund --loglevel=error --ignore-scripts)
     echo "$pinned" > frontend/node_modules/.pinned
 fi
 
-# An unchanged build keeps its time stamps, so that cargo does not compile the crate again.
+# Builds only if the sources changed. An unchanged build keeps its time stamps, so cargo does not compile the crate again.
 build() {
     local sources
     sources=$(cd frontend && cat package-lock.json vite.config.ts index.html scripts/compress.mjs $(find src -type f | sort) | cksum)

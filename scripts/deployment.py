@@ -36,14 +36,14 @@ def check_shutdown(where, pod):
 
 
 def check_readiness(where, container):
-    """Readiness must have failed before the drain delay is over (config/production.toml)."""
+    """The readiness probe must fail before the drain delay ends (config/production.toml)."""
     probe = container["readinessProbe"]
     takes = probe["periodSeconds"] * probe["failureThreshold"] * 1000
     check(takes < server["drain_delay_ms"], f"{where}: readiness fails after {takes} ms, later than the drain delay")
 
 
 def check_settings(where, aval, settings, secret_keys):
-    """`aval check-config` must accept the ConfigMap, with each secret in the file that its setting names."""
+    """`aval check-config` must accept the ConfigMap when each secret is in the file that its *_FILE setting names."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {"AVAL_CONFIG_DIR": folder}
         for key, value in settings.items():

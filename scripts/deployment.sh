@@ -30,9 +30,9 @@ refuses() {
     fi
 }
 validate() { "$venv/bin/kubernetes-validate" --strict --no-warn --quiet "$@"; }
-# Does not contact the service that provides explanations of the checks.
+# BC_SKIP_MAPPING keeps checkov from contacting the service that explains its checks.
 scan() { BC_SKIP_MAPPING=TRUE LOG_LEVEL=ERROR "$venv/bin/checkov" --config-file k8s/checkov.yaml "$@"; }
-# The package's own wrapper always exits with 0.
+# The wrapper of the package always exits with 0, so this uses the program itself.
 compose=$("$venv/bin/python" -c 'import compose, pathlib; print(pathlib.Path(compose.__file__).parent / "docker-compose")')
 compose_with() { (unset JWT_SECRET ENCRYPTION_KEY INDEX_KEY WEBHOOK_SECRET && "$compose" --env-file "$1" config --quiet); }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs every fault of tests/it/faults several times and writes the results into the table of docs/reliability.md. Exits
-# with 1 if a guarantee was violated. AVAL_FAULT_ROUNDS (3) sets the number of runs; AVAL_FAULT_SEED repeats the runs of a seed.
+# with 1 if a guarantee was violated. AVAL_FAULT_ROUNDS sets the number of runs per fault (default 3). AVAL_FAULT_SEED
+# sets the seed, to repeat a run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

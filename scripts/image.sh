@@ -2,8 +2,8 @@
 # Tests the content of the image without a container engine: unpacks the Debian packages of the final stage, adds a
 # binary, and runs it as process 1 of user 10001 on a read-only root, without capabilities, with the ConfigMap of the
 # production overlay and the secrets in files as Kubernetes mounts them. Each role must become ready and exit with 0 after
-# SIGTERM within its grace period. Needs root, mmdebstrap and the TCP address of an empty database, and migrates it as the user
-# of DATABASE_MIGRATION_URL if that is set:
+# SIGTERM within its grace period. Needs root, mmdebstrap and an empty database at a TCP address. Migrates the database as the
+# user of DATABASE_MIGRATION_URL if that is set:
 #
 #   DATABASE_URL=postgres://aval@localhost/aval scripts/image.sh target/release/aval
 set -euo pipefail
@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 binary=$(realpath "${1:?usage: DATABASE_URL=… scripts/image.sh BINARY}")
 : "${DATABASE_URL:?must be set}"
 
-# gcr.io/distroless/cc-debian13 has these packages, unpacked without their installation scripts.
+# gcr.io/distroless/cc-debian13 contains these packages, unpacked without running their installation scripts.
 release=trixie
 packages=base-files,netbase,tzdata,media-types,libc6,libssl3t64,libgcc-s1,libgomp1,libstdc++6,ca-certificates
 

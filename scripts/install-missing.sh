@@ -8,7 +8,7 @@ say() { echo "aval: $*" >&2; }
 
 has_postgres_in() { [ -x "$1/postgres" ] && [ -x "$1/initdb" ]; }
 
-# The directories that src/embedded/installation.rs searches; the version is checked there too.
+# Searches the same directories as src/embedded/installation.rs, which also checks the version.
 has_postgres() {
     local dir
     if [ -n "${AVAL_PG_BIN:-}" ]; then

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks that comments and Markdown have at most 130 characters in a line. rustfmt wraps code but neither of them. Tables,
-# diagrams and code blocks are exempt.
+# Checks that comments and Markdown have at most 130 characters in a line. rustfmt wraps neither.
+# Tables, diagrams and code blocks are exempt.
 set -euo pipefail
 export LC_ALL=C.UTF-8
 

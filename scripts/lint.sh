@@ -13,8 +13,8 @@ cargo fmt --all --check
 step clippy
 cargo clippy --locked --all-targets -- -D warnings
 
-# The compiler reports dependencies that the library never names. One that is present only for its features is named
-# as `use name as _;`, with the reason.
+# The compiler reports dependencies that the library never names. A dependency that is present only to enable its features
+# is named in the code as `use name as _;`, with the reason.
 step unused dependencies
 cargo clippy --locked --lib -- -D warnings -D unused_crate_dependencies
 unused=0

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks the migrations that are new since the last release (the newest tag v*, or the argument): instances of the released
-# version keep serving during and after a migration, so it must neither remove what they use nor block them. Released
-# migrations must not change at all. A line `-- allowed: <reason>` before a statement accepts it. docs/migrations.md
+# version keep serving during and after a migration, so a migration must neither remove what they use nor block them.
+# Released migrations must not change at all. A line `-- allowed: <reason>` before a statement exempts it. docs/migrations.md
 # explains the rules. Statements that are built at run time (EXECUTE) are not checked.
 set -euo pipefail
 
@@ -17,8 +17,8 @@ complain() {
     status=1
 }
 
-# One statement a line in upper case, without comments; an allowed statement is left out. Bodies of functions are one
-# statement, which the patterns below do not match because they are anchored at its beginning.
+# Prints each statement on one line in upper case, without comments. Leaves out allowed statements. CREATE FUNCTION is one
+# statement with its body. The patterns below do not match statements in a body, because they are anchored at the beginning.
 statements() {
     awk '
         /^[[:space:]]*-- allowed: ./ { allowed = 1; next }
@@ -76,7 +76,7 @@ check() {
             fi
         fi
     done < <(statements "$file")
-    # A migration outside a transaction cannot set it locally.
+    # Without a transaction, SET LOCAL has no effect.
     if ! grep -qs 'run_in_transaction = false' "$(dirname "$file")/metadata.toml" && ! grep -q 'lock_timeout' "$file" &&
         grep -qiE '^ *(ALTER|DROP|LOCK|CREATE (UNIQUE )?INDEX|CREATE TRIGGER)' "$file"; then
         complain "$file" "waits for locks without a limit; begin with SET LOCAL lock_timeout = '2s'"

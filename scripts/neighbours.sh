@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs tests with other servers around Aval than those of `make test`:
+# Runs tests with a connection pooler or a PostgreSQL version that the other tests do not use:
 #   scripts/neighbours.sh pooler             all tests, connected through PgBouncer in transaction mode
 #   scripts/neighbours.sh postgres VERSION   the tests that depend most on PostgreSQL, on another major version
-# With `short` as the last argument, only the most relevant of them, as in `make test`.
+# With `short` as the last argument, it runs only the most relevant of these tests. `make test` uses `short`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,9 +10,7 @@ what=${1:?pooler or postgres}
 case $what in
     pooler)
         export AVAL_TEST_POOLER=1
-        # Without the tests that change the types of columns while requests run. PgBouncer then needs a RECONNECT
-        # (docs/database.md), because it keeps the prepared statements of the old types in its server sessions.
-        tests='not test(/schema_change|the_schema_changes|changes_the_schema|when_their_session_fails/)'
+        tests='all()'
         if [ "${2:-}" = short ]; then
             tests='test(/^(pipeline|queue|accounts::operators)::/) or test(/^lifecycle::export::an_operator/)'
         fi

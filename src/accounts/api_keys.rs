@@ -69,7 +69,7 @@ impl PreparedKey {
     /// Inserts the key and returns it with its text.
     ///
     /// # Errors
-    /// [`Error::Conflict`] if the name was used before; those of [`Accounts::begin_change`].
+    /// [`Error::Conflict`] if the name was used before; the errors of [`Accounts::begin_change`].
     async fn insert(
         &self,
         connection: &mut AsyncPgConnection,
@@ -220,7 +220,7 @@ impl Accounts {
     /// Revokes a key and the keys that it created. Idempotent.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; those of [`Accounts::begin_change`].
+    /// [`Error::NotFound`]; the errors of [`Accounts::begin_change`].
     pub async fn revoke_key(&self, id: Uuid, origin: &Origin) -> Result<()> {
         let inner = &self.inner;
         let now = inner.clock.now();

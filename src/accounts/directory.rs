@@ -1,9 +1,9 @@
 //! Cached accounts and keys, which every request reads.
 //!
-//! Entries are cached for a few seconds, so a request needs no round trip. The database notifies all instances of every
+//! Entries are cached for a few seconds, so most requests need no query. The database notifies all instances of every
 //! change to an account. The instance that makes a change does not wait for the notification: [`Directory::forget`]
-//! starts a new, empty generation. A concurrent look-up stores its result under its own, old generation, where it is
-//! not found. While notifications are not received, the cache is bypassed.
+//! starts a new, empty generation. A concurrent look-up stores its result under the old generation, where later
+//! look-ups do not find it. While notifications are not received, the cache is bypassed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

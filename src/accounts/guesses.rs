@@ -1,10 +1,10 @@
 //! Slows down password guessing.
 //!
 //! Failed sign-ins are counted per name and address, and for each name the addresses that have failed are counted. An
-//! address that has failed too often for a name must wait, twice as long after each further failure, so an address can
-//! only slow itself down. Once many addresses have failed for a name, all addresses that the account has never used
-//! must wait; from an address that it has used, a correct password is always accepted. Failures are counted for every
-//! name, whether or not an account has it.
+//! address that has failed too often for a name must wait before its next attempt, twice as long after each further
+//! failure. It delays no other address. Once many addresses have failed for a name, all addresses that the account has
+//! never used must wait; from an address that it has used, a correct password is always accepted. Failures are counted
+//! for every name, whether or not an account has it.
 //!
 //! Each instance counts separately, and its memory is bounded: further names share counters. The rate limits of
 //! `[limits.login]` apply first and are shared by all instances.
@@ -61,7 +61,7 @@ pub(super) struct Failure {
     pub(super) attempts: u32,
     /// Addresses that have failed for this name.
     pub(super) networks: u32,
-    /// Whether unknown addresses must wait for this name from this failure on.
+    /// Whether addresses that the account has never used must wait from this failure on.
     pub(super) is_alarming: bool,
     /// Whether to record it: failures 1, 2, 4, 8 and so on of an address, but at most `recorded_per_minute` in total,
     /// so an attacker cannot fill the disk.
@@ -111,7 +111,7 @@ impl Guesses {
         Self { settings, clock, hasher: RandomState::new(), counts: Mutex::default() }
     }
 
-    /// Admits a sign-in if its address need not wait for this name.
+    /// Admits a sign-in unless its address must wait before the next attempt for this name.
     ///
     /// # Errors
     /// [`Error::RateLimited`]
@@ -121,7 +121,7 @@ impl Guesses {
         self.admit(count, self.settings.attempts)
     }
 
-    /// Admits a sign-in if addresses that the account has never used need not wait for this name.
+    /// Admits a sign-in from an address that the account has never used, unless such addresses must wait.
     ///
     /// # Errors
     /// [`Error::RateLimited`]

@@ -88,7 +88,7 @@ impl Accounts {
     ) -> Result<Option<TokenPair>> {
         let inner = &self.inner;
         let (fresh, family, now) =
-            (self.generate_refresh_token()?, inner.clock.new_uuid(), inner.clock.now());
+            (self.generate_refresh_token(origin)?, inner.clock.new_uuid(), inner.clock.now());
         let user = transaction::run(&inner.database, &inner.logger, "begin_session", async |connection| {
             let (user, current_hash) = users::lock(connection, verified_password.user_id).await?;
             if !user.is_enabled() || current_hash != verified_password.hash {

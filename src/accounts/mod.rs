@@ -9,7 +9,8 @@
 //!
 //! | event | access tokens | refresh tokens |
 //! |---|---|---|
-//! | sign-out | all tokens of the account end immediately | the tokens of the session end |
+//! | sign-out, session ended by the account | all tokens of the account end immediately | the tokens of the session end |
+//! | sign-out everywhere, sessions ended by an admin | end immediately | all tokens of the account end |
 //! | role changed, account enabled | end immediately | stay valid and return tokens with the new role |
 //! | account disabled, password changed | end immediately | all tokens of the account end |
 //! | refresh token reused after its grace period | end immediately | the tokens of its session end |
@@ -27,13 +28,16 @@ mod directory;
 pub mod events;
 mod guesses;
 mod login;
+mod open_sessions;
 mod origin;
 mod own_password;
 mod password;
 mod principal;
+mod saved_views;
 mod secret;
 mod security_events;
 mod sessions;
+mod settings;
 mod signature;
 mod tickets;
 mod users;
@@ -46,11 +50,14 @@ use slog::Logger;
 use tokio::sync::OnceCell;
 
 pub use self::api_keys::{MadeKey, NewKey};
+pub use self::open_sessions::OpenSession;
 pub use self::origin::Origin;
 pub use self::password::{PasswordProblem, check as check_password, check_length as check_password_length};
 pub use self::principal::{Credential, Principal};
+pub use self::saved_views::{Saved, SavedView, ViewPage, ViewToSave};
 pub use self::security_events::{EventFilter, RecordedEvent};
 pub use self::sessions::TokenPair;
+pub use self::settings::{Language, OwnSettings, Theme};
 pub use self::users::{NewAccount, UserPatch};
 pub use crate::storage::api_keys::ApiKey;
 pub use crate::storage::users::{ListedUser, User};

@@ -21,6 +21,7 @@ pub struct Origin {
     actor: Actor,
     address: Option<IpAddr>,
     request_id: Option<String>,
+    user_agent: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -35,13 +36,18 @@ enum Actor {
 impl Origin {
     /// A component of the system, such as `system:operator`.
     pub fn system(name: &'static str) -> Self {
-        Self { actor: Actor::System(name), address: None, request_id: None }
+        Self { actor: Actor::System(name), address: None, request_id: None, user_agent: None }
     }
 
     /// A request. `principal` is `None` before the client has authenticated.
-    pub fn request(principal: Option<Principal>, address: IpAddr, request_id: String) -> Self {
+    pub fn request(
+        principal: Option<Principal>,
+        address: IpAddr,
+        request_id: String,
+        user_agent: Option<String>,
+    ) -> Self {
         let actor = principal.map_or(Actor::Unknown, Actor::Account);
-        Self { actor, address: Some(address), request_id: Some(request_id) }
+        Self { actor, address: Some(address), request_id: Some(request_id), user_agent }
     }
 
     /// The name of the actor as stored; `None` if unauthenticated.
@@ -60,6 +66,11 @@ impl Origin {
 
     pub fn address(&self) -> Option<IpAddr> {
         self.address
+    }
+
+    /// The program that the client says it is.
+    pub(super) fn user_agent(&self) -> Option<&str> {
+        self.user_agent.as_deref()
     }
 
     /// The user who acts.

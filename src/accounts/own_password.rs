@@ -41,7 +41,7 @@ impl Accounts {
         let new_hash = inner.passwords.hash(new).await?;
         let change = UserChange { password_hash: Some(new_hash), ..UserChange::default() };
         let (fresh, family, now) =
-            (self.generate_refresh_token()?, inner.clock.new_uuid(), inner.clock.now());
+            (self.generate_refresh_token(origin)?, inner.clock.new_uuid(), inner.clock.now());
         let changed =
             transaction::run(&inner.database, &inner.logger, "change_password", async |connection| {
                 let (user, current_hash) = users::lock(connection, user_id).await?;

@@ -64,7 +64,7 @@ pub(super) struct Passwords {
     admitted: Arc<Semaphore>,
     /// A hash that matches no password, for accounts that do not exist.
     dummy_hash: Arc<str>,
-    /// The cost of a rejection: that of the most expensive known hash.
+    /// The cost of a rejection: the cost of the most expensive known hash.
     rejection_cost: Arc<AtomicU64>,
 }
 

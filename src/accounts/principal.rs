@@ -78,6 +78,14 @@ impl Principal {
         }
     }
 
+    /// The session of the credential. API keys and tokens that an operator created have none.
+    pub fn session(&self) -> Option<Uuid> {
+        match self.credential {
+            Credential::Token { session, .. } => session,
+            Credential::ApiKey { .. } => None,
+        }
+    }
+
     pub fn is_person(&self) -> bool {
         matches!(self.credential, Credential::Token { .. })
     }

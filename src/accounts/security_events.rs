@@ -1,4 +1,4 @@
-//! Reading security events.
+//! Reading security events, and recording changes of the log level.
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -11,7 +11,7 @@ use crate::storage::transaction::{self, Abort};
 pub use crate::storage::security_events::{EventFilter, RecordedEvent};
 
 impl Accounts {
-    /// Records that an operator changes the log level of this instance.
+    /// Records that an operator changed the log level of this instance.
     ///
     /// # Errors
     /// [`Error::Credential`](crate::error::Error::Credential) if the actor may no longer act, or a database error.

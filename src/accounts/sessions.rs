@@ -4,6 +4,7 @@
 //! refresh tokens form a family. Within its grace period, a token may be exchanged again a bounded number of times.
 //! Only the newest few unused tokens of a family stay valid, so a stolen copy does not stay usable indefinitely.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -17,11 +18,12 @@ use super::principal::{Credential, Principal};
 use super::{Accounts, Origin, refused, secret};
 use crate::error::{CredentialFault, Error, PublicMessage, Result};
 use crate::storage::refresh_tokens::{self, NewRefreshToken, RefreshToken};
+use crate::storage::seal::SealedField;
 use crate::storage::security_events::{self, SecurityEvent};
 use crate::storage::transaction::{self, Abort};
 use crate::storage::users::{self, User};
 
-/// How often a refresh token may be exchanged within its grace period.
+/// How many times a refresh token may be exchanged within its grace period.
 const MAX_USES: i32 = 10;
 /// The number of valid unused refresh tokens per session.
 const MAX_UNUSED: i64 = 10;
@@ -41,7 +43,7 @@ pub struct TokenPair {
 enum Refreshed {
     Renewed(User, RefreshToken),
     Refused(CredentialFault),
-    /// The token was used before, so there is a copy.
+    /// The token was used before, so someone has a copy of it.
     Reused(User),
 }
 
@@ -50,6 +52,9 @@ pub(super) struct GeneratedToken {
     id: Uuid,
     pub(super) token: SecretString,
     digest: [u8; secret::BYTES],
+    /// The sealed address of the client.
+    address: Option<Vec<u8>>,
+    user_agent: Option<String>,
 }
 
 impl Accounts {
@@ -131,7 +136,7 @@ impl Accounts {
             (_, Some(digest)) => Ok(digest),
         };
         let digest = digest.map_err(Error::Credential)?;
-        let (fresh, now) = (self.generate_refresh_token()?, inner.clock.now());
+        let (fresh, now) = (self.generate_refresh_token(origin)?, inner.clock.now());
         let refreshed = transaction::run(&inner.database, &inner.logger, "refresh", async |connection| {
             let unknown = Refreshed::Refused(CredentialFault::Unproven);
             let Some(known) = refresh_tokens::find(connection, &digest).await? else {
@@ -148,7 +153,7 @@ impl Accounts {
                 self.end_reused(connection, &token, &user, origin, now).await?;
                 return Ok(Refreshed::Reused(user));
             }
-            // Checked last: an exhausted token used after its grace period still shows that there is a copy.
+            // Checked last: an exhausted token used after its grace period still shows that someone has a copy.
             if token.uses >= MAX_USES {
                 return Ok(Refreshed::Refused(CredentialFault::Revoked));
             }
@@ -204,8 +209,8 @@ impl Accounts {
         security_events::record(connection, SecurityEvent::RefreshTokenReused, None, subject, json!({})).await
     }
 
-    /// Ends the caller's session and all access tokens of the account. Other sessions of the account renew theirs with
-    /// their own refresh tokens.
+    /// Ends the caller's session and all access tokens of the account. Other sessions of the account can get
+    /// new access tokens with their own refresh tokens.
     pub async fn logout(&self, principal: &Principal, origin: &Origin) -> Result<()> {
         let inner = &self.inner;
         let Credential::Token { user_id, session, .. } = principal.credential else { return Ok(()) };
@@ -227,7 +232,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// An access token without a session, for an operator on the machine.
+    /// Issues an access token without a session, for an operator on the machine.
     ///
     /// # Errors
     /// [`Error::NotFound`] if the account does not exist; [`Error::Forbidden`] if it is disabled.
@@ -240,7 +245,7 @@ impl Accounts {
         self.issue_recorded(&user, ttl).await
     }
 
-    /// An access token of an enabled admin, for an operator on the machine.
+    /// Issues an access token of an enabled admin, for an operator on the machine.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] if there is none.
@@ -286,11 +291,18 @@ impl Accounts {
         started + span(self.inner.settings.session())
     }
 
-    pub(super) fn generate_refresh_token(&self) -> Result<GeneratedToken> {
+    pub(super) fn generate_refresh_token(&self, origin: &Origin) -> Result<GeneratedToken> {
+        let id = self.inner.clock.new_uuid();
+        let seal = |address: IpAddr| {
+            let keys = self.inner.database.keys();
+            keys.seal(SealedField::SessionAddress, id.as_bytes(), &address.to_string())
+        };
+        let (address, user_agent) =
+            (origin.address().map(seal).transpose()?, origin.user_agent().map(str::to_owned));
         let token = secret::generate(&self.inner.clock);
         let digest = secret::digest(token.expose_secret());
         let digest = digest.ok_or_else(|| Error::internal("a generated secret has no digest"))?;
-        Ok(GeneratedToken { id: self.inner.clock.new_uuid(), token, digest })
+        Ok(GeneratedToken { id, token, digest, address, user_agent })
     }
 
     pub(super) fn new_row<'f>(
@@ -309,11 +321,13 @@ impl Accounts {
             issued_at: now,
             expires_at: self.session_end(started).min(now + span(self.inner.settings.refresh_token_ttl())),
             session_started_at: started,
+            address: fresh.address.as_deref(),
+            user_agent: fresh.user_agent.as_deref(),
         }
     }
 }
 
-/// A configured duration, which always fits.
+/// Converts a configured duration, which is always in range.
 fn span(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
 }

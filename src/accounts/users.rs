@@ -40,7 +40,7 @@ impl PreparedUser {
     /// Inserts the account.
     ///
     /// # Errors
-    /// [`Error::Conflict`] if the name is taken; those of [`Accounts::begin_change`].
+    /// [`Error::Conflict`] if the name is taken; the errors of [`Accounts::begin_change`].
     async fn insert(&self, connection: &mut AsyncPgConnection) -> Result<User> {
         self.accounts.begin_change(connection, &self.origin).await?;
         let new = NewUser {
@@ -86,7 +86,7 @@ impl Accounts {
     /// Creates an account, at most once per idempotency key.
     ///
     /// # Errors
-    /// Those of [`Accounts::add_user`] and [`idempotency::once`].
+    /// The errors of [`Accounts::add_user`] and [`idempotency::once`].
     pub async fn create_user(
         &self,
         account: NewAccount,
@@ -117,7 +117,7 @@ impl Accounts {
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Validation`] if the password is not acceptable; [`Error::Forbidden`] for the
     /// actor's own password, which requires the current one ([`Accounts::change_own_password`]); [`Error::Conflict`] if
-    /// no enabled admin would remain; those of [`Accounts::begin_change`].
+    /// no enabled admin would remain; the errors of [`Accounts::begin_change`].
     pub async fn change_user(&self, id: Uuid, patch: UserPatch, origin: &Origin) -> Result<ListedUser> {
         let inner = &self.inner;
         if patch.password.is_some() && origin.person() == Some(id) {

@@ -26,10 +26,10 @@
 //! ```
 //!
 //! Messages are hints that carry identifiers. The database is the source of truth, and actors read it again after a
-//! restart. Mailboxes are bounded by `actors.mailbox_capacity` (those of write batchers by
-//! `actors.write_queue_capacity`). If a mailbox is full, the sender gets an error: the request gets a 503, or the job
+//! restart. Mailboxes are bounded by `actors.mailbox_capacity`, and mailboxes of write batchers by
+//! `actors.write_queue_capacity`. If a mailbox is full, the sender gets an error: the request gets a 503, or the job
 //! returns to the queue. The [root](crate::supervision::root) restarts permanent actors. Work that could panic runs as
-//! an asynchronous task whose `JoinError` is returned as a message.
+//! an asynchronous task, so its actor receives an error and does not end.
 
 pub mod broadcaster;
 pub mod housekeeper;

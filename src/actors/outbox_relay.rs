@@ -6,8 +6,8 @@
 //! the local broadcaster; other instances are notified by the stream or the database. A [`Projection`] processes
 //! published events concurrently.
 //!
-//! If the leader's connection fails, the lock is released. The old leader may publish for at most one more poll, which
-//! is harmless because assigning offsets locks the row of the position. Another instance takes over within
+//! If the leader's connection fails, the lock is released. Until its next poll, the old leader may still publish. That is
+//! harmless, because assigning offsets locks the row of the position. Another instance takes over within
 //! `outbox.leader_retry_ms`. After any database error, the relay releases its leadership and applies again.
 
 pub mod lag;
@@ -31,7 +31,7 @@ use crate::supervision::handle::LivenessGuard;
 use crate::supervision::rounds::Rounds;
 use crate::telemetry::metrics::{Leader, seconds};
 
-/// The actor's name in logs, metrics and the leader lock.
+/// The actor's name in logs and metrics.
 pub const NAME: &str = "outbox_relay";
 
 /// The role of the advisory lock.
@@ -42,7 +42,7 @@ const ROLE: &str = "relay";
 #[rtype(result = "()")]
 pub struct Wake;
 
-/// Publishes waiting events if this relay is the leader, then stops it and releases its leadership.
+/// Makes a leading relay publish the waiting events. Then the relay stops, which releases its leadership.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct StopRelay;
@@ -58,7 +58,7 @@ pub struct OutboxRelay {
     leadership: Option<Leadership>,
     rounds: Rounds,
     projection: Arc<dyn Projection>,
-    /// Rounds of the projection, which run concurrently with those of publishing.
+    /// The rounds of the projection. They run concurrently with `rounds`, which publish.
     projecting: Rounds,
     /// Whether the next round first checks that the lock is still held.
     check_due: bool,
@@ -93,6 +93,7 @@ impl OutboxRelay {
         }
     }
 
+    /// Begins a round of publishing, if this relay is the leader or applies for leadership now.
     fn begin(&mut self, ctx: &mut Context<Self>) {
         if !self.rounds.begin() {
             return;
@@ -108,7 +109,7 @@ impl OutboxRelay {
         let (stream, is_new) = (self.stream.clone(), held.is_none());
         // Runs as a separate asynchronous task, so a panic becomes an error and releases the leadership that it held.
         let task = actix_rt::spawn(async move {
-            let leadership = lead(&resources, held, check).await?;
+            let leadership = keep_or_acquire(&resources, held, check).await?;
             if leadership.is_some() {
                 // A new leader first checks whether the database still has all announced events.
                 if let Some(stream) = stream.as_ref().filter(|_| is_new) {
@@ -121,6 +122,7 @@ impl OutboxRelay {
         ctx.spawn(task.into_actor(self).map(|ended, relay, ctx| relay.end(ended, ctx)));
     }
 
+    /// Handles the end of a round of publishing.
     fn end(&mut self, ended: Result<Result<Option<Leadership>>, JoinError>, ctx: &mut Context<Self>) {
         let again = self.rounds.end();
         self.resources.metrics.lead(Leader::Relay, matches!(ended, Ok(Ok(Some(_)))));
@@ -182,7 +184,7 @@ impl OutboxRelay {
         }
     }
 
-    /// Whether this relay was the leader after its last round. A running round holds the leadership.
+    /// Whether this relay is the leader, or may be because a round is running. A running round holds the leadership.
     fn leads(&self) -> bool {
         self.leadership.is_some() || !self.rounds.is_idle()
     }
@@ -196,13 +198,18 @@ impl OutboxRelay {
     }
 }
 
-/// Keeps, checks or acquires leadership; `None` if another instance is the leader.
-async fn lead(resources: &Resources, held: Option<Leadership>, check: bool) -> Result<Option<Leadership>> {
+/// Keeps the leadership, after a check if `check` is set, or tries to acquire it. Returns `None` if this relay is not the
+/// leader.
+async fn keep_or_acquire(
+    resources: &Resources,
+    held: Option<Leadership>,
+    check: bool,
+) -> Result<Option<Leadership>> {
     if let Some(mut leadership) = held {
         if !check || leadership.holds().await {
             return Ok(Some(leadership));
         }
-        warn!(resources.logger, "leadership lost: connection closed");
+        warn!(resources.logger, "leadership lost: the database connection failed");
         return Ok(None);
     }
     let acquired = Leadership::try_acquire(&resources.database, ROLE).await?;
@@ -242,7 +249,7 @@ async fn publish_all(
 }
 
 impl Drop for OutboxRelay {
-    /// A relay that died leads no more.
+    /// Resets the metric, because an actor that has ended is not the leader.
     fn drop(&mut self) {
         self.resources.metrics.lead(Leader::Relay, false);
     }

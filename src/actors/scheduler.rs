@@ -1,8 +1,8 @@
 //! The scheduler: claims jobs for free slots and has the supervisor start them.
 //!
-//! While the database is reachable, no step waits for a timer. The instance that queues a job wakes its own scheduler
-//! after the commit, `NOTIFY` wakes the others, and a poll finds missed jobs and those that have become due. Wake-ups
-//! are coalesced: any number of them during a claim cause one more round.
+//! Queued jobs normally start without waiting for the poll. The instance that queues a job wakes its own scheduler after
+//! the commit, and `NOTIFY` wakes the others. The poll finds jobs whose wake-up was lost and jobs that have become due.
+//! Wake-ups are coalesced: any number of them during a claim cause one more round.
 //!
 //! Each round lists the lanes that this worker currently serves: all lanes of its tasks, except countries whose jobs
 //! wait for their bureau (`crate::lending::lane_admission`). The claim itself excludes lanes that operators have
@@ -50,7 +50,8 @@ pub struct Scheduler {
     _liveness: LivenessGuard,
 }
 
-/// Decides when to claim: one round at a time, and no rounds that cannot succeed before the next poll.
+/// Decides when a round of claiming begins. Rounds do not overlap. A round is repeated before the next poll only if it may
+/// find both a free slot and a job.
 #[derive(Debug, Default)]
 struct ClaimRounds {
     claiming: bool,
@@ -60,12 +61,12 @@ struct ClaimRounds {
     freed: bool,
     /// Whether the last round ended for lack of slots, not for lack of jobs.
     saturated: bool,
-    /// Consecutive rounds that left jobs to concurrent claims of other workers.
+    /// The number of consecutive rounds that skipped jobs because other workers had locked them.
     contended: u32,
 }
 
-/// Maximum number of consecutive rounds because of contention. A claim takes a millisecond, so rows that are locked for longer
-/// are not locked by claims, and the next poll is early enough for them.
+/// How often a round is repeated because of contention. A claim locks its rows for about a millisecond. Rows that stay locked
+/// for longer are locked by something else, and the next poll is early enough for them.
 const MAX_CONTENDED_ROUNDS: u32 = 3;
 
 impl ClaimRounds {
@@ -101,7 +102,7 @@ impl ClaimRounds {
 }
 
 /// The result of one round.
-struct Round {
+struct RoundOutcome {
     full_batch: bool,
     saturated: bool,
     contended: bool,
@@ -148,26 +149,26 @@ impl Scheduler {
         let parts = self.parts.clone();
         let sweeping = async move {
             if let Err(error) = sweep_exhausted(&parts).await {
-                warn!(parts.resources.logger, "sweeping failed"; error);
+                warn!(parts.resources.logger, "cannot give up jobs whose last attempt lost its worker"; error);
             }
         };
         ctx.spawn(sweeping.into_actor(self));
     }
 }
 
-async fn claim_round(parts: &JobParts, supervisor: &Handle<Supervisor>) -> Result<Round> {
+async fn claim_round(parts: &JobParts, supervisor: &Handle<Supervisor>) -> Result<RoundOutcome> {
     let batch = parts.resources.settings.jobs.claim_batch as usize;
     let slots = parts.running.take_slots(batch);
     if slots.is_empty() {
-        return Ok(Round { full_batch: false, saturated: true, contended: false });
+        return Ok(RoundOutcome { full_batch: false, saturated: true, contended: false });
     }
-    let claim = claim(parts, slots.len(), parts.tasks.quotas(&parts.running).await);
+    let claim = new_claim(parts, slots.len(), parts.tasks.quotas(&parts.running).await);
     let claim_once = async |connection: &mut AsyncPgConnection| {
         transaction::single(connection, async |connection| jobs::claim(connection, &claim).await).await
     };
     let claimed = parts.resources.database.run(claim_once).await?;
     debug!(parts.resources.logger, "claimed"; "jobs" => claimed.jobs.len(), "slots" => slots.len());
-    let round = Round {
+    let round = RoundOutcome {
         full_batch: claimed.jobs.len() >= batch,
         saturated: claimed.jobs.len() == slots.len() && slots.len() < batch,
         contended: claimed.contended,
@@ -188,7 +189,7 @@ async fn start(parts: &JobParts, supervisor: &Handle<Supervisor>, job: ClaimedJo
 
 async fn sweep_exhausted(parts: &JobParts) -> Result<()> {
     let batch = parts.resources.settings.jobs.claim_batch as usize;
-    let claim = claim(parts, batch, Vec::new());
+    let claim = new_claim(parts, batch, Vec::new());
     let claim_once = async |connection: &mut AsyncPgConnection| {
         transaction::single(connection, async |connection| jobs::claim_exhausted(connection, &claim).await)
             .await
@@ -205,7 +206,7 @@ async fn sweep_exhausted(parts: &JobParts) -> Result<()> {
     Ok(())
 }
 
-fn claim(parts: &JobParts, limit: usize, lanes: Vec<Quota>) -> Claim {
+fn new_claim(parts: &JobParts, limit: usize, lanes: Vec<Quota>) -> Claim {
     Claim {
         worker: parts.resources.instance.to_string(),
         limit: i32::try_from(limit).unwrap_or(i32::MAX),

@@ -122,11 +122,11 @@ impl Supervisor {
 
     fn remove(&self, job: &ClaimedJob) {
         self.parts.running.remove(job);
-        self.count_active();
+        self.measure_active_jobs();
         (self.slot_freed)();
     }
 
-    fn count_active(&self) {
+    fn measure_active_jobs(&self) {
         let resources = &self.parts.resources;
         let active = i64::try_from(self.parts.running.len()).unwrap_or(i64::MAX);
         resources.metrics.worker_active_tasks.with_label_values(&[&*resources.instance]).set(active);
@@ -156,7 +156,7 @@ impl Handler<StartJob> for Supervisor {
         self.parts.running.insert(job.clone(), slot, budget);
         self.parts.resources.faults.pass(FaultPoint::Supervisor, None);
         self.start_actor(&job);
-        self.count_active();
+        self.measure_active_jobs();
     }
 }
 
@@ -167,7 +167,7 @@ impl Handler<ActorEnded> for Supervisor {
         match self.parts.running.record_end(&job, start_number) {
             Some(budget) => self.restart(job, budget, ctx),
             None => {
-                self.count_active();
+                self.measure_active_jobs();
                 (self.slot_freed)();
             }
         }

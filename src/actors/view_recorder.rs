@@ -1,10 +1,10 @@
 //! The view recorder: writes audit views in batches, outside of requests.
 //!
-//! A handler adds a view to the [`ViewLog`] and continues. The recorder writes the queue when a batch is full, and
-//! otherwise after `staff_views.flush_interval_ms`. The queue is outside the actor, and a view leaves it only after its
-//! commit, so neither a panic nor a database outage loses a view. The next round writes it, and views that were
-//! already written are ignored by their identifier. A view that does not fit into the queue is logged completely and
-//! counted. At shutdown, the remaining views are written.
+//! A handler adds a view to the [`ViewLog`] and continues. The recorder writes the queued views when a batch is full, and
+//! otherwise every `staff_views.flush_interval_ms`. The queue is outside the actor, and a view leaves it only after its
+//! commit, so neither a panic nor a database outage loses a view: the next round writes it. A view that was already
+//! written is recognised by its identifier and not written again. A view that does not fit into the queue is logged
+//! completely and counted. At shutdown, the remaining views are written.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -39,7 +39,7 @@ pub struct ViewLog {
 
 struct Inner {
     waiting: Mutex<VecDeque<StaffView>>,
-    /// The contribution of the queue to the shared gauge.
+    /// What this queue has added to the gauge `actor_mailbox_depth`.
     measured: AtomicI64,
     recorder: Handle<ViewRecorder>,
     database: Database,
@@ -90,7 +90,7 @@ impl ViewLog {
     /// Writes all queued views.
     ///
     /// # Errors
-    /// If the database fails; unwritten views stay queued.
+    /// If the database fails. Views that were not written stay in the queue.
     pub async fn flush(&self) -> Result<()> {
         let inner = &self.inner;
         loop {
@@ -115,6 +115,7 @@ impl Inner {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Updates the gauge of the queue's length.
     fn measure(&self, waiting: &VecDeque<StaffView>) {
         let depth = i64::try_from(waiting.len()).unwrap_or(i64::MAX);
         let gauge = self.metrics.actor_mailbox_depth.with_label_values(&[NAME]);

@@ -231,6 +231,7 @@ impl Engine {
         }
     }
 
+    /// Starts a permanent actor and restarts it after failures (see [`Root::keep`]).
     fn keep<A>(&self, handle: &Handle<A>, build: impl Fn(LivenessGuard) -> A + Clone + Send + 'static)
     where
         A: Actor<Context = Context<A>>,
@@ -242,8 +243,8 @@ impl Engine {
         let capacity = self.resources.settings.actors.write_queue_capacity;
         for handle in &self.write_batcher_handles {
             let (resources, on_commit) = (self.resources.clone(), Arc::clone(&self.on_commit));
-            self.root.keep(handle, capacity, move |line| {
-                WriteBatcher::new(&resources, Arc::clone(&on_commit), line)
+            self.root.keep(handle, capacity, move |liveness| {
+                WriteBatcher::new(&resources, Arc::clone(&on_commit), liveness)
             });
         }
     }
@@ -266,7 +267,7 @@ impl Engine {
                 scheduler.hint(scheduler::Wake);
             })),
         };
-        self.keep(&self.handles.gateway, move |line| ProviderGateway::new(parts.clone(), line));
+        self.keep(&self.handles.gateway, move |liveness| ProviderGateway::new(parts.clone(), liveness));
         let resources = self.resources.named(events::NAME);
         self.root.keep_task(events::NAME, move || circuit_events.clone().write(resources.clone()));
     }
@@ -286,20 +287,20 @@ impl Engine {
             running: self.running.clone(),
         };
         let (supervisor_parts, arbiters) = (parts.clone(), Arc::clone(&self.arbiters));
-        let (supervisor, claims) = (self.handles.supervisor.clone(), self.handles.scheduler.clone());
-        let slot_freed: supervisor::SlotFreed = Arc::new(move || claims.hint(scheduler::SlotFreed));
-        self.keep(&self.handles.supervisor, move |line| {
+        let (supervisor, scheduler) = (self.handles.supervisor.clone(), self.handles.scheduler.clone());
+        let slot_freed: supervisor::SlotFreed = Arc::new(move || scheduler.hint(scheduler::SlotFreed));
+        self.keep(&self.handles.supervisor, move |liveness| {
             Supervisor::new(
                 supervisor_parts.clone(),
                 Arc::clone(&arbiters),
                 supervisor.clone(),
                 Arc::clone(&slot_freed),
-                line,
+                liveness,
             )
         });
         let supervisor = self.handles.supervisor.clone();
-        self.keep(&self.handles.scheduler, move |line| {
-            Scheduler::new(parts.clone(), supervisor.clone(), line)
+        self.keep(&self.handles.scheduler, move |liveness| {
+            Scheduler::new(parts.clone(), supervisor.clone(), liveness)
         });
     }
 
@@ -307,9 +308,9 @@ impl Engine {
         let on_published = self.shared.on_published(&self.handles.broadcaster);
         let (resources, stream) = (self.resources.clone(), self.shared.stream.clone());
         let statistics = Arc::new(ApplicationStatistics::new(&resources));
-        self.keep(&self.handles.relay, move |line| {
+        self.keep(&self.handles.relay, move |liveness| {
             let (on_published, projection) = (Arc::clone(&on_published), Arc::clone(&statistics));
-            OutboxRelay::new(&resources, stream.clone(), on_published, projection, line)
+            OutboxRelay::new(&resources, stream.clone(), on_published, projection, liveness)
         });
         let watched = self.resources.named(outbox_relay::lag::NAME);
         self.root.keep_task(outbox_relay::lag::NAME, move || outbox_relay::lag::watch(watched.clone()));
@@ -318,20 +319,22 @@ impl Engine {
     fn keep_broadcaster(&self) {
         let (resources, sessions) = (self.resources.clone(), self.sessions.clone());
         let (bus, types) = (self.shared.broadcaster_bus(), Arc::new(event_types()));
-        self.keep(&self.handles.broadcaster, move |line| {
-            Broadcaster::new(&resources, Arc::clone(&bus), Arc::clone(&types), sessions.clone(), line)
+        self.keep(&self.handles.broadcaster, move |liveness| {
+            Broadcaster::new(&resources, Arc::clone(&bus), Arc::clone(&types), sessions.clone(), liveness)
         });
     }
 
     fn keep_housekeeping(&self) {
         let (resources, gateway) = (self.resources.clone(), self.handles.gateway.clone());
-        self.keep(&self.handles.housekeeper, move |line| Housekeeper::new(&resources, gateway.clone(), line));
+        self.keep(&self.handles.housekeeper, move |liveness| {
+            Housekeeper::new(&resources, gateway.clone(), liveness)
+        });
     }
 
     fn keep_views(&self) {
         let (resources, views) = (self.resources.clone(), self.views.clone());
-        self.keep(&self.handles.view_recorder, move |line| {
-            ViewRecorder::new(&resources, views.clone(), line)
+        self.keep(&self.handles.view_recorder, move |liveness| {
+            ViewRecorder::new(&resources, views.clone(), liveness)
         });
     }
 

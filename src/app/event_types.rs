@@ -1,4 +1,4 @@
-//! All event types: the families of all modules that write events.
+//! The registry of all event types. A module that declares event types must be listed here.
 
 use crate::accounts;
 use crate::actors::provider_gateway;

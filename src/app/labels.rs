@@ -22,7 +22,7 @@ use crate::telemetry::labels::KnownLabels;
 use crate::telemetry::trace;
 use crate::{http, redis};
 
-/// Every actor and task that is restarted after a failure.
+/// Every actor and asynchronous task that is restarted after a failure.
 const SUPERVISED: [&str; 17] = [
     broadcaster::NAME,
     bus::redis::WATCH,

@@ -1,4 +1,4 @@
-//! Operators' commands on the schema: which migrations have run, and reverting the last ones.
+//! Operators' commands on the schema: listing the migrations, and reverting the last ones.
 
 use slog::Logger;
 use tokio_util::sync::CancellationToken;
@@ -20,8 +20,8 @@ pub async fn list(settings: &Settings, logger: &Logger) -> Result<Vec<MigrationS
 /// Reverts the last `count` migrations and returns their versions, newest first. Unless `is_confirmed`, nothing changes.
 ///
 /// # Errors
-/// [`Error::Conflict`] without confirmation, or if a newer version of Aval has applied a migration, or fewer have run;
-/// [`Error::Configuration`] if a running Aval uses the embedded database.
+/// [`Error::Conflict`] without confirmation, if a newer version of Aval has applied a migration, or if fewer than `count`
+/// migrations have run; [`Error::Configuration`] if a running Aval uses the private PostgreSQL.
 pub async fn revert_last(
     settings: &Settings,
     count: u16,

@@ -1,8 +1,8 @@
-//! The composition root, which builds all parts explicitly and in order.
+//! The composition root: builds all parts in dependency order.
 //!
-//! [`Engine`] consists of bureaus, rules and actors on a database. [`App`] starts the database, adds the HTTP server,
-//! and stops everything again. Both are built from [`Settings`] alone, so tests start the same composition as
-//! production.
+//! [`Engine`] is everything except the HTTP server: database access, bureaus, rules and actors. [`App`] starts the
+//! database, the engine and the HTTP server, and stops them again. Both are built from [`Settings`] alone, so tests start
+//! the same composition as production.
 
 pub mod archive;
 pub mod backup;
@@ -247,7 +247,7 @@ fn http_state(engine: &Engine, log_levels: LogLevels) -> HttpState {
     }
 }
 
-/// Waits for running jobs, including those of the last claim.
+/// Waits until no job is running and no claim is in progress.
 async fn finish_jobs(engine: &Engine) {
     while !engine.running.is_idle() {
         tokio::time::sleep(STAGE_POLL_INTERVAL).await;

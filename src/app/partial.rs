@@ -10,7 +10,7 @@ use crate::error::{Error, PublicMessage, Result};
 pub(super) struct Partial(PathBuf);
 
 impl Partial {
-    /// The name for a file that will be `path`.
+    /// The partial file of the destination `path`. Does not create it.
     ///
     /// # Errors
     /// [`Error::Conflict`] if `path` has no file name.
@@ -25,7 +25,7 @@ impl Partial {
         &self.0
     }
 
-    /// Readable only by the owner. Overwrites the rest of an aborted run.
+    /// Creates the file, readable only by its owner. Overwrites what an aborted run has left.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the file cannot be created.
@@ -33,10 +33,10 @@ impl Partial {
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&self.0).map_err(failed)
     }
 
-    /// Gives the file its name.
+    /// Moves the complete file to `path`.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if a file with that name has been created meanwhile.
+    /// [`Error::Unavailable`] if `path` exists by now.
     pub(super) fn keep_as(mut self, path: &Path) -> Result<()> {
         // A link fails if the destination exists. A rename would replace it.
         std::fs::hard_link(&self.0, path).map_err(failed)?;

@@ -27,12 +27,12 @@ pub enum Progress {
     Resealed(u64),
 }
 
-/// Reseals everything that was sealed by another key with the active key, `batch` rows at a time. Returns the number of
-/// resealed rows.
+/// Finds everything that another key has sealed and seals it with the active key, `batch` rows at a time. Returns the number
+/// of resealed rows.
 ///
 /// # Errors
-/// [`Error::Conflict`] if rows remain: they cannot be opened, another instance still seals with another key, or their
-/// months are archived. Also if the database or the configuration fails.
+/// [`Error::Conflict`] if rows remain, because they cannot be opened, another instance still seals with another key, or their
+/// months are archived; an error if the database or the configuration fails.
 pub async fn reencrypt(
     mut settings: Settings,
     batch: i64,
@@ -80,7 +80,7 @@ async fn reseal_all(
     ))))
 }
 
-/// The archive is read-only, so the old keys are still required for its data. The error tells the operator so.
+/// Fails if archived data is sealed by another key. The archive is read-only, so its data still requires the old keys.
 async fn check_archive(database: &Database) -> Result<()> {
     let mut connection: Connection<'_> = database.get().await?;
     let found = archive::sealed_by_other_keys(&mut connection, database.keys()).await?;

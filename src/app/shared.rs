@@ -1,4 +1,4 @@
-//! Redis and the event bus, which instances share in addition to the database, and the cache.
+//! Builds what instances share besides the database: Redis and the event bus. Also builds the cache, which uses both.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::storage::replica;
 use crate::supervision::handle::Handle;
 use crate::supervision::root::Root;
 
-/// The name of the task that checks Redis.
+/// The name of the asynchronous task that checks Redis.
 pub(super) const REDIS_WATCH: &str = "redis_watch";
 
 /// How long the stream may take to deliver events that the database has announced.
@@ -37,13 +37,14 @@ pub struct Shared {
     /// The stream that the leading relay appends to, if Redis is configured.
     pub(super) stream: Option<EventStream>,
     bus: Arc<dyn EventBus>,
+    /// The same bus as `bus`, if it reads the stream in Redis.
     watched: Option<RedisBus>,
     /// Wakes the cache follower.
     published: Arc<Notify>,
 }
 
 impl Shared {
-    /// All parts. No asynchronous task is running yet.
+    /// Builds all parts. Starts no asynchronous task.
     pub(super) fn new(resources: &Resources) -> Result<Self> {
         let Resources { settings, database, clock, metrics, logger, .. } = resources;
         let redis = Redis::new(&settings.redis, clock, metrics, logger)?;
@@ -63,7 +64,7 @@ impl Shared {
         Arc::new(CacheUpdatingBus::new(Arc::clone(&self.bus), self.cache.clone()))
     }
 
-    /// Wakes all readers of the bus.
+    /// Returns a function that wakes all readers of the bus.
     pub(super) fn on_published(&self, broadcaster: &Handle<Broadcaster>) -> OnPublished {
         let (broadcaster, published) = (broadcaster.clone(), Arc::clone(&self.published));
         Arc::new(move || {
@@ -72,12 +73,11 @@ impl Shared {
         })
     }
 
-    /// Handles the notification that events were published, up to an offset if it is known.
+    /// Returns the handler of the notification that events were published. Its argument is the last offset, if known.
     ///
-    /// The notification is sent before the relay has appended the events to the stream. If the
-    /// readers were woken immediately, they would find nothing in the stream and read the database, on every instance.
-    /// Therefore, while the stream is watched, the readers are woken only if the stream has not delivered all events
-    /// within [`STREAM_GRACE`].
+    /// The notification is sent before the relay has appended the events to the stream. If the readers of every instance
+    /// were woken immediately, they would find nothing in the stream and read the database. Therefore, while the stream is
+    /// watched, the readers are woken only if the stream has not delivered all events within [`STREAM_GRACE`].
     pub(super) fn on_notification(&self, broadcaster: &Handle<Broadcaster>) -> OnNotification {
         let (on_published, watched) = (self.on_published(broadcaster), self.watched.clone());
         Arc::new(move |end| match (end, watched.clone().filter(RedisBus::is_watching)) {

@@ -1,5 +1,5 @@
 //! The state that all instances share, read from the database: queue, dead letters, leaders, event lag, overrides,
-//! sessions and the last errors. It works while no instance runs, as long as the database does.
+//! sessions and the last errors. It can be read while no instance runs, as long as the database runs.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -22,7 +22,7 @@ pub struct SharedStatus {
     pub queue: Vec<LaneFigures>,
     /// The dead letters by status.
     pub dead_letters: Vec<DeadLetters>,
-    /// Who leads.
+    /// The leading instance of each role.
     pub leaders: Vec<Leader>,
     /// How long the oldest unpublished event has waited; 0 without one.
     pub outbox_lag_ms: u64,

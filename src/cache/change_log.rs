@@ -1,16 +1,16 @@
 //! The change log, which decides whether a cache entry is still valid.
 //!
 //! Events have offsets in one sequence without gaps (see `bus`), and this instance reads all of them. Therefore the
-//! change log has the offset of the last change to each application, to each owner's applications, and to any
-//! application. An entry stores the offset up to which its instance had read *before* it began to load. It is valid as
-//! long as nothing that it depends on has changed since. No invalidation message has to reach the entry, so none can be
-//! lost.
+//! change log knows the offset of the last change to each application, to each owner's applications, and to any
+//! application. Each entry records the state of the change log from *before* its data was loaded. It is valid as long as
+//! nothing that it depends on has changed since. No invalidation message has to reach the entry, so none can be lost.
 //!
 //! A change that this instance commits itself counts before its event arrives ([`ChangeLog::record_own`]), so a client
 //! that got the response to its write can read that change.
 //!
-//! Only the newest changes are kept individually. Everything older counts as changed at the horizon, the newest dropped
-//! offset. A valid entry may therefore be discarded, but an outdated one is never used.
+//! Only the newest changes are kept individually. Older ones are dropped, and the *horizon* is the highest offset among
+//! them. An application without a recorded change counts as changed at the horizon. A valid entry may therefore be
+//! discarded, but an outdated one is never used.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -24,13 +24,14 @@ use crate::domain::published::Position;
 use crate::events::envelope::Envelope;
 use crate::storage::applications::Visibility;
 
-/// The state of what an entry depends on. An entry is valid as long as the current stamp equals the one that it was
-/// loaded under. A stamp does not recur while an entry with it may exist.
+/// Identifies the state of the data that an entry depends on. An entry is valid as long as the current stamp equals the one
+/// from before it was loaded. A stamp does not recur while an entry with it may exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Stamp {
     /// The offset of the last known change.
     pub(super) changed: i64,
-    /// The number of this instance's last own change whose event has not arrived; 0 if there is none.
+    /// The sequence number of the last change that this instance committed and whose event has not arrived; 0 if there is
+    /// none.
     pub(super) own: u64,
 }
 
@@ -57,6 +58,7 @@ struct HistoryEntry {
     owner: String,
 }
 
+/// A change that this instance committed and whose event has not arrived.
 #[derive(Debug)]
 struct OwnChange {
     version: i64,
@@ -85,20 +87,25 @@ pub(super) struct ChangeLog {
     capacity: usize,
     /// The longest lifetime of a cache entry.
     longest_ttl: Duration,
+    /// The minimum time between two stamps of the statistics of all applications.
     grace: Duration,
     position: Option<Position>,
     /// Until when the known events count as complete.
     following_until: Duration,
+    /// The highest offset among the dropped changes.
     horizon: i64,
+    /// The offset of the last change to any application.
     newest: i64,
     applications: HashMap<Uuid, LastChange>,
     owners: HashMap<String, i64>,
     history: VecDeque<HistoryEntry>,
     own: HashMap<Uuid, OwnChange>,
+    /// For each owner, the number of changes in `own` and the sequence number of the last one.
     waiting: HashMap<String, Waiting>,
+    /// The sequence number of the last own change.
     own_changes: u64,
-    /// Until then no look-up is answered, because the capacity for own changes was exceeded. By then every entry that
-    /// was loaded before has expired.
+    /// If the capacity for own changes was exceeded: until this time, look-ups return nothing. By then, every entry that was
+    /// loaded before has expired.
     overflow_until: Duration,
     statistics_stamp: Option<StatisticsStamp>,
 }
@@ -140,7 +147,7 @@ impl ChangeLog {
         self.statistics_stamp = None;
     }
 
-    /// Declares the known events complete until `until`.
+    /// Declares that the known events count as complete until `until`.
     pub(super) fn follow_until(&mut self, until: Duration, now: Duration) {
         self.following_until = until;
         self.settle_expired(now);
@@ -225,6 +232,7 @@ impl ChangeLog {
         self.own.insert(id, change);
     }
 
+    /// Removes an own change.
     fn settle(&mut self, id: Uuid) {
         let Some(change) = self.own.remove(&id) else { return };
         if let Some(waiting) = self.waiting.get_mut(&change.owner) {

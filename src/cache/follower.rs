@@ -29,10 +29,10 @@ pub const NAME: &str = "cache_follower";
 /// The number of events per read.
 const PAGE: u32 = 512;
 
-/// The number of polls without reaching the end before the cache is bypassed.
+/// The cache is bypassed if the follower has not reached the end of the bus for this many polls.
 const MISSED_POLLS: u32 = 3;
 
-/// Follows the bus forever. `published` is a hint that there are new events.
+/// Follows the bus. Never returns. `published` is a hint that there are new events.
 pub async fn follow(resources: Resources, bus: Arc<dyn EventBus>, cache: Cache, published: Arc<Notify>) {
     let poll = Duration::from_millis(resources.settings.outbox.poll_interval_ms);
     loop {

@@ -1,15 +1,14 @@
 //! Cached responses: single applications, pages of lists, and statistics.
 //!
 //! The cache is never a source of truth. An entry is used only while this instance receives all changes, and only if
-//! nothing that it depends on has changed since it was loaded; the [`change_log`] decides that. A read is therefore
-//! never older than the relay's lag, and a client that got the response to a write through this instance can read the
-//! change here.
+//! nothing that it depends on has changed since it was loaded; the [`change_log`] decides that. A response is therefore
+//! outdated by at most the relay's lag, and a client that made a change through this instance can read that change here.
 //!
 //! There are two levels. The first is this instance's memory ([`memory`]), bounded in bytes, with one concurrent load
-//! per key. The second is Redis, if configured ([`redis`]): it saves loading what another instance has already loaded,
-//! mainly after a restart. Memory comes first because a look-up costs a microsecond and no connection, and because it
-//! works without Redis. Entries in Redis are not invalidated: each carries the offset up to which it is current, and
-//! each reader checks it against its own change log. No invalidation can be lost while Redis is slow, unavailable, or
+//! per key. The second is Redis, if configured ([`redis`]). It lets an instance use what another instance has already
+//! loaded, mainly after a restart. Memory comes first because a look-up takes about a microsecond, needs no connection and
+//! works without Redis. Entries in Redis are not invalidated: each stores the offset up to which it is current, and each
+//! reader checks it against its own change log. Therefore no invalidation can be lost while Redis is slow, unavailable, or
 //! restarted with old contents, and an entry that is stored late is harmless.
 //!
 //! Entries are found by a keyed hash of the query and of the reader's visibility. In Redis they are sealed, with their
@@ -22,8 +21,10 @@
 //! Reads from a replica may miss changes whose events were applied long ago, so the validity of an entry would be
 //! unknown. Lists and statistics that are read from a replica are therefore not cached; the replica takes the load.
 //!
-//! Failure modes: if events cannot be read, entries are bypassed and dropped until events can be read again; if memory
-//! is full, the least used entries are evicted; if the change log is full, older entries become invalid.
+//! Failure modes:
+//! - If events cannot be read, the entries in memory are dropped and the cache is bypassed until events can be read again.
+//! - If memory is full, the least used entries are evicted.
+//! - If the change log is full, older entries become invalid.
 
 mod change_log;
 pub mod follower;
@@ -79,7 +80,7 @@ impl Subject {
 label_values! {
     /// The label `operation` of `cache_operation_duration_seconds`.
     pub enum CacheOperation {
-        /// A whole lookup, including the load on a miss.
+        /// A whole look-up, including the load on a miss.
         Get = "get",
         Load = "load",
         RedisGet = "redis_get",
@@ -91,7 +92,7 @@ label_values! {
 #[derive(Debug, Clone)]
 pub struct Loaded {
     pub body: Bytes,
-    /// Whether the response stays valid until an event changes it.
+    /// Whether the response stays valid until an event reports a change.
     pub may_be_cached: bool,
 }
 
@@ -201,7 +202,7 @@ impl Cache {
         entry.map(|entry| entry.body)
     }
 
-    /// Records a change that was committed through this instance, so nothing older is read here from now on. Must be
+    /// Records a change that was committed through this instance. From now on, this instance returns no older entry. Must be
     /// called before the response to the change is sent.
     pub fn note_change(&self, id: ApplicationId, version: i64, owner: &str) {
         if self.is_enabled() {
@@ -236,7 +237,7 @@ impl Cache {
         self.change_log().follow_until(began_at + valid_for, began_at);
     }
 
-    /// Stops using entries because events cannot be read, and drops those of this instance.
+    /// Bypasses the cache because events cannot be read, and drops this instance's entries.
     pub fn stop_following(&self) {
         self.change_log().follow_until(Duration::ZERO, self.inner.clock.monotonic());
         self.inner.memory.clear();
@@ -284,8 +285,8 @@ impl Cache {
         })
     }
 
-    /// An entry of another instance. While an own change waits for its event, such entries may be older than the
-    /// change.
+    /// An entry of another instance. While this instance waits for the event of its own change, such entries may be older
+    /// than the change, so none is returned.
     async fn find_shared(&self, key: &[u8; 32], lookup: &Lookup, max_ttl: Duration) -> Option<CacheEntry> {
         let shared = self.inner.shared.as_ref().filter(|_| lookup.stamp.own == 0)?;
         let began = self.inner.clock.monotonic();

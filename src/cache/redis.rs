@@ -5,7 +5,7 @@
 //!                                            | 8 bytes: its expiry, in milliseconds since 1970 | body )
 //! ```
 //!
-//! The expiry is sealed as well, because anyone with write access to Redis can change the one that Redis keeps.
+//! The expiry is sealed as well, because anyone with write access to Redis can change the expiry that Redis itself stores.
 //!
 //! Unusable entries count as missing: outdated entries, entries sealed by an unknown key, and values in an unknown
 //! format.

@@ -19,14 +19,15 @@ use crate::startup::OpenedAccounts;
 #[derive(Debug, Args)]
 pub struct ApiKeyArgs {
     #[command(subcommand)]
-    what: What,
+    action: Action,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum Action {
     /// Create a key and print it once
     Add {
-        /// Name of the key: 3 to 60 of a-z, 0-9, dot, underscore and hyphen. The key acts as the account key:NAME
+        /// Name of the key: 3 to 60 characters from a-z, 0-9, dot, underscore and hyphen. The key acts as the account
+        /// key:NAME
         name: String,
         /// Role of the key: user, analyst or admin
         #[arg(long, default_value = "user", value_parser = role)]
@@ -51,9 +52,9 @@ fn role(text: &str) -> Result<Role, &'static str> {
 }
 
 fn per_minute(text: &str) -> Result<NonZeroU32, String> {
-    let most = KeyLimits::MAX_PER_MINUTE;
-    let rate = text.parse().ok().filter(|rate: &NonZeroU32| rate.get() <= most);
-    rate.ok_or_else(|| format!("must be a whole number from 1 to {most}"))
+    let max_rate = KeyLimits::MAX_PER_MINUTE;
+    let rate = text.parse().ok().filter(|rate: &NonZeroU32| rate.get() <= max_rate);
+    rate.ok_or_else(|| format!("must be a whole number from 1 to {max_rate}"))
 }
 
 fn scope(text: &str) -> Result<Scope, String> {
@@ -68,11 +69,11 @@ pub async fn run(
     logger: Logger,
     mut output: impl Write,
 ) -> Result<()> {
-    let What::Add { name, role, scopes, days, requests_per_minute, applications_per_minute } = args.what;
+    let Action::Add { name, role, scopes, days, requests_per_minute, applications_per_minute } = args.action;
     let limits = KeyLimits { requests_per_minute, applications_per_minute };
     let name = AccountName::parse(&name).filter(|name| name.as_str().len() <= AccountName::KEY_MAX_CHARS);
     let name = name.ok_or_else(|| {
-        let text = "a key's name must be 3 to 60 of a-z, 0-9, dot, underscore and hyphen";
+        let text = "a key's name must be 3 to 60 characters from a-z, 0-9, dot, underscore and hyphen";
         Error::Malformed(PublicMessage::new(text))
     })?;
     let expires_at = days.map(|days| clock.now() + chrono::TimeDelta::days(i64::from(days)));

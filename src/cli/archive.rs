@@ -19,14 +19,14 @@ use crate::error::Result;
 #[derive(Debug, Args)]
 pub struct ArchiveArgs {
     #[command(subcommand)]
-    what: What,
+    action: Action,
     /// Print JSON
     #[arg(long, global = true)]
     json: bool,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum Action {
     /// List the months with their location, size and number of open applications
     List,
     /// Move a month to the archive, where it is read-only, found by identifier and absent from lists
@@ -72,31 +72,31 @@ pub async fn run(
     logger: Logger,
     mut output: impl Write,
 ) -> Result<()> {
-    if let What::Verify { file, offline: true } = &args.what {
+    if let Action::Verify { file, offline: true } = &args.action {
         return describe(&mut output, args.json, &verify_file(file)?, "valid");
     }
     let months = Months::open(settings, &clock, &logger).await?;
-    let done = carry_out(&months, args.what, args.json, &mut output).await;
+    let done = carry_out(&months, args.action, args.json, &mut output).await;
     months.close().await?;
     done
 }
 
-async fn carry_out(months: &Months, what: What, json: bool, output: &mut impl Write) -> Result<()> {
-    match what {
-        What::List => list(output, json, &months.list().await?),
-        What::Detach { month } => {
+async fn carry_out(months: &Months, action: Action, json: bool, output: &mut impl Write) -> Result<()> {
+    match action {
+        Action::List => list(output, json, &months.list().await?),
+        Action::Detach { month } => {
             during(format!("moving {month} to the archive"), months.detach(month)).await?;
             moved(output, json, month, "archived", "has been moved to the archive")
         }
-        What::Attach { month } => {
+        Action::Attach { month } => {
             during(format!("moving {month} back"), months.attach(month)).await?;
             moved(output, json, month, "hot", "has been moved back from the archive")
         }
-        What::Export { month, output: file } => {
+        Action::Export { month, output: file } => {
             let exported = during(format!("exporting {month}"), months.export(month, &file)).await?;
             describe(output, json, &exported, "exported")
         }
-        What::Verify { file, .. } => {
+        Action::Verify { file, .. } => {
             let verified = during(format!("verifying {}", file.display()), months.verify(&file)).await?;
             let found = match verified.comparison {
                 Comparison::Same => "valid, and identical to the database",

@@ -1,4 +1,4 @@
-//! `aval backup`: backs up the private PostgreSQL with its secrets, while Aval runs or not.
+//! `aval backup`: backs up the private PostgreSQL with its secrets, whether or not Aval is running.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use crate::config::Settings;
 use crate::error::Result;
 
 /// Backs up the private PostgreSQL and, unless told otherwise, the secrets in its data directory. The file has mode 0600
-/// and is not encrypted: whoever has it with the secrets can read all personal data
+/// and is not encrypted: anyone who has a file with the secrets can read all personal data
 #[derive(Debug, Args)]
 pub struct BackupArgs {
     /// New file, or an existing directory for a file named by the time

@@ -102,7 +102,7 @@ fn table(values: &[&EffectiveValue]) -> Vec<String> {
 }
 
 fn summary(settings: &Settings, countries: &Countries) -> Vec<String> {
-    let database = if settings.database.url.is_empty() { "embedded PostgreSQL" } else { "configured" };
+    let database = if settings.database.url.is_empty() { "private PostgreSQL" } else { "configured" };
     let mut lines = vec![
         String::new(),
         format!("environment  {}", settings.environment.name()),

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 /// Prints a completion script. For bash: aval completions bash > ~/.local/share/bash-completion/completions/aval
 #[derive(Debug, Args)]
 pub struct CompletionsArgs {
-    /// Shell
+    /// Shell that the script is for
     shell: Shell,
 }
 

@@ -64,7 +64,7 @@ fn decide(rules: &CountryRules, line: &[u8]) -> Result<crate::domain::decision::
     Ok(rules.evaluate(&parse_case(line)?))
 }
 
-/// The answer to an invalid line.
+/// The output for an invalid line.
 #[derive(Debug, Serialize)]
 struct BadLine {
     error: Problem,
@@ -98,7 +98,7 @@ impl From<Error> for BadLine {
 
 #[cfg(test)]
 mod tests {
-    use super::super::lines::tests::LeavesAfter;
+    use super::super::lines::tests::ClosesAfter;
     use super::*;
     use serde_json::{Value, json};
 
@@ -119,8 +119,18 @@ mod tests {
         let decision = lines[0].as_object().unwrap();
         let mut members: Vec<&str> = decision.keys().map(String::as_str).collect();
         members.sort_unstable();
-        assert_eq!(members, ["reasons", "risk_score", "rules", "rules_version", "status"]);
+        assert_eq!(members, ["reasons", "risk_components", "risk_score", "rules", "rules_version", "status"]);
         assert_eq!((&decision["status"], &decision["risk_score"]), (&json!("APPROVED"), &json!("25.96")));
+        assert_eq!(
+            decision["risk_components"],
+            json!([
+                {"component": "credit", "points": "9.45"},
+                {"component": "affordability", "points": "16.51"},
+                {"component": "history", "points": "0.00"},
+                {"component": "rejecting_rules", "points": "0.00"},
+                {"component": "review_rules", "points": "0.00"},
+            ])
+        );
         assert_eq!(
             decision["rules"][0],
             json!({
@@ -172,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_closed_output_pipe_ends_the_run_without_an_error() {
-        let mut output = LeavesAfter(1, Vec::new());
+        let mut output = ClosesAfter(1, Vec::new());
         let input = format!("{GOOD}\nbad\n{GOOD}\n");
         let countries = Countries::built_in().unwrap();
         run(DecideArgs { country: Country::Es }, &countries, input.as_bytes(), &mut output).unwrap();

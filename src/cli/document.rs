@@ -72,7 +72,7 @@ fn check(
 
 #[cfg(test)]
 mod tests {
-    use super::super::lines::tests::LeavesAfter;
+    use super::super::lines::tests::ClosesAfter;
     use super::*;
     use clap::Parser;
 
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_closed_output_pipe_ends_the_run_without_an_error() {
-        let mut output = LeavesAfter(2, Vec::new());
+        let mut output = ClosesAfter(2, Vec::new());
         let input = b"12345678Z\n".repeat(1000);
         run(args("aval check --country ES"), &Clock::system(), input.as_slice(), &mut output).unwrap();
         assert_eq!(output.1.iter().filter(|byte| **byte == b'\n').count(), 2);

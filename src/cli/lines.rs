@@ -1,7 +1,7 @@
 //! Line-based input and JSON Lines output for subcommands in pipelines.
 //!
-//! Invalid lines also get an answer. Overlong lines are truncated to bound the memory. A closed output pipe (`| head`)
-//! ends the work without an error.
+//! An invalid line also produces one line of output. Overlong lines are truncated to bound the memory. A closed output
+//! pipe (`| head`) ends the work without an error.
 
 use std::io::{self, BufRead, Read as _, Write};
 
@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 /// Whether to continue with the next line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flow {
-    /// The answer was written.
+    /// The line was written.
     Continue,
     /// The reader has closed the pipe.
     ReaderGone,
@@ -64,9 +64,9 @@ pub(super) mod tests {
     use super::*;
 
     /// A pipe that closes after `.0` writes.
-    pub(in crate::cli) struct LeavesAfter(pub(in crate::cli) usize, pub(in crate::cli) Vec<u8>);
+    pub(in crate::cli) struct ClosesAfter(pub(in crate::cli) usize, pub(in crate::cli) Vec<u8>);
 
-    impl Write for LeavesAfter {
+    impl Write for ClosesAfter {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             if self.0 == 0 {
                 return Err(io::ErrorKind::BrokenPipe.into());
@@ -103,7 +103,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_closed_pipe_is_not_an_error() {
-        let mut output = LeavesAfter(1, Vec::new());
+        let mut output = ClosesAfter(1, Vec::new());
         assert_eq!(write_line(&mut output, &1).unwrap(), Flow::Continue);
         assert_eq!(write_line(&mut output, &2).unwrap(), Flow::ReaderGone);
         assert_eq!(output.1, b"1\n");

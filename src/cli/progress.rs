@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 /// How often a display without other events is redrawn.
 const REDRAW_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The number of rows of a known total.
+/// A bar that counts rows towards a known total.
 ///
 /// # Errors
 /// [`Error::Internal`] if the template is invalid, which is a bug.
@@ -17,7 +17,7 @@ pub(super) fn rows() -> Result<ProgressBar> {
     Ok(ProgressBar::no_length().with_style(style("[{bar:40}] {pos}/{len} rows, {per_sec}, {eta} left")?))
 }
 
-/// The number of bytes of an unknown total.
+/// A display that counts bytes of an unknown total.
 ///
 /// # Errors
 /// As [`rows`].
@@ -26,7 +26,7 @@ pub(super) fn bytes(message: &'static str) -> Result<ProgressBar> {
     Ok(ticking(ProgressBar::no_length().with_style(style(template)?).with_message(message)))
 }
 
-/// The time that a step takes.
+/// A display of the time that a step takes.
 ///
 /// # Errors
 /// As [`rows`].

@@ -1,4 +1,4 @@
-//! `aval reencrypt`: encrypts personal data again after a key change, while Aval runs.
+//! `aval reencrypt`: encrypts personal data again after a key change. Aval can keep running.
 
 use std::io::Write;
 
@@ -14,7 +14,8 @@ use crate::error::Result;
 
 /// Encrypts all personal data with the first key of ENCRYPTION_KEY, and rebuilds blind index entries that are missing
 /// or use another INDEX_KEY. Other instances may keep running but must know the new key. The command can be interrupted
-/// and repeated. For an embedded database in use, set DATABASE_URL to the URL in the server's log
+/// and repeated. If a running server uses the private PostgreSQL, set DATABASE_URL to the URL in the
+/// server's log
 #[derive(Debug, Args)]
 pub struct ReencryptArgs {
     /// Rows per transaction
@@ -28,7 +29,7 @@ pub struct ReencryptArgs {
 /// Runs the subcommand, with a progress bar if standard error is a terminal.
 ///
 /// # Errors
-/// Also if rows remain that are not encrypted with the active key.
+/// Fails if rows remain that are not encrypted with the active key.
 pub async fn run(
     args: ReencryptArgs,
     settings: Settings,

@@ -27,14 +27,14 @@ const PAGE: i64 = 100;
 #[derive(Debug, Args)]
 pub struct UserArgs {
     #[command(subcommand)]
-    what: What,
+    action: Action,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum Action {
     /// Create an account
     Add {
-        /// Name: 3 to 64 of a-z, 0-9, dot, underscore and hyphen
+        /// Name: 3 to 64 characters from a-z, 0-9, dot, underscore and hyphen
         name: String,
         /// Role: user, analyst or admin
         #[arg(long, value_parser = role)]
@@ -91,16 +91,17 @@ pub async fn run(
     mut output: impl Write,
 ) -> Result<()> {
     let opened = OpenedAccounts::open(&settings, &clock, &logger).await?;
-    let done = act(args.what, &opened.accounts, input).await;
+    let done = act(args.action, &opened.accounts, input).await;
     opened.close().await?;
     write_text(&mut output, &done?).map(drop)
 }
 
-async fn act(what: What, accounts: &Accounts, input: impl BufRead) -> Result<String> {
-    match what {
-        What::Add { name, role, password_stdin } => {
-            let name = AccountName::parse(&name)
-                .ok_or_else(|| malformed("a name must be 3 to 64 of a-z, 0-9, dot, underscore and hyphen"))?;
+async fn act(action: Action, accounts: &Accounts, input: impl BufRead) -> Result<String> {
+    match action {
+        Action::Add { name, role, password_stdin } => {
+            let name = AccountName::parse(&name).ok_or_else(|| {
+                malformed("a name must be 3 to 64 characters from a-z, 0-9, dot, underscore and hyphen")
+            })?;
             let (password, line) = password(password_stdin, accounts, input)?;
             let user = accounts
                 .add_user(NewAccount { name, password, role }, &Origin::system(OPERATOR))
@@ -108,21 +109,21 @@ async fn act(what: What, accounts: &Accounts, input: impl BufRead) -> Result<Str
                 .map_err(explain)?;
             Ok(format!("created {} {}{line}", user.role, user.username))
         }
-        What::List { json: true } => list_json(accounts).await,
-        What::List { json: false } => list(accounts).await,
-        What::Role { name, role } => {
+        Action::List { json: true } => list_json(accounts).await,
+        Action::List { json: false } => list(accounts).await,
+        Action::Role { name, role } => {
             let patch = UserPatch { role: Some(role), ..UserPatch::default() };
             change(accounts, &name, patch, &format!("now has the role {role}")).await
         }
-        What::Disable { name } => {
+        Action::Disable { name } => {
             let patch = UserPatch { disabled: Some(true), ..UserPatch::default() };
             change(accounts, &name, patch, "has been disabled").await
         }
-        What::Enable { name } => {
+        Action::Enable { name } => {
             let patch = UserPatch { disabled: Some(false), ..UserPatch::default() };
             change(accounts, &name, patch, "has been enabled").await
         }
-        What::Password { name, password_stdin } => {
+        Action::Password { name, password_stdin } => {
             let (password, line) = password(password_stdin, accounts, input)?;
             let patch = UserPatch { password: Some(password), ..UserPatch::default() };
             change(accounts, &name, patch, &format!("has a new password{line}")).await

@@ -11,7 +11,7 @@ use crate::error::Result;
 /// The minimum memory that OWASP's password storage cheat sheet accepts for Argon2id (with five passes).
 const MIN_MEMORY_KIB: u32 = 7 * 1024;
 
-/// Logins, tokens and keys.
+/// Settings for logins, tokens and API keys.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccountSettings {
@@ -19,21 +19,21 @@ pub struct AccountSettings {
     pub issuer: String,
     /// The `aud` claim of access tokens.
     pub audience: String,
-    /// An Ed25519 key in PEM (PKCS #8) that signs access tokens; empty: `secrets.jwt` signs them (HS256).
+    /// An Ed25519 key in PEM (PKCS #8) that signs access tokens. If empty, `secrets.jwt` signs them (HS256).
     pub signing_key_file: PathBuf,
     /// Lifetime of an access token.
     pub access_token_minutes: u32,
-    /// Largest accepted clock difference between instances.
+    /// The maximum clock difference between instances that is accepted.
     pub clock_leeway_s: u32,
     /// Lifetime of a refresh token.
     pub refresh_token_days: u32,
-    /// How long a used refresh token may be used again.
+    /// How long a refresh token may be used again after its first use.
     pub refresh_grace_ms: u64,
     /// Lifetime of a WebSocket ticket.
     pub ticket_seconds: u32,
-    /// Longest time before a cached account is read from the database again.
+    /// The maximum time before a cached account is read from the database again.
     pub cache_ttl_ms: u64,
-    /// Most accounts, and most API keys, cached in memory.
+    /// The maximum number of accounts, and of API keys, that are cached in memory.
     pub cache_capacity: u64,
     /// Lifetime of a session, however often it is refreshed.
     pub session_days: u32,
@@ -51,15 +51,15 @@ pub struct AccountSettings {
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GuessingSettings {
-    /// Failed logins from one address for one account name before that address must pause.
+    /// The number of failed logins from one address for one account name after which that address must pause.
     pub attempts: u32,
-    /// Addresses with failed logins for one account name before every unknown address must pause.
+    /// The number of addresses with failed logins for one account name after which every unknown address must pause.
     pub addresses: u32,
     /// The first pause. It doubles with each further failure.
     pub pause_ms: u64,
     /// The longest pause.
     pub longest_pause_ms: u64,
-    /// Failed logins recorded as security events per minute and instance.
+    /// The maximum number of failed logins that an instance records as security events per minute.
     pub recorded_per_minute: u32,
 }
 
@@ -97,15 +97,15 @@ impl GuessingSettings {
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PasswordSettings {
-    /// Argon2id memory of one hash.
+    /// The memory that Argon2id uses for one hash.
     pub memory_kib: u32,
-    /// Argon2id passes.
+    /// The number of passes of Argon2id.
     pub iterations: u32,
-    /// Argon2id lanes.
+    /// The degree of parallelism of Argon2id.
     pub parallelism: u32,
-    /// Most hashes computed at once; 0: one per core.
+    /// The maximum number of hashes computed at once; 0 for one per core.
     pub hashers: usize,
-    /// Most hashes waiting for a hasher.
+    /// The maximum number of hashes that wait to be computed.
     pub queue: usize,
 }
 
@@ -144,7 +144,7 @@ impl AccountSettings {
             "accounts.passwords.memory_kib",
             "must be from 7168 to 1048576",
         )?;
-        // OWASP accepts 19 MiB with two passes or 7 MiB with five; anything between needs the same amount of work.
+        // OWASP accepts 19 MiB with two passes or 7 MiB with five. Memory times passes must not be lower than that.
         require(
             u64::from(passwords.memory_kib) * u64::from(passwords.iterations) >= 35 * 1024,
             "accounts.passwords.iterations",

@@ -9,17 +9,17 @@ use crate::error::Result;
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-/// Actor threads, write batchers and mailboxes.
+/// Settings for actor threads, write batchers and mailboxes.
 pub struct ActorSettings {
-    /// Actor threads; 0: one per core.
+    /// The number of actor threads; 0 for one per core.
     pub arbiters: usize,
-    /// Number of write batchers.
+    /// The number of write batchers.
     pub write_batchers: u32,
-    /// Most writes in one transaction of a write batcher.
+    /// The maximum number of writes in one transaction of a write batcher.
     pub write_group_size: usize,
-    /// Most writes queued in one write batcher.
+    /// The maximum number of writes queued in one write batcher.
     pub write_queue_capacity: usize,
-    /// Mailbox capacity of every other actor.
+    /// The mailbox capacity of every other actor.
     pub mailbox_capacity: usize,
     /// `[actors.applications]`
     pub applications: ApplicationActorSettings,
@@ -31,7 +31,7 @@ pub struct ActorSettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApplicationActorSettings {
-    /// Most applications processed at once; 0: as many as the bulkheads hold
+    /// The maximum number of applications processed at once; 0 for as many as the bulkheads hold
     /// ([`Settings::slots`](super::Settings::slots)).
     pub pool_size: usize,
 }
@@ -41,13 +41,13 @@ pub struct ApplicationActorSettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RestartSettings {
-    /// Most restarts within `within_ms`.
+    /// The maximum number of restarts within `within_ms`.
     pub max_restarts: u32,
-    /// Length of the window in which restarts count.
+    /// The length of the period in which restarts are counted.
     pub within_ms: u64,
-    /// Delay before the first restart. It doubles with each restart.
+    /// The delay before the first restart. It doubles with each restart.
     pub backoff_base_ms: u64,
-    /// Longest delay before a restart.
+    /// The maximum delay before a restart.
     pub backoff_max_ms: u64,
 }
 

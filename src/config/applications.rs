@@ -1,4 +1,4 @@
-//! `[applications]`: rules for new applications that hold in every country.
+//! `[applications]`: settings for new applications in every country.
 
 use chrono::TimeDelta;
 use serde::Deserialize;
@@ -6,21 +6,21 @@ use serde::Deserialize;
 use super::require;
 use crate::error::Result;
 
-/// Longest window of the duplicate rule: 31 days.
+/// The maximum window of the duplicate rule: 31 days.
 const MAX_WINDOW_HOURS: u32 = 744;
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-/// Duplicate applications and shared test documents.
+/// Settings for duplicate applications and shared test documents.
 pub struct NewApplicationSettings {
-    /// How long an open application blocks another one by the same account for the same document; 0: never.
+    /// How long an open application blocks another one by the same account for the same document; 0 to allow duplicates.
     pub duplicate_window_hours: u32,
-    /// Whether several accounts may use the same test document without a review for applications elsewhere.
+    /// Whether several accounts may use the same test document without a review because of that.
     pub shared_test_documents: bool,
 }
 
 impl NewApplicationSettings {
-    /// The window of the duplicate rule; `None` when it is off.
+    /// The window of the duplicate rule; `None` if duplicates are allowed.
     pub fn duplicate_window(&self) -> Option<TimeDelta> {
         (self.duplicate_window_hours > 0).then(|| TimeDelta::hours(i64::from(self.duplicate_window_hours)))
     }

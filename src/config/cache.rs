@@ -1,4 +1,4 @@
-//! `[cache]`: cached answers.
+//! `[cache]`: cached responses.
 
 use std::time::Duration;
 
@@ -11,19 +11,19 @@ use crate::error::Result;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CacheSettings {
-    /// Whether answers are cached at all.
+    /// Whether responses are cached.
     pub enabled: bool,
-    /// Longest age of a cached application.
+    /// The maximum age of a cached application.
     pub application_ttl_ms: u64,
-    /// Longest age of a cached list page.
+    /// The maximum age of a cached list page.
     pub list_ttl_ms: u64,
-    /// Longest age of cached statistics.
+    /// The maximum age of cached statistics.
     pub statistics_ttl_ms: u64,
-    /// How long statistics over all applications may be served after they have changed.
+    /// How long cached statistics of all applications may be served after they have changed.
     pub statistics_grace_ms: u64,
-    /// Most memory used by this instance's cache entries.
+    /// The maximum amount of memory for this instance's cache entries.
     pub capacity_bytes: u64,
-    /// Length of the change log that tells current cache entries from stale ones.
+    /// The length of the change log, which shows whether a cache entry is current.
     pub remembered_changes: usize,
 }
 

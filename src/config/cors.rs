@@ -13,7 +13,7 @@ pub struct CorsSettings {
     /// Origins as browsers serialize them: lower case, with a port only if it is not the scheme's default
     /// (`https://console.example`).
     pub allowed_origins: Vec<String>,
-    /// How long a browser may cache the answer to a preflight request.
+    /// How long a browser may cache the response to a preflight request.
     pub max_age_seconds: usize,
 }
 
@@ -31,8 +31,8 @@ impl CorsSettings {
         Ok(())
     }
 
-    /// In production, rejects origins served unencrypted from another machine: an attacker on the network can change
-    /// their pages.
+    /// In production, rejects origins that are served unencrypted from another machine, because an attacker on the network
+    /// could change their pages.
     pub(super) fn validate_for(&self, environment: Environment) -> Result<()> {
         let is_open = |origin: &String| is_plaintext_to_elsewhere(origin);
         require(

@@ -1,4 +1,4 @@
-//! `[database]` and `[embedded]`: the database and how it is reached.
+//! `[database]` and `[embedded]`: connections to the database, and the private PostgreSQL.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,31 +12,32 @@ use crate::error::Result;
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatabaseSettings {
-    /// The database; empty: the embedded one.
+    /// The URL of the database. If empty, Aval starts a private PostgreSQL.
     pub url: String,
-    /// Connects as the owner of the schema, for migrations; empty: `url`.
+    /// The URL for migrations, with the user that owns the schema. If empty, `url` is used.
     pub migration_url: String,
-    /// Bypasses a connection pooler, for features that need a session (LISTEN, advisory locks); empty: `url`.
+    /// A URL that bypasses a connection pooler, for features that need a session (LISTEN, advisory locks). If empty, `url`
+    /// is used.
     pub direct_url: String,
-    /// A read replica for lists and statistics; empty: `url`.
+    /// The URL of a read replica for lists and statistics. If empty, `url` is used.
     pub read_url: String,
-    /// Size of the connection pool.
+    /// The size of the connection pool.
     pub pool_size: u32,
-    /// Largest share of the pool, in percent, that one account's requests may hold.
+    /// The maximum share of the pool, in percent, that one account's requests may hold.
     pub account_share_percent: u32,
-    /// Largest share of the pool, in percent, that all searches and exports may hold together.
+    /// The maximum share of the pool, in percent, that all searches and exports may hold together.
     pub search_share_percent: u32,
-    /// Longest wait for a connection.
+    /// The maximum wait for a connection.
     pub acquire_timeout_ms: u64,
     /// PostgreSQL's `statement_timeout`.
     pub statement_timeout_ms: u64,
-    /// Number of future months that have partitions.
+    /// The number of future months for which partitions are created.
     pub partitions_ahead_months: u32,
 }
 
 impl DatabaseSettings {
-    /// In production, rejects an embedded database that was not explicitly enabled, and unencrypted connections to
-    /// another machine.
+    /// In production, rejects a private PostgreSQL that was not explicitly enabled or is not durable, and unencrypted
+    /// connections to another machine.
     pub(super) fn validate_for(
         &self,
         environment: Environment,
@@ -128,12 +129,12 @@ impl std::fmt::Debug for DatabaseSettings {
 pub struct EmbeddedDatabaseSettings {
     /// Aval's data directory.
     pub data_dir: PathBuf,
-    /// Directory of the PostgreSQL binaries; empty: searched for.
+    /// The directory of the PostgreSQL binaries. If empty, Aval searches for it.
     pub bin_dir: PathBuf,
     /// Whether commits survive a power failure (`fsync`).
     pub durable: bool,
-    /// Longest time for PostgreSQL to start.
+    /// The maximum time that PostgreSQL may take to start.
     pub start_timeout_ms: u64,
-    /// Allows the embedded database in production.
+    /// Whether the private PostgreSQL is allowed in production.
     pub use_in_production: bool,
 }

@@ -1,9 +1,10 @@
 //! Database URLs and their TLS settings.
 //!
-//! A database URL has libpq's syntax, as a URL or as `key=value` pairs, and libpq's `sslmode` and `sslrootcert` ("SSL
-//! Support" in the PostgreSQL manual). `prefer` (the default) and `require` encrypt without authenticating the server.
-//! `verify-ca` requires a certificate from a trusted authority, and `verify-full` also a matching host name. Without
-//! `sslrootcert` the public authorities are trusted. As in libpq, `require` with `sslrootcert` means `verify-ca`.
+//! A database URL has libpq's syntax, as a URL or as `key=value` pairs, and libpq's parameters `sslmode` and `sslrootcert`
+//! ("SSL Support" in the PostgreSQL manual). `prefer` (the default) encrypts if the server supports TLS, and `require`
+//! always encrypts, but neither authenticates the server. `verify-ca` requires a certificate from a trusted authority, and
+//! `verify-full` also a matching host name. Without `sslrootcert`, the public authorities are trusted. As in libpq,
+//! `require` with `sslrootcert` means `verify-ca`.
 
 use std::path::PathBuf;
 
@@ -16,7 +17,7 @@ use crate::error::{Error, Result};
 /// How the server is authenticated over TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerVerification {
-    /// Not at all: a man in the middle goes unnoticed.
+    /// Not at all: a man-in-the-middle attack is not detected.
     None,
     /// By a certificate from a trusted authority.
     Authority,
@@ -31,13 +32,13 @@ pub struct DatabaseUrl {
     pub config: Config,
     /// How the server is authenticated when the connection uses TLS.
     pub proof: ServerVerification,
-    /// Trusted authorities (PEM); `None`: the public ones.
+    /// A file with the trusted authorities (PEM); `None` for the public ones.
     pub root_certificate_file: Option<PathBuf>,
 }
 
-/// Detects a dead peer. When the server's host disappears (power failure, failover, dropped route), `statement_timeout`
-/// cannot end the statement, and TCP alone waits 15 minutes, or hours on an idle connection. Ignored on Unix sockets.
-/// Parameters in the operator's URL take precedence.
+/// TCP parameters, in seconds, that detect a server whose host has disappeared (power failure, failover, dropped route). In
+/// that case `statement_timeout` cannot end the statement, and TCP alone waits 15 minutes, or hours on an idle connection.
+/// The parameters have no effect on Unix sockets. Parameters in the operator's URL take precedence.
 const DEAD_PEER_SECONDS: [(&str, u32); 4] =
     [("connect_timeout", 5), ("keepalives_idle", 10), ("keepalives_interval", 5), ("tcp_user_timeout", 20)];
 
@@ -45,14 +46,14 @@ impl DatabaseUrl {
     /// Parses a database URL.
     ///
     /// # Errors
-    /// [`Error::Configuration`], which does not quote the URL: it may contain a password.
+    /// [`Error::Configuration`], which does not quote the URL, because it may contain a password.
     pub fn parse(text: &str) -> Result<Self> {
         let (rest, settings) = without_tls_settings(text);
         let mut config: Config = with_dead_peer_timeouts(&rest)
             .parse()
             .map_err(|error| Error::configuration(format_args!("invalid database URL: {error}")))?;
         if !config.get_hostaddrs().is_empty() {
-            // tokio-postgres connects to `hostaddr`, but the checks below use the host name.
+            // tokio-postgres would connect to `hostaddr`, but Aval's checks use the host name.
             return Err(Error::configuration(
                 "a database URL must not contain hostaddr: use the address as the host",
             ));
@@ -92,8 +93,8 @@ fn is_elsewhere(host: &Host) -> bool {
     }
 }
 
-/// Splits off the TLS parameters that tokio-postgres does not support or supports only in part. In `key=value` form,
-/// parameters written with spaces or quotes are left in, and tokio-postgres rejects them.
+/// Removes the TLS parameters that tokio-postgres does not support, or supports only in part, and returns them separately.
+/// In `key=value` form, parameters written with spaces or quotes are not removed, so tokio-postgres rejects them.
 fn without_tls_settings(text: &str) -> (String, Vec<(String, String)>) {
     let mut taken = Vec::new();
     let mut take = |pair: &&str| match pair.split_once('=') {
@@ -118,7 +119,7 @@ fn without_tls_settings(text: &str) -> (String, Vec<(String, String)>) {
     }
 }
 
-/// Decodes a value of a URL's query (RFC 3986, section 2.1). Invalid escapes are kept.
+/// Decodes a value in a URL's query (RFC 3986, section 2.1). Invalid escape sequences are kept.
 fn percent_decoded(value: &str) -> String {
     let mut parts = value.split('%');
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
@@ -223,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn only_unencrypted_connections_to_other_machines_are_plaintext_to_elsewhere() {
+    fn only_unencrypted_connections_to_other_machines_are_detected() {
         for (text, expected) in [
             ("postgres://db.example/aval", true),
             ("postgres://10.0.0.5/aval?sslmode=disable", true),

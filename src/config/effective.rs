@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::origins::{Origin, Origins};
 
-/// Replaces a secret.
+/// The text that is shown instead of a secret.
 const MASK: &str = "********";
 
 /// One value of the effective configuration.
@@ -76,7 +76,8 @@ fn shown(key: &str, value: &Value, secrets: &[&str]) -> Value {
     }
 }
 
-/// A URL, or `key=value` pairs of libpq, with the passwords masked. Masks more than necessary if the text is malformed.
+/// A URL, or `key=value` pairs of libpq, with its passwords masked. If the text is malformed, more than the passwords may be
+/// masked.
 fn without_password(text: &str) -> String {
     let names_password = |key: &str| key.contains('%') || key.to_ascii_lowercase().contains("pass");
     let Some((scheme, rest)) = text.split_once("://") else {

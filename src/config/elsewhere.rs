@@ -1,8 +1,8 @@
-//! Tells connections to this machine from connections to other machines.
+//! Distinguishes connections to this machine from connections to other machines.
 
 use std::net::IpAddr;
 
-/// Whether `host`, a name or an IP address, is another machine. Every name except `localhost` counts as one.
+/// Whether `host`, a name or an IP address, is another machine. Every name except `localhost` counts as another machine.
 pub(super) fn is_elsewhere(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     match bare.parse::<IpAddr>() {
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_unencrypted_non_loopback_urls_are_plaintext_to_elsewhere() {
+    fn only_unencrypted_urls_of_other_machines_are_detected() {
         for (url, expected) in [
             ("http://bureau.example", true),
             ("HTTP://bureau.example", true),

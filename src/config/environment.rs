@@ -6,14 +6,13 @@ const DEVELOPMENT_TOML: &str = include_str!("../../config/development.toml");
 const PRODUCTION_TOML: &str = include_str!("../../config/production.toml");
 const TEST_TOML: &str = include_str!("../../config/test.toml");
 
-/// The environment that Aval runs in. Settings that are convenient but unsafe are rejected in
-/// production.
+/// The environment that Aval runs in. Settings that are convenient but unsafe are rejected in production.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Environment {
     /// A developer's machine.
     #[default]
     Development,
-    /// Automated tests of clients: no rate limits, and no durable commits. The rules are those of development.
+    /// Automated tests of clients: no rate limits, and no durable commits. Unsafe settings are allowed, as in development.
     Test,
     /// Real applicants.
     Production,

@@ -1,8 +1,8 @@
-//! Environment variables of comparable systems that Aval does not read.
+//! Environment variables that are common in other systems and that Aval does not read.
 //!
-//! A deployment that moves to Aval often still sets them. Ignoring them silently could start Aval with an empty private
-//! database although `DB_HOST` names one, so `aval check-config` lists those that are set, with the variable or key to
-//! use instead. docs/configuration.md lists them all.
+//! A deployment that moves to Aval often still sets such variables. If they were ignored silently, Aval could start with an
+//! empty private PostgreSQL although `DB_HOST` names a database. Therefore `aval check-config` lists the variables that are
+//! set, with the variable or key to use instead. docs/configuration.md lists all of them.
 
 use std::collections::HashMap;
 
@@ -34,7 +34,7 @@ pub const FOREIGN_VARIABLES: [(&str, &str); 24] = [
     ("TRACING_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
 ];
 
-/// The lines for the variables that are set.
+/// A note for each of these variables that is set.
 pub(super) fn notes(variables: &HashMap<String, String>) -> Vec<String> {
     let set = |name: &str| variables.get(name).is_some_and(|value| !value.is_empty());
     FOREIGN_VARIABLES

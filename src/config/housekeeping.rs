@@ -1,4 +1,4 @@
-//! `[housekeeping]` and `[archive]`: schedules of recurring work, and when closed months are archived.
+//! `[housekeeping]` and `[archive]`: schedules of recurring tasks, and when closed months are archived.
 
 use std::str::FromStr as _;
 
@@ -13,18 +13,20 @@ use crate::error::Result;
 
 const YEAR_MS: u64 = 365 * 86_400_000;
 
-/// Schedules of the recurring work, and limits on its runs.
+/// Schedules of the recurring tasks, and limits on their runs.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HousekeepingSettings {
-    /// Time zone of the cron expressions, an IANA name.
+    /// The time zone of the cron expressions, an IANA name.
     pub time_zone: String,
-    /// A run that starts later than this after its due time was missed.
+    /// How long after its due time a run may begin before it counts as missed.
     pub missed_after_ms: u64,
     /// Delay before a failed run is retried.
     pub retry_pause_ms: u64,
-    /// Longest run.
+    /// The maximum duration of a run.
     pub task_timeout_ms: u64,
+    /// How long changes of circuit breakers are kept.
+    pub circuit_retention_days: u32,
     /// How long the history of runs is kept.
     pub run_retention_days: u32,
     /// `[housekeeping.make_partitions]`
@@ -45,6 +47,8 @@ pub struct HousekeepingSettings {
     pub expire_webhooks: TaskSchedule,
     /// `[housekeeping.expire_job_history]`
     pub expire_job_history: TaskSchedule,
+    /// `[housekeeping.expire_circuit_changes]`
+    pub expire_circuit_changes: TaskSchedule,
     /// `[housekeeping.expire_scheduled_runs]`
     pub expire_scheduled_runs: TaskSchedule,
     /// `[housekeeping.archive]`
@@ -80,7 +84,7 @@ pub struct CronExpression {
 }
 
 impl From<String> for CronExpression {
-    /// Never fails: validation reports a parse error together with its key.
+    /// Never fails: a parse error is kept, and validation reports it together with its key.
     fn from(text: String) -> Self {
         let parsed = match text.trim() {
             "" | "off" => Ok(None),
@@ -145,7 +149,7 @@ impl HousekeepingSettings {
         std::time::Duration::from_millis(self.task_timeout_ms)
     }
 
-    fn tasks(&self) -> [(&'static str, &TaskSchedule); 11] {
+    fn tasks(&self) -> [(&'static str, &TaskSchedule); 12] {
         [
             ("make_partitions", &self.make_partitions),
             ("expire_credentials", &self.expire_credentials),
@@ -156,6 +160,7 @@ impl HousekeepingSettings {
             ("expire_security_events", &self.expire_security_events),
             ("expire_webhooks", &self.expire_webhooks),
             ("expire_job_history", &self.expire_job_history),
+            ("expire_circuit_changes", &self.expire_circuit_changes),
             ("expire_scheduled_runs", &self.expire_scheduled_runs),
             ("archive", &self.archive),
         ]
@@ -181,6 +186,11 @@ impl HousekeepingSettings {
             "housekeeping.run_retention_days",
             "must be from 1 to 36500",
         )?;
+        require(
+            days.contains(&self.circuit_retention_days),
+            "housekeeping.circuit_retention_days",
+            "must be from 1 to 36500",
+        )?;
         for (task, schedule) in self.tasks() {
             if let Err(reason) = &schedule.cron.parsed {
                 let rule = format!(
@@ -202,9 +212,9 @@ fn milliseconds(count: u64) -> TimeDelta {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArchiveSettings {
-    /// Number of full months that must have passed since the end of a month before it is archived.
+    /// The number of full months that must have passed since the end of a month before it is archived.
     pub after_months: u32,
-    /// Tablespace of the archive; empty: the partitions stay in their tablespace.
+    /// The tablespace of the archive. If empty, the partitions stay in their tablespace.
     pub tablespace: String,
 }
 

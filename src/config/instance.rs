@@ -1,4 +1,4 @@
-//! `[instance]`: roles of this process.
+//! `[instance]`: the roles of this process.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,9 +15,9 @@ use crate::error::{Error, Result};
 pub enum InstanceRole {
     /// Serves REST and WebSocket clients.
     Api,
-    /// Runs jobs and is a candidate for the leadership of recurring work.
+    /// Runs jobs, and can become the leader that runs recurring tasks.
     Worker,
-    /// Is a candidate for publishing events.
+    /// Can become the leader that publishes events.
     Relay,
 }
 
@@ -60,13 +60,13 @@ impl fmt::Display for InstanceRole {
     }
 }
 
-/// This instance among those that share a database.
+/// Settings of this instance. Several instances can share a database.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InstanceSettings {
     /// The roles of this instance.
     pub roles: Vec<InstanceRole>,
-    /// Largest difference from the database's clock at which the instance is ready.
+    /// The maximum difference from the database's clock at which the instance is ready.
     pub max_clock_skew_ms: u64,
 }
 

@@ -7,27 +7,27 @@ use serde::Deserialize;
 use super::{doubled, require};
 use crate::error::Result;
 
-/// The job queue.
+/// Settings of the job queue.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobSettings {
-    /// Poll interval in case a notification is lost.
+    /// The poll interval in case a notification is lost.
     pub poll_interval_ms: u64,
-    /// Most jobs claimed in one statement.
+    /// The maximum number of jobs claimed in one statement.
     pub claim_batch: u32,
     /// How long a lease lasts without a heartbeat.
     pub lease_ms: u64,
-    /// Interval at which leases are renewed.
+    /// The interval at which leases are renewed.
     pub heartbeat_ms: u64,
-    /// Attempts before the job of an application becomes a dead letter.
+    /// The number of attempts after which the job of an application becomes a dead letter.
     pub max_attempts: i32,
-    /// Upper bound of the delay before the first retry.
+    /// The upper limit of the delay before the first retry. It doubles with each retry.
     pub retry_base_ms: u64,
-    /// Upper bound of the delay before any retry.
+    /// The upper limit of the delay before any retry.
     pub retry_max_ms: u64,
-    /// Longest attempt. Also the age at which a job stops waiting for a bureau that answers 429.
+    /// The maximum duration of an attempt. A job also waits no longer than this for a bureau that responds with 429.
     pub timeout_ms: u64,
-    /// Snooze of a job whose country's bulkhead is full.
+    /// The minimum snooze of a job whose country's bulkhead is full or whose breaker is open.
     pub overflow_snooze_ms: u64,
     /// How long finished jobs are kept. Whole months are deleted.
     pub history_retention_days: u32,
@@ -51,21 +51,21 @@ impl JobSettings {
         )
     }
 
-    /// Upper bound of the delay after attempt number `attempt`, counted from 1. The delay is drawn uniformly below it.
+    /// The upper limit of the delay after attempt number `attempt`, counted from 1. The delay is chosen at random up to it.
     pub fn retry_ceiling(&self, attempt: i32) -> Duration {
         doubled(self.retry_base_ms, self.retry_max_ms, attempt)
     }
 }
 
-/// The relay and the event bus.
+/// Settings of the relay.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OutboxSettings {
-    /// Most events published in one transaction.
+    /// The maximum number of events published in one transaction.
     pub publish_batch: u32,
-    /// Poll interval in case a notification is lost.
+    /// The poll interval in case a notification is lost.
     pub poll_interval_ms: u64,
-    /// Interval at which an instance tries to become the leader.
+    /// The interval at which an instance tries to become the leader.
     pub leader_retry_ms: u64,
     /// How long published events are kept.
     pub retention_hours: u32,
@@ -84,15 +84,15 @@ impl OutboxSettings {
     }
 }
 
-/// Deciding applications again that were decided on fallback figures.
+/// Settings for re-decisions on applications that were decided on fallback figures.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RedecisionSettings {
-    /// Most applications queued per second and country.
+    /// The maximum number of applications queued per second and country.
     pub per_second: u32,
-    /// Shortest interval between two decisions of one application.
+    /// The minimum interval between two decisions on one application.
     pub min_interval_ms: u64,
-    /// Longest interval between two decisions of one application.
+    /// The maximum interval between two decisions on one application.
     pub max_interval_ms: u64,
     /// How often the leader looks for applications.
     pub tick_ms: u64,

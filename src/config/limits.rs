@@ -13,13 +13,13 @@ use crate::error::Result;
 
 const MINUTES_OF_A_DAY: u64 = 24 * 60;
 
-/// A token bucket: a sustained rate and a burst.
+/// The rate of a token bucket: a sustained rate and a burst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rate {
     /// Sustained requests per minute.
     pub per_minute: NonZeroU32,
-    /// Most requests at once after a period without requests.
+    /// The maximum number of requests at once after a period without requests.
     pub burst: NonZeroU32,
 }
 
@@ -35,7 +35,7 @@ pub struct ClassRates {
     pub analyst: Rate,
     /// For each account with the role `admin`.
     pub admin: Rate,
-    /// For each API key without a rate of its own; absent: the `user` rate.
+    /// For each API key without a rate of its own. If absent, the `user` rate applies.
     pub api_key: Option<Rate>,
 }
 
@@ -45,9 +45,9 @@ pub struct ClassRates {
 pub struct LimitSettings {
     /// Whether rate limits are enforced.
     pub enabled: bool,
-    /// Most clients tracked per limit. Further clients share one allowance.
+    /// The maximum number of clients tracked per limit. All further clients share one allowance.
     pub max_clients: usize,
-    /// Additional requests charged to an address for a failed authentication.
+    /// The number of additional requests that are counted for an address after a failed authentication.
     pub failed_authentication_cost: u32,
     /// `POST /api/v1/applications`.
     pub create: ClassRates,

@@ -11,11 +11,11 @@ use crate::error::Result;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListSettings {
-    /// Totals up to this number of applications are exact; above it they are a lower bound.
+    /// The number of applications up to which a list's total is exact. A larger total is a lower bound.
     pub exact_up_to: u32,
-    /// Most applications of an export.
+    /// The maximum number of applications in an export.
     pub export_max_rows: u32,
-    /// Applications that an export reads per statement.
+    /// The number of applications that an export reads per statement.
     pub export_page_rows: u32,
     /// PostgreSQL's `statement_timeout` for lists and searches.
     pub statement_timeout_ms: u64,
@@ -37,15 +37,15 @@ impl ListSettings {
     }
 }
 
-/// How the relay counts published events.
+/// Settings for counting published events.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StatisticsSettings {
-    /// Most events counted in one transaction.
+    /// The maximum number of events counted in one transaction.
     pub batch: u32,
-    /// Shortest interval between two counting transactions.
+    /// The minimum interval between two counting transactions.
     pub min_interval_ms: u64,
-    /// Most events, of published and unpublished ones each, that a reader adds to the stored counters.
+    /// The maximum number of published events, and of unpublished events, that a reader adds to the stored counters.
     pub max_uncounted: u32,
 }
 

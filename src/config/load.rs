@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 
 pub(super) const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
 
-/// Short names that platforms set, and their keys.
+/// Variables with short names, which platforms set, and their keys.
 const SHORT_VARIABLES: [(&str, &str); 13] = [
     ("PORT", "server.port"),
     ("METRICS_PORT", "server.metrics_port"),
@@ -30,7 +30,7 @@ const SHORT_VARIABLES: [(&str, &str); 13] = [
     ("OTEL_EXPORTER_OTLP_TIMEOUT", "telemetry.export_timeout_ms"),
 ];
 
-/// Variables with a secret, and their keys. `<variable>_FILE` names a file with the secret instead.
+/// Variables with secrets, and their keys. Instead of each, `<variable>_FILE` can name a file with the secret.
 const SECRET_VARIABLES: [(&str, &str); 10] = [
     ("DATABASE_URL", "database.url"),
     ("DATABASE_MIGRATION_URL", "database.migration_url"),
@@ -146,7 +146,7 @@ fn long_variables(variables: &HashMap<String, String>) -> config::Environment {
         .source(Some(variables.clone().into_iter().collect()))
 }
 
-/// A number or a truth value if the text is one.
+/// The text as a boolean or a number if it is one.
 fn plain(text: &str) -> config::Value {
     match (text.parse::<bool>(), text.parse::<i64>()) {
         (Ok(truth), _) => truth.into(),
@@ -155,12 +155,12 @@ fn plain(text: &str) -> config::Value {
     }
 }
 
-/// Accepts the prefix that Aval serves and rejects others: ignoring the variable would leave its clients with 404s.
+/// Accepts only the prefix that Aval serves. If another prefix were ignored, clients that use it would get 404s.
 fn check_api_prefix(prefix: Option<&str>) -> Result<()> {
     match prefix.map(|prefix| prefix.trim_matches('/')) {
         None | Some(API_PREFIX) => Ok(()),
         Some(other) => Err(Error::configuration(format_args!(
-            "API_PREFIX is {other:?}, but Aval serves only /{API_PREFIX}: its paths are a contract. A reverse proxy can add \
+            "API_PREFIX is {other:?}, but Aval serves only /{API_PREFIX}, on which clients rely. A reverse proxy can add \
              another prefix"
         ))),
     }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 pub struct LogSettings {
     /// The least severe level that is logged.
     pub level: LogLevel,
-    /// The form of a line.
+    /// The format of a log line.
     pub format: LogFormat,
 }
 

@@ -1,10 +1,10 @@
-//! Configuration: read and validated once at startup.
+//! Configuration, which is read and validated once at startup.
 //!
-//! Later layers override earlier ones: `default.toml`, `<environment>.toml`, variables named `AVAL__SECTION__KEY`, and
-//! the short names that platforms set (`DATABASE_URL`, `PORT`, `LOG_LEVEL`, `ENABLE_PROMETHEUS`, `AVAL_DATA_DIR`,
-//! `AVAL_PG_BIN`, `REDIS_URL` and the secrets, also as `<variable>_FILE`). The files are compiled into the binary; files
-//! in the directory `AVAL_CONFIG_DIR` (default `./config`) replace them. Unknown keys and invalid combinations stop the
-//! startup with an error that names the key, and the file and line or the variable that sets it.
+//! It has four layers, and each layer overrides the ones before it: `default.toml`, `<environment>.toml`, variables named
+//! `AVAL__SECTION__KEY`, and variables with short names, which platforms set (`DATABASE_URL`, `PORT`, `LOG_LEVEL`, …). A
+//! secret can also be in a file that `<variable>_FILE` names. The two TOML files are compiled into the binary; files in the
+//! directory `AVAL_CONFIG_DIR` (default `./config`) replace them. An unknown key or an invalid combination stops the startup
+//! with an error that names the key, and the file and line or the variable that sets it.
 
 mod accounts;
 mod actors;
@@ -76,8 +76,7 @@ use self::secret_file::Warnings;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 
-/// Declares the sections of the configuration, each once. `validate` marks the sections with rules that hold in every
-/// environment.
+/// Declares the sections of the configuration. `validate` marks the sections with rules that apply in every environment.
 macro_rules! sections {
     ($($(#[$doc:meta])* $section:ident: $settings:ty $(, $validate:ident)?;)+) => {
         /// The whole configuration.
@@ -145,9 +144,9 @@ sections! {
 pub struct Effective {
     /// Every value with its origin. Secrets are masked.
     pub values: Vec<EffectiveValue>,
-    /// The directory of the files; `None`: the files in the binary.
+    /// The directory of the files; `None` if the files in the binary are used.
     pub dir: Option<PathBuf>,
-    /// Variables that are set and not read.
+    /// Notes on variables that are set but not read.
     pub notes: Vec<String>,
     /// The validated settings, or why they are invalid.
     pub settings: Result<Settings>,
@@ -159,7 +158,7 @@ impl Effective {
     /// # Errors
     /// [`Error::Configuration`] if a file or a secret file cannot be read, or a file is not TOML.
     pub fn load() -> Result<Self> {
-        let variables = own_variables();
+        let variables = process_variables();
         let layers = load::layers(Need::Everything, &variables)?;
         Ok(Self {
             values: layers.values()?,
@@ -170,7 +169,7 @@ impl Effective {
     }
 }
 
-fn own_variables() -> HashMap<String, String> {
+fn process_variables() -> HashMap<String, String> {
     std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
 }
 
@@ -180,13 +179,13 @@ impl Settings {
     /// # Errors
     /// [`Error::Configuration`], which names the file or key.
     pub fn load(need: Need) -> Result<Self> {
-        load::settings(need, &own_variables())
+        load::settings(need, &process_variables())
     }
 
     /// Reads all settings, with `variables` as the environment.
     ///
     /// # Errors
-    /// As [`Settings::load`].
+    /// The errors of [`Settings::load`].
     pub fn from_variables(variables: &HashMap<String, String>) -> Result<Self> {
         load::settings(Need::Everything, variables)
     }
@@ -207,7 +206,7 @@ impl Settings {
         }
     }
 
-    /// Rules that hold in every environment and for every command.
+    /// Checks the rules that apply in every environment and to every command.
     fn validate(&self) -> Result<()> {
         self.validate_sections()?;
         let write_batchers = self.actors.write_batchers;
@@ -220,7 +219,7 @@ impl Settings {
         Ok(())
     }
 
-    /// Rules of the environment for the settings that a command needs. `is_named`: `AVAL_ENV` is set.
+    /// Checks the rules of the environment for the settings that a command needs. `is_named` is whether `AVAL_ENV` is set.
     fn validate_for(&self, need: Need, is_named: bool, warnings: &mut Warnings) -> Result<()> {
         let environment = self.environment;
         if need != Need::Settings {
@@ -248,7 +247,7 @@ impl Settings {
     }
 }
 
-/// An error that names the key unless `holds`.
+/// Returns an error with the key and its rule unless the rule `holds`.
 fn require(holds: bool, key: &str, rule: &str) -> Result<()> {
     if holds { Ok(()) } else { Err(Error::configuration(format_args!("{key} {rule}"))) }
 }

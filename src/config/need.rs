@@ -4,9 +4,9 @@
 /// example, runs without encryption keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// Only settings that name no other system: `aval decide`, `aval provider-sim`.
+    /// Only settings without other systems and secrets: `aval decide`, `aval provider-sim`.
     Settings,
-    /// Also the database: `aval migrate`.
+    /// Also the settings of the database: `aval migrate`.
     Database,
     /// All settings, including secrets.
     Everything,

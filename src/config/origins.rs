@@ -1,8 +1,8 @@
 //! Where each value of the configuration comes from, for `aval check-config` and for error messages.
 //!
-//! The `config` library merges the layers but records neither lines nor the names of variables. The files are therefore
-//! parsed a second time with positions. A rule that is broken names its keys in its message, and the origins of those
-//! keys are appended to it.
+//! The `config` library merges the layers but records neither lines nor the names of variables. Therefore the files are
+//! parsed a second time with positions. The message of a broken rule names its keys, and the origins of these keys are
+//! appended to the message.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 pub enum Origin {
     /// A line of `default.toml`, counted from 1.
     Default { file: String, line: usize },
-    /// A line of a file that overrides it.
+    /// A line of a file that overrides `default.toml`.
     File { file: String, line: usize },
     /// An environment variable.
     Variable(String),
@@ -77,7 +77,8 @@ impl Origins {
         self.0.insert(key.into(), Origin::Variable(variable.into()));
     }
 
-    /// Appends the origins of the keys that a configuration error names. Defaults are omitted unless all of them are.
+    /// Appends the origins of the keys that a configuration error names. Origins in `default.toml` are omitted unless there
+    /// are no others.
     pub(super) fn locate(&self, error: Error) -> Error {
         let Error::Configuration(message) = &error else { return error };
         let text = message.to_string();
@@ -101,7 +102,7 @@ impl Origins {
         Error::configuration(format_args!("{text} ({})", places.join(", ")))
     }
 
-    /// An error of the deserializer, with the full key and its origin.
+    /// Converts an error of the deserializer to one with the full key and its origin.
     pub(super) fn explain(&self, error: &config::ConfigError) -> Error {
         let text = error.to_string();
         let unknown = text.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`'));

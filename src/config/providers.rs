@@ -1,6 +1,6 @@
 //! `[providers]` and `[simulator]`: how each country's bureau is called.
 //!
-//! A country's table can override any default. [`ProvidersSection::of`] returns the merged settings.
+//! The table of a country can override any default. [`ProvidersSection::of`] returns the merged settings.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -15,6 +15,7 @@ use crate::domain::application::Country;
 use crate::domain::per_country::{PerCountry, country_of_key};
 use crate::error::Result;
 
+/// Declares settings, and a type in which each of them is optional, which overrides defaults.
 macro_rules! overridable {
     ($(#[$doc:meta])* $full:ident, $partial:ident { $($(#[$field_doc:meta])* $field:ident: $ty:ty,)+ }) => {
         $(#[$doc])*
@@ -43,23 +44,23 @@ overridable! {
     BreakerSettings, BreakerOverrides {
         /// Consecutive failures that open the breaker.
         consecutive_failures: u32,
-        /// Length of the sliding window.
+        /// The length of the sliding window.
         window_ms: u64,
-        /// Fewest calls in the window for the rates to apply.
+        /// The minimum number of calls in the window for the rates to apply.
         min_calls: u32,
         /// Failure rate that opens the breaker.
         failure_rate_percent: u32,
-        /// A slower call counts as slow.
+        /// The duration above which a call counts as slow.
         slow_call_ms: u64,
         /// Rate of slow calls that opens the breaker.
         slow_rate_percent: u32,
         /// How long the breaker stays open the first time. It doubles each time the breaker opens again.
         open_ms: u64,
-        /// Longest time that the breaker stays open.
+        /// The maximum time that the breaker stays open.
         open_max_ms: u64,
-        /// Random deviation of the open time in either direction, which keeps instances from probing in step.
+        /// The random deviation of the open time in either direction, so that instances do not all probe at the same time.
         open_jitter_percent: u32,
-        /// A probe without an answer fails after this time.
+        /// The time after which a probe without a response fails.
         probe_timeout_ms: u64,
     }
 }
@@ -67,19 +68,19 @@ overridable! {
 overridable! {
     /// Timeouts, bulkhead and retries of calls to one bureau.
     CallSettings, CallOverrides {
-        /// Longest time to connect.
+        /// The maximum time to connect.
         connect_timeout_ms: u64,
-        /// Longest time for a whole call, including the connection.
+        /// The maximum time for a whole call, including the connection.
         call_timeout_ms: u64,
-        /// Largest accepted response body.
+        /// The maximum size of a response body.
         max_body_bytes: usize,
-        /// Most calls in flight.
+        /// The maximum number of calls in flight.
         max_in_flight: u32,
-        /// Most calls waiting for a permit of the bulkhead.
+        /// The maximum number of calls that wait for a permit of the bulkhead.
         max_queued: u32,
-        /// Most retries of one call.
+        /// The maximum number of retries of one call.
         retries: u32,
-        /// Upper bound of the delay before the first retry. It doubles with each retry.
+        /// The upper limit of the delay before the first retry. It doubles with each retry.
         retry_backoff_ms: u64,
         /// Retries per minute as a share of the calls per minute.
         retry_budget_percent: u32,
@@ -94,7 +95,7 @@ overridable! {
 pub enum ProviderMode {
     /// In the response.
     Sync,
-    /// The bureau may answer 202 with a reference and send the report in a webhook.
+    /// In a webhook, if the bureau responds with a 202 and a reference; otherwise in the response.
     Async,
 }
 
@@ -140,7 +141,8 @@ pub struct ProvidersSection {
 }
 
 impl<'de> Deserialize<'de> for ProvidersSection {
-    /// Reads the table `defaults` and those of countries. `#[serde(flatten)]` cannot be used: it accepts unknown keys.
+    /// Reads the table `defaults` and the tables of the countries. `#[serde(flatten)]` cannot be used, because it accepts
+    /// unknown keys.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Tables;
 
@@ -171,15 +173,15 @@ impl<'de> Deserialize<'de> for ProvidersSection {
 /// Merged settings of one country's bureau.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderSettings {
-    /// Base URL of the bureau; `None`: the built-in simulator.
+    /// The base URL of the bureau; `None` for the built-in simulator.
     pub base_url: Option<String>,
     /// How the bureau delivers its report.
     pub mode: ProviderMode,
-    /// Longest wait for a report by webhook.
+    /// The maximum wait for a report by webhook.
     pub async_timeout_ms: u64,
     /// What happens to jobs while the breaker is not closed.
     pub when_open: WhenOpen,
-    /// With [`WhenOpen::Pause`], how long the breaker must not have been closed before jobs wait.
+    /// With [`WhenOpen::Pause`], how long the breaker must have been open or half-open before jobs wait.
     pub pause_after_ms: u64,
     /// Timeouts, bulkhead and retries.
     pub call: CallSettings,
@@ -209,7 +211,8 @@ impl ProvidersSection {
         usize::try_from(capacities.fold(0, u32::saturating_add)).unwrap_or(usize::MAX)
     }
 
-    /// In production, requires a bureau or an explicit simulator for every country, and encrypted connections.
+    /// In production, requires a bureau or an explicit simulator for every country, and encrypted connections to other
+    /// machines.
     pub(super) fn validate_for(&self, environment: Environment) -> Result<()> {
         if !environment.is_production() {
             return Ok(());
@@ -304,16 +307,16 @@ impl CallSettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SimulatorSection {
-    /// Address to listen on.
+    /// The address to listen on.
     pub host: IpAddr,
-    /// Port to listen on; 0: any free port.
+    /// The port to listen on; 0 for any free port.
     pub port: u16,
-    /// Base URL for the simulated bureaus' webhooks; empty: this instance.
+    /// The base URL for the simulated bureaus' webhooks. If empty, they are sent to this instance.
     pub callback_url: String,
 }
 
 impl SimulatorSection {
-    /// In production, keeps the simulator on this machine: it has neither authentication nor TLS.
+    /// In production, allows the simulator only on this machine, because it has neither authentication nor TLS.
     pub(super) fn validate_for(&self, environment: Environment) -> Result<()> {
         let is_production = environment.is_production();
         require(

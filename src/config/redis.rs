@@ -15,13 +15,13 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RedisSettings {
-    /// URL of Redis; empty: no Redis.
+    /// The URL of Redis. If empty, Redis is not used.
     pub url: SecretString,
-    /// Trusted authorities (PEM); empty: the public ones.
+    /// A file with the trusted authorities (PEM). If empty, the public ones are trusted.
     pub root_certificate_file: PathBuf,
-    /// Size of the connection pool.
+    /// The size of the connection pool.
     pub pool_size: u32,
-    /// Longest wait for a connection and an answer together.
+    /// The maximum time to get a connection and receive a response.
     pub command_timeout_ms: u64,
     /// Consecutive failures that open the breaker.
     pub breaker_failures: u32,
@@ -41,7 +41,7 @@ impl RedisSettings {
     /// The parsed URL.
     ///
     /// # Errors
-    /// [`Error::Configuration`], which does not quote the URL: it may contain a password.
+    /// [`Error::Configuration`], which does not quote the URL, because it may contain a password.
     pub fn connection_info(&self) -> Result<ConnectionInfo> {
         let info = self.url.expose_secret().into_connection_info();
         let info = info.map_err(|error| {
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn only_unencrypted_connections_to_other_machines_are_plaintext_to_elsewhere() {
+    fn only_unencrypted_connections_to_other_machines_are_detected() {
         for (url, expected) in [
             ("redis://cache.example:6379/0", true),
             ("redis://:secret@10.0.0.5", true),

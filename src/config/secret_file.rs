@@ -2,7 +2,7 @@
 //!
 //! The rule is PostgreSQL's rule for private keys ("Secure TCP/IP Connections with SSL"): a file owned by Aval's user
 //! must be accessible to that user only; a file owned by another user, such as root, may also be readable by its group.
-//! In production, other files are rejected; in development, Aval logs a warning.
+//! A file with more permissions is rejected in production. In development, Aval logs a warning.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -40,7 +40,7 @@ pub(super) fn value_of<'v>(
 }
 
 /// Rejects a secret file that other users can read or change. In development, adds a warning instead. A missing file is
-/// not checked: reading it reports the error.
+/// not an error here: reading it later fails.
 pub(super) fn check_mode(
     key: &str,
     path: &Path,
@@ -117,8 +117,9 @@ mod tests {
             let refused = check_mode("KEY_FILE", file.path(), Environment::Production, &mut warnings);
             assert_eq!(refused.is_err(), is_open, "{mode:o}");
             check_mode("KEY_FILE", file.path(), Environment::Development, &mut warnings).unwrap();
-            let told = warnings.iter().any(|text| text.contains("KEY_FILE") && text.contains("chmod 600"));
-            assert_eq!(told, is_open, "{mode:o}");
+            let is_warned =
+                warnings.iter().any(|text| text.contains("KEY_FILE") && text.contains("chmod 600"));
+            assert_eq!(is_warned, is_open, "{mode:o}");
         }
         let missing = Path::new("/nonexistent");
         check_mode("KEY_FILE", missing, Environment::Production, &mut Warnings::new()).unwrap();

@@ -14,41 +14,41 @@ use crate::error::Result;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerSettings {
-    /// Address to listen on.
+    /// The address to listen on.
     pub host: IpAddr,
-    /// Port to listen on; 0: any free port.
+    /// The port to listen on; 0 for any free port.
     pub port: u16,
-    /// Port for metrics and health without credentials; 0: any free port; unset: none.
+    /// The port for metrics and health without credentials; 0 for any free port. If unset, there is no such port.
     #[serde(default)]
     pub metrics_port: Option<u16>,
-    /// Address of the metrics port; unset: `host`.
+    /// The address of the metrics port. If unset, it is `host`.
     #[serde(default)]
     pub metrics_host: Option<IpAddr>,
-    /// Worker threads; 0: one per core.
+    /// The number of worker threads; 0 for one per core.
     pub workers: usize,
-    /// Largest accepted request body.
+    /// The maximum size of a request body.
     pub body_limit_bytes: usize,
-    /// Longest accepted request target (path and query).
+    /// The maximum length of a request target (path and query).
     pub max_uri_bytes: usize,
-    /// Largest total size of a request's header fields.
+    /// The maximum total size of a request's header fields.
     pub max_header_bytes: usize,
-    /// Longest time to answer a request.
+    /// The maximum time to respond to a request.
     pub request_timeout_ms: u64,
-    /// Longest wait for the head of a connection's first request.
+    /// The maximum wait for the head of a connection's first request.
     pub request_head_timeout_ms: u64,
     /// How long a connection may be open without a request in progress.
     pub keep_alive_ms: u64,
-    /// Longest graceful shutdown.
+    /// The maximum duration of a graceful shutdown.
     pub shutdown_timeout_ms: u64,
-    /// Longest wait for each dependency in health checks.
+    /// The maximum wait for each dependency in health checks.
     pub health_check_timeout_seconds: u64,
-    /// How long readiness fails before the shutdown stops anything.
+    /// How long the readiness check fails before the shutdown begins to stop the instance's parts.
     pub drain_delay_ms: u64,
     /// How long a TCP peer may leave data unacknowledged before its connection is closed.
     pub tcp_user_timeout_ms: u64,
-    /// Most open connections.
+    /// The maximum number of open connections.
     pub max_connections: usize,
-    /// Most open connections per address; 0: unlimited.
+    /// The maximum number of open connections per address; 0 for no limit.
     pub max_connections_per_address: usize,
     /// Proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpNet>,
@@ -60,17 +60,17 @@ pub struct ServerSettings {
     pub tls: TlsSettings,
 }
 
-/// The server's certificate. Without one the server uses plain HTTP.
+/// The server's certificate. Without a certificate, the server uses plain HTTP.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsSettings {
-    /// Certificate and intermediates (PEM); empty: plain HTTP.
+    /// A file with the certificate and the intermediates (PEM). If empty, the server uses plain HTTP.
     pub certificate_file: PathBuf,
-    /// Private key (PEM); empty: plain HTTP.
+    /// A file with the private key (PEM). If empty, the server uses plain HTTP.
     pub private_key_file: PathBuf,
     /// The oldest version of TLS that clients may use.
     pub min_version: TlsVersion,
-    /// Interval at which the files are checked for a new certificate.
+    /// The interval at which the files are checked for a new certificate.
     pub reload_interval_ms: u64,
 }
 
@@ -119,8 +119,8 @@ impl ServerSettings {
         format!("{scheme}://{host}:{}", self.port)
     }
 
-    /// In production, requires TLS for other machines and narrow proxy networks. In development, a public address
-    /// requires an explicit `AVAL_ENV` (`is_named`).
+    /// In production, requires TLS if other machines can connect, and narrow proxy networks. In development, an address that
+    /// other machines can reach requires an explicit `AVAL_ENV` (`is_named`).
     pub(super) fn validate_for(&self, environment: Environment, is_named: bool) -> Result<()> {
         if !environment.is_production() {
             return require(
@@ -201,18 +201,18 @@ impl ServerSettings {
     }
 }
 
-/// Shortest prefix of a proxy network: 10.0.0.0/8 is an entire private network.
+/// The minimum prefix length of a proxy network: 10.0.0.0/8 is an entire private network.
 const WIDEST_IPV4: u8 = 8;
-/// Shortest prefix of a public IPv6 network. Private networks (fc00::/7) may be of any size.
+/// The minimum prefix length of a public IPv6 network. Private networks (fc00::/7) may be of any size.
 const WIDEST_IPV6: u8 = 16;
-/// Most IPv4 addresses in all networks together: one sixteenth of the address space.
+/// The maximum number of IPv4 addresses in all networks together: one sixteenth of the address space.
 const MAX_IPV4: u64 = 1 << 28;
 
 /// Whether the networks are so wide that they would include clients.
 fn is_too_broad(networks: &[IpNet]) -> bool {
     let ipv4 = |network: &IpNet| match network {
         IpNet::V4(network) => Some(*network),
-        // ::ffff:0:0/96 is IPv4.
+        // Addresses in ::ffff:0:0/96 are IPv4 addresses.
         IpNet::V6(network) => {
             let length = network.prefix_len().checked_sub(96)?;
             Ipv4Net::new(network.addr().to_ipv4_mapped()?, length).ok()

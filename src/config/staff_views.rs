@@ -1,4 +1,4 @@
-//! `[staff_views]`: audit views, the record of staff reading applications.
+//! `[staff_views]`: audit views, the records of applications that staff have viewed.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use crate::error::Result;
 pub struct StaffViewSettings {
     /// How long an audit view is kept.
     pub retention_days: u32,
-    /// Audit views written at once without waiting for the interval.
+    /// The number of queued audit views at which they are written without waiting for the interval.
     pub batch_size: usize,
-    /// Longest delay before an audit view is written.
+    /// The maximum delay before an audit view is written.
     pub flush_interval_ms: u64,
-    /// Most audit views queued while the database is unavailable.
+    /// The maximum number of audit views queued while the database is unavailable.
     pub queue: usize,
 }
 

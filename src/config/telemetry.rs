@@ -17,11 +17,11 @@ pub struct TelemetrySettings {
     /// `name=value` pairs, separated by commas.
     pub otlp_headers: SecretString,
     pub sampler: TraceSampler,
-    /// From 0 to 1.
+    /// The share of traces that are recorded, from 0 to 1.
     pub sampler_ratio: f64,
     pub export_interval_ms: u64,
     pub export_timeout_ms: u64,
-    /// Finished spans that wait for their export.
+    /// The maximum number of finished spans that wait for their export.
     pub max_queued_spans: usize,
 }
 
@@ -37,7 +37,7 @@ pub enum TraceExporter {
     Console,
 }
 
-/// Decides which traces are recorded. The names are those of `OTEL_TRACES_SAMPLER`.
+/// Decides which traces are recorded. The names are the values of `OTEL_TRACES_SAMPLER`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub enum TraceSampler {
     #[serde(rename = "always_on")]

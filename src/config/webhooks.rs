@@ -15,17 +15,17 @@ use crate::error::Result;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WebhookSettings {
-    /// Largest accepted body.
+    /// The maximum size of a body.
     pub body_limit_bytes: usize,
-    /// Largest difference between a signature's timestamp and Aval's clock.
+    /// The maximum difference between a signature's timestamp and Aval's clock.
     pub tolerance_ms: u64,
     /// How long received webhooks are kept for detecting duplicates.
     pub retention_days: u32,
-    /// Attempts of the job that retries an event.
+    /// The number of attempts of the job that retries an event.
     pub max_attempts: i32,
-    /// Pause before the first of them. It doubles with each attempt.
+    /// The pause before the first attempt of that job. It doubles with each attempt.
     pub retry_base_ms: u64,
-    /// Longest pause before an attempt.
+    /// The maximum pause before an attempt.
     pub retry_max_ms: u64,
     /// Whether bureaus may sign with `X-Webhook-Signature` if `[webhooks.legacy]` does not name their country.
     legacy_by_default: bool,

@@ -9,27 +9,27 @@ use crate::error::Result;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WebSocketSettings {
-    /// Interval of the server's pings.
+    /// The interval of the server's pings.
     pub ping_interval_ms: u64,
-    /// Longest wait for a pong.
+    /// The maximum wait for a pong.
     pub pong_timeout_ms: u64,
-    /// Largest message from a client.
+    /// The maximum size of a message from a client.
     pub max_message_bytes: usize,
-    /// Most messages and pings from a client per second.
+    /// The maximum number of messages and pings from a client per second.
     pub max_messages_per_second: u32,
-    /// Most connections of one account per instance.
+    /// The maximum number of connections of one account per instance.
     pub max_sockets_per_account: usize,
     /// How long a client may take to authenticate.
     pub auth_timeout_ms: u64,
-    /// Interval at which a connection's credential is checked again.
+    /// The interval at which a connection's credential is checked again.
     pub recheck_interval_ms: u64,
-    /// Most subscriptions.
+    /// The maximum number of subscriptions of a connection.
     pub max_subscriptions: usize,
-    /// Queued bytes above which only the latest update of each application is kept.
+    /// The number of queued bytes above which only the latest update of each application is kept.
     pub coalesce_above_bytes: usize,
-    /// Queued bytes above which the connection is closed.
+    /// The number of queued bytes above which the connection is closed.
     pub close_above_bytes: usize,
-    /// Most events replayed to a reconnecting client.
+    /// The maximum number of events replayed to a reconnecting client.
     pub max_replay: u32,
 }
 

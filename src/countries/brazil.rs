@@ -3,10 +3,10 @@
 //! **Document.** The Cadastro de Pessoas Físicas number has eleven digits. The last two are check digits (Receita
 //! Federal). For the first, the first nine digits weighted 10 down to 2 sum to `s`, and the check digit is `11 - s mod
 //! 11`, or 0 if that is 10 or 11. The second is computed in the same way from ten digits with weights 11 to 2. Numbers
-//! with eleven equal digits pass both checks but are never issued. Because two remainders map to the digit 0, a single
-//! wrong digit may go undetected in a CPF whose first check digit is 0; in any other it is detected.
+//! with eleven equal digits pass both checks but are never issued. Because two remainders result in the digit 0, a single
+//! wrong digit may go undetected in a CPF whose first check digit is 0. In any other CPF, it is detected.
 //!
-//! **Rules.** Rejects: income below 2,000 reais, more than 100,000 reais, LTI above 5, DTI above 35 %, a score below
+//! **Rules.** Rejects: income below 2,000 reais, an amount above 100,000 reais, LTI above 5, DTI above 35 %, a score below
 //! 550 (mapped from Serasa's 0 to 1000). Reviews: active defaults.
 
 use serde::{Deserialize, Serialize};
@@ -91,7 +91,7 @@ fn check(text: &str) -> Result<DocumentVerdict, ReasonCode> {
     Ok(DocumentVerdict::recognized(DocumentKind::Cpf, document::to_text(&normalized), reasons, None))
 }
 
-/// The check digit of `digits`. The last digit has weight 2, and each one before it one more.
+/// The check digit of `digits`. The weights are 2, 3, 4 and so on, from the last digit to the first.
 fn check_digit(digits: &[u32]) -> u32 {
     let sum: u32 = digits.iter().rev().zip(2..).map(|(digit, weight)| digit * weight).sum();
     (11 - sum % 11) % 11 % 10
@@ -357,7 +357,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(512))]
 
-    /// As in Portugal, 0 stands for two remainders. The first check digit depends on all nine digits.
+    /// Two remainders result in the check digit 0, so a change of the first nine digits may go undetected if the first
+    /// check digit is 0.
     #[test]
     fn any_single_change_of_a_cpf_whose_first_check_digit_is_not_0_is_refused(
         text in brazilian(), place in any::<Index>(), c in replacement(),
@@ -370,7 +371,7 @@ mod tests {
     }
     }
 
-    /// The property above excludes no more than necessary.
+    /// The exception in the property above is necessary: this change is not detected.
     #[test]
     fn some_changes_cannot_be_detected() {
         assert!(check(Country::Br, "12345670401").valid && check(Country::Br, "02345670401").valid);

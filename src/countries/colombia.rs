@@ -3,7 +3,7 @@
 //! **Document.** Six to ten digits without a leading zero (Registraduría Nacional del Estado Civil). The number has no
 //! check digit, so typing errors cannot be detected.
 //!
-//! **Rules.** Rejects: income below 1,500,000 pesos, more than 50,000,000 pesos, PTI above 40 %, a score below 600.
+//! **Rules.** Rejects: income below 1,500,000 pesos, an amount above 50,000,000 pesos, PTI above 40 %, a score below 600.
 //! Reviews: no verified record at DataCrédito, active defaults.
 
 use serde::{Deserialize, Serialize};
@@ -70,7 +70,7 @@ fn rules(file: &ThresholdsFile) -> Result<RulePack> {
     RulePack::new(Country::Co, REVISION, &t, t.reference_annual_rate, affordability, rules)
 }
 
-/// Prefix of a cédula de ciudadanía in registers and forms: C.C.
+/// The prefix of a cédula de ciudadanía in registers and forms, where it is written as C.C.
 const PREFIXES: [&str; 1] = ["CC"];
 
 fn check(text: &str) -> Result<DocumentVerdict, ReasonCode> {

@@ -1,7 +1,7 @@
 //! `country_specific_data`: the members that each country allows, and their values.
 //!
-//! Each country lists its members, and others are rejected. This keeps personal data out of the unencrypted column. A
-//! name that is personal in one country is personal in all that have it; a test checks this.
+//! Each country lists its members. All other members are rejected, which keeps personal data out of the unencrypted
+//! column. A member that is personal in one country is personal in every country that has it; a test checks this.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -46,9 +46,9 @@ pub enum DataKind {
     Code(usize, usize),
 }
 
-/// Maximum length of an e-mail address (RFC 5321, erratum 1690).
+/// The maximum length of an e-mail address (RFC 5321, erratum 1690).
 const MAX_EMAIL_CHARS: usize = 254;
-/// Maximum length of a code including separators, in characters.
+/// The maximum length of a code including separators, in characters.
 const MAX_CODE_CHARS: usize = 64;
 
 impl DataMember {

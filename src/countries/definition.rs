@@ -1,4 +1,4 @@
-//! The definition of a country, and its rules with the thresholds read at startup.
+//! The definition of a country, and the country's rules with the thresholds that are read at startup.
 
 use std::fmt;
 
@@ -23,10 +23,10 @@ pub(super) struct Definition {
     pub(super) bureau: &'static str,
     pub(super) document: DocumentDescription,
     pub(super) check: DocumentCheck,
-    /// Whether documents have check characters. Documents without them cannot be distinguished from other numbers in a
-    /// text.
+    /// Whether documents contain check characters. Without them, a document in a text cannot be distinguished from other
+    /// numbers.
     pub(super) has_check_characters: bool,
-    /// The members of `country_specific_data` in addition to those of every country.
+    /// The members of `country_specific_data` that follow the members that every country has.
     pub(super) members: &'static [DataMember],
     /// The text of `config/countries/<code>.toml`.
     pub(super) thresholds: &'static str,
@@ -55,7 +55,7 @@ impl Definition {
         person.iter().chain(data::EVERYWHERE).chain(self.members)
     }
 
-    /// Whether `text` is a valid document, of an adult or a minor.
+    /// Whether `text` is a valid document, whatever the age of the person.
     pub(super) fn is_document(&self, text: &str) -> bool {
         let verdict = match self.check {
             DocumentCheck::Undated(check) => check(text),
@@ -102,7 +102,7 @@ impl CountryRules {
         verdict.unwrap_or_else(DocumentVerdict::unrecognized)
     }
 
-    /// Decides a case. Every case has a decision, and the same case always has the same one.
+    /// Decides a case. Every case has a decision, and the same case always has the same decision.
     pub fn evaluate(&self, case: &Case) -> Decision {
         self.pack.evaluate(case)
     }

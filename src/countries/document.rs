@@ -1,7 +1,7 @@
 //! Identity documents: normalization, reason codes and verdicts.
 //!
-//! A country only adds a function from a normalized text to its findings. The text consists of ASCII upper-case letters
-//! and digits and has the requested length, so countries never handle unchecked text. No text causes a panic.
+//! A country's check first normalizes the text with the functions of this module. The result consists of ASCII upper-case
+//! letters and digits, so the rest of the check handles no other characters. No text causes a panic.
 
 use std::fmt;
 
@@ -205,16 +205,16 @@ pub(super) fn normalize(text: &str) -> Result<String, ReasonCode> {
 /// Normalizes `text` to exactly `N` ASCII digits or upper-case letters.
 ///
 /// # Errors
-/// As [`normalize`], and [`ReasonCode::BadLength`] for any other length.
+/// The errors of [`normalize`]; [`ReasonCode::BadLength`] for any other length.
 pub(super) fn normalize_exactly<const N: usize>(text: &str) -> Result<[u8; N], ReasonCode> {
     normalize_after(text, &[])
 }
 
-/// As [`normalize_exactly`], but removes one of `prefixes` from a longer text. Official forms and certificates print
+/// Like [`normalize_exactly`], but removes one of `prefixes` from a longer text. Official forms and certificates print
 /// such prefixes before the number.
 ///
 /// # Errors
-/// As [`normalize_exactly`].
+/// The errors of [`normalize_exactly`].
 pub(super) fn normalize_after<const N: usize>(text: &str, prefixes: &[&str]) -> Result<[u8; N], ReasonCode> {
     let normalized = normalize(text)?;
     let is_bare = normalized.len() == N;
@@ -241,7 +241,7 @@ pub(super) fn number(digits: &[u32]) -> u32 {
     digits.iter().fold(0, |n, d| n * 10 + d)
 }
 
-/// The date at `moment` in the time zone. For extreme moments that cannot be converted, the date in UTC.
+/// The date at `moment` in the time zone; the date in UTC for extreme moments that cannot be converted.
 pub(super) fn local_date(moment: DateTime<Utc>, zone: Tz) -> NaiveDate {
     let utc = moment.naive_utc();
     let offset = zone.offset_from_utc_datetime(&utc).fix();

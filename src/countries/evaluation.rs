@@ -2,22 +2,23 @@
 //!
 //! The outcome (section 3 of docs/specification.md): a broken reject rule rejects the application. Otherwise any of
 //! these sends it to review: a broken review rule, a rule that cannot be evaluated, a thin file, a risk score of 50 or
-//! more, or an application by another account with the same document on the same day. All other applications are
+//! more, or an application that another account made with the same document shortly before. All other applications are
 //! approved. A person unknown to the bureau can therefore still be rejected by a rule that needs no bureau data.
-//! Decisions on fallback figures always lead to review: bureau rules are not evaluated, and broken rules that need no
-//! bureau data only inform the reviewer.
+//!
+//! Decisions on fallback figures always lead to review. Rules that need bureau data are not evaluated, and broken rules
+//! that need none only inform the reviewer.
 //!
 //! A later confirmation by the bureau (section 6 of docs/specification.md) may contain a verdict. If the bureau rejects
 //! the application or requests a review, that is the outcome, regardless of the rules.
 //!
-//! Reason codes are ordered by these classes, and within a class in the order of the rule pack. The first four are
-//! kept:
+//! Reason codes are ordered by the following classes, and within a class in the order of the rule pack. Only the first
+//! four codes are kept.
 //! 1. `PROVIDER_UNAVAILABLE` or `PROVIDER_TIMEOUT` if there is no bureau data; `PROVIDER_REJECTED` or
 //!    `PROVIDER_NEEDS_REVIEW` if the bureau's verdict determines the outcome;
 //! 2. broken reject rules, then broken review rules, then `APPLIED_ELSEWHERE`;
 //! 3. `RISK_TOO_HIGH` if the risk score is 50 or more and no rule rejects;
-//! 4. `THIN_FILE`, or otherwise the missing inputs of rules that could not be evaluated (`MISSING_…`). If the bureau is
-//!    unavailable or the file is thin, that single code covers all missing inputs.
+//! 4. `THIN_FILE`, or otherwise the missing inputs of rules that could not be evaluated (`MISSING_…`). Missing inputs are
+//!    not listed if the bureau is unavailable or the file is thin.
 //!
 //! An approved application has no reasons.
 
@@ -55,7 +56,7 @@ pub(super) const GENERAL_REASONS: [&str; 8] = [
     THIN_FILE,
 ];
 
-/// Maximum number of reason codes of a decision.
+/// The maximum number of reason codes of a decision.
 const MAX_REASONS: usize = 4;
 
 /// Increment this when a change to this module would decide an earlier case differently with the same thresholds. Part
@@ -117,12 +118,15 @@ impl RulePack {
             reject: count(&rules, RuleKind::Reject, RuleResult::Broken),
             review: count(&rules, RuleKind::Review, RuleResult::Broken),
         };
-        let risk_score = risk::score(&facts, self.affordability, broken);
-        let status = status(&rules, broken, risk_score, bureau);
+        let risk = risk::score(&facts, self.affordability, broken);
+        let status = status(&rules, broken, risk.as_ref().map(|risk| risk.score), bureau);
         let status = if case.applied_elsewhere { status.at_best(Outcome::UnderReview) } else { status };
-        let risk_score = risk_score.map(|score| risk::apply_minimum(score, status));
+        let risk = risk.map(|risk| risk.with_minimum(status));
+        let risk_score = risk.as_ref().map(|risk| risk.score);
         let reasons = self.reasons(&rules, status, risk_score, bureau, case.applied_elsewhere);
-        Decision { status, risk_score, reasons, rules, rules_version: self.version.clone() }
+        let risk_components = risk.map(|risk| risk.components);
+        let rules_version = self.version.clone();
+        Decision { status, risk_score, risk_components, reasons, rules, rules_version }
     }
 
     fn reasons(
@@ -159,16 +163,16 @@ impl RulePack {
     }
 }
 
-/// The kind of the figures, which depends on what the bureau reported.
+/// What the bureau reported, or why there is no report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BureauAnswer {
     /// A report, which may be incomplete.
     Report,
     /// The bureau has no record of the person.
     ThinFile,
-    /// The bureau was unavailable: these are fallback figures.
+    /// The figures are fallback figures, because the bureau was unavailable.
     Unavailable,
-    /// The bureau announced a report but did not send it in time: these are fallback figures.
+    /// The figures are fallback figures, because the bureau announced a report but did not send it in time.
     TimedOut,
     /// The bureau rejects the application, regardless of the figures.
     Rejects,
@@ -193,7 +197,7 @@ impl BureauAnswer {
         matches!(self, Self::Unavailable | Self::TimedOut)
     }
 
-    /// The reason code for this kind, if any.
+    /// The reason code for this answer, if any.
     fn reason(self) -> Option<&'static str> {
         match self {
             Self::Unavailable => Some(PROVIDER_UNAVAILABLE),

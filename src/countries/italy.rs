@@ -8,11 +8,12 @@
 //! value at odd and another at even positions, and the sum modulo 26 selects the letter. At each position all allowed
 //! characters have different values, so any single wrong character is detected.
 //!
-//! The code does not contain the century. It is the latest one in which the date is not in the future, in Rome. People
-//! over a hundred are therefore mistaken for children and rejected as `underage`; their applications need manual
-//! handling. The plausibility of name letters is not checked: foreign names follow no pattern.
+//! The code does not contain the century. The check assumes the latest century in which the birth date is not in the
+//! future, according to the date in Rome. People over a hundred are therefore mistaken for children and rejected as
+//! `underage`; their applications need manual handling. The check accepts any letters for the name, because foreign names
+//! follow no pattern.
 //!
-//! **Rules.** Rejects: income below 1,200 euros, more than 50,000 euros, DTI above 35 %, a score below 600, active
+//! **Rules.** Rejects: income below 1,200 euros, an amount above 50,000 euros, DTI above 35 %, a score below 600, active
 //! defaults. Reviews: the average income reported by the bureau deviates from the declared income by more than 20 %.
 
 use chrono::NaiveDate;
@@ -86,12 +87,12 @@ const MONTHS: [u8; 12] = *b"ABCDEHLMPRST";
 /// The letters that stand for the digits 0 to 9 under omocodia.
 const OMOCODIA: [u8; 10] = *b"LMNPQRSTUV";
 
-/// Values of A to Z at odd positions. The digits 0 to 9 have the values of A to J.
+/// The values of A to Z at odd positions. The digits 0 to 9 have the same values as A to J.
 const ODD_VALUES: [u32; 26] =
     [1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23];
 
-/// Prefix of a codice fiscale: the type of tax number in certificates and in SPID's `fiscalNumber` (ETSI EN 319 412-1,
-/// 5.1.3). The prefix IT belongs to the VAT number, a different number.
+/// The prefix of a codice fiscale in certificates and in SPID's `fiscalNumber`: the type of tax number (ETSI EN 319 412-1,
+/// 5.1.3). The prefix IT is not accepted, because it belongs to the VAT number, which is a different number.
 const PREFIXES: [&str; 1] = ["TINIT"];
 
 fn check(text: &str, today: NaiveDate) -> Result<DocumentVerdict, ReasonCode> {
@@ -549,7 +550,7 @@ mod tests {
         assert_eq!(check_at("RSSMRA80A01H501A", moment()).person, None);
     }
 
-    /// Born on 20 May 2008; in summer Rome is two hours ahead of UTC.
+    /// The person was born on 20 May 2008. In summer, Rome is two hours ahead of UTC.
     #[test]
     fn the_birthday_starts_at_midnight_in_rome() {
         let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
@@ -585,8 +586,8 @@ mod tests {
         )
     }
 
-    /// The decree's tables. Each row has the characters of one value and their value at odd positions; the value at
-    /// even positions is the number of the row.
+    /// The value of a character according to the decree's tables. Each row has the characters with the same values and
+    /// their value at odd positions. Their value at even positions is the number of the row.
     fn italian_value(at: usize, c: char) -> usize {
         let odd = [
             ("0A", 1),

@@ -7,9 +7,9 @@
 //! digit for people born before 2000 and otherwise a letter, which determines the century.
 //!
 //! For the check digit, the values of the first seventeen characters are weighted 18 down to 2. A value is the position
-//! in `0-9 A-N Ñ O-Z`, including Ñ, although no valid CURP contains it. Because the sum is taken modulo 10 and most
-//! weights share a factor with 10, some single wrong characters go undetected: those whose value differs by `d` at a
-//! position with weight `w` if `w * d` is a multiple of 10.
+//! in `0-9 A-N Ñ O-Z`, including Ñ, although no valid CURP contains it. The sum is taken modulo 10, and most weights share
+//! a factor with 10. Therefore a single wrong character goes undetected if `w * d` is a multiple of 10, where `w` is the
+//! weight of its position and `d` is the difference of the values.
 //!
 //! RENAPO never issues a CURP that starts with one of 81 offensive words: it replaces the second letter with X.
 //!
@@ -442,7 +442,7 @@ mod tests {
         assert_eq!(check_at("HERM850101MDFRRR01", moment()).person, None);
     }
 
-    /// Born on 20 May 2008; Mexico City is six hours behind UTC all year.
+    /// The person was born on 20 May 2008. Mexico City is six hours behind UTC all year.
     #[test]
     fn the_birthday_starts_at_midnight_in_mexico_city() {
         let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
@@ -466,7 +466,7 @@ mod tests {
     fn mexican() -> impl Strategy<Value = String> {
         let states = "AS BC BS CC CL CM CS CH DF DG GT GR HG JC MC MN MS NT NL OC PL QT QR SP SL SR TC TS TL VZ YN ZS NE";
         let states: Vec<&str> = states.split(' ').collect();
-        // No blocked word has Q as its fourth letter.
+        // No blocked word has Q as its fourth letter, so these CURPs never start with one.
         let name = "[A-Z][AEIOUX][A-Z]Q";
         let day = (1900u32..2008, 1u32..=12, 1u32..=28);
         let end = ("[HMX]", select(states), "[B-DF-HJ-NP-TV-Z]{3}", "[0-9]", "[A-Z]");
@@ -481,9 +481,9 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(512))]
 
-    /// Modulo 10, a change is detected unless its weight times the difference of the values is a multiple of 10.
+    /// A change is detected unless the weight of its position times the difference of the values is a multiple of 10.
     #[test]
-    fn any_single_change_of_a_curp_that_its_modulus_detects_is_refused(
+    fn any_single_change_of_a_curp_that_the_check_digit_can_detect_is_refused(
         text in mexican(), place in any::<Index>(), c in replacement(),
     ) {
         let Some((other, place)) = changed(&text, place, c) else { return Ok(()) };
@@ -496,7 +496,7 @@ mod tests {
     }
     }
 
-    /// The property above excludes no more than necessary.
+    /// The exception in the property above is necessary: this change is not detected.
     #[test]
     fn some_changes_cannot_be_detected() {
         assert!(

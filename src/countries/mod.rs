@@ -1,6 +1,6 @@
-//! The supported countries. Each has a file with its document, its rules, its data members and the expected results of
-//! its tests: a `Definition`, which `definition_of` registers. `docs/how-to/add-a-country.md` lists the steps of adding
-//! one.
+//! The supported countries. Each country has a file with its `Definition`: its document, its rules, its data members and
+//! the expected results of its tests. `definition_of` registers the definitions. `docs/how-to/add-a-country.md` lists the
+//! steps of adding a country.
 //!
 //! All functions are pure: the clock is passed in as `as_of`, and thresholds are read at startup. The content hash of
 //! the rule pack and its thresholds is stored with every decision.
@@ -9,6 +9,8 @@
 //! of thresholds (`thresholds`), the instalment and ratios (`ratios`), the kinds of rules (`rule`), the risk score
 //! (`risk`), the evaluation of rules ([`evaluation`]), the description of a country ([`description`]) and
 //! country-specific data ([`data`]).
+//!
+//! The ratios are DTI (debt to income), PTI (payment to income) and LTI (loan to income).
 #![deny(clippy::as_conversions, clippy::float_arithmetic)]
 
 use std::ffi::OsStr;
@@ -68,7 +70,7 @@ impl Countries {
     /// Every country with the built-in thresholds.
     ///
     /// # Errors
-    /// [`Error::Configuration`] if they are not valid, which tests rule out.
+    /// [`Error::Configuration`] if they are not valid; tests ensure that they are.
     pub fn built_in() -> Result<Self> {
         Self::load(None)
     }

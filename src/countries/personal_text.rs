@@ -3,18 +3,18 @@
 use super::definition_of;
 use crate::domain::application::Country;
 
-/// Minimum and maximum length of an IBAN (ISO 13616).
+/// The minimum and maximum lengths of an IBAN (ISO 13616).
 const IBAN_CHARS: std::ops::RangeInclusive<usize> = 15..=34;
 /// IBANs are printed in groups of this many characters; only the last group may be shorter.
 const IBAN_GROUP: usize = 4;
-/// Maximum number of words of a document, as in `529 982 247 25`.
+/// The maximum number of words that a document may be written in, as in `529 982 247 25`.
 const MAX_DOCUMENT_WORDS: usize = 4;
 
 /// The kind of personal data that `text` contains, if any: an e-mail address, an IBAN, or a valid identity document
 /// number of `country`.
 ///
-/// Only document numbers with check characters are found. Others, such as Colombian ones, cannot be distinguished from
-/// other numbers.
+/// Only document numbers with check characters are found. Document numbers without them, such as Colombian ones, cannot be
+/// distinguished from other numbers.
 pub fn find(country: Country, text: &str) -> Option<&'static str> {
     let is_delimiter = |c: char| c.is_whitespace() || ",;:=()[]<>\"'".contains(c);
     let words = text.split(is_delimiter).map(|word| word.trim_matches(['.', '-', '/', '!', '?']));

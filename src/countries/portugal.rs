@@ -2,11 +2,12 @@
 //!
 //! **Document.** The Número de Identificação Fiscal has nine digits, the last of which is a check digit. The first
 //! eight, weighted 9 down to 2, sum to `s`, and the check digit is `11 - s mod 11`, or 0 if that is 10 or 11
-//! (Decreto-Lei 14/2013 and the rules of the Autoridade Tributária). Because two remainders map to the digit 0, a
-//! single wrong digit may go undetected in a NIF that ends in 0; in any other it is detected. A NIF may be written with
-//! the country prefix `PT`, as in VAT numbers (VIES) and on invoices; the prefix is not part of the number and is not
-//! stored. Only natural persons may apply: their numbers start with 1, 2 or 3, or with 45 for non-residents; 5 is a
-//! company, 6 the State, 7 to 9 other organizations.
+//! (Decreto-Lei 14/2013 and the rules of the Autoridade Tributária). Because two remainders result in the digit 0, a
+//! single wrong digit may go undetected in a NIF that ends in 0. In any other NIF, it is detected.
+//!
+//! A NIF may be written with the country prefix `PT`, as in VAT numbers (VIES) and on invoices. The prefix is not part of
+//! the number and is not stored. Only natural persons may apply. Their numbers start with 1, 2 or 3, or with 45 for
+//! non-residents. Numbers that start with 5 belong to companies, with 6 to the State, with 7 to 9 to other organizations.
 //!
 //! **Rules.** Rejects: income below 800 euros, LTI above 4, DTI above 40 %, a score below 600, active defaults.
 //! There are no review rules.
@@ -73,8 +74,8 @@ fn rules(file: &ThresholdsFile) -> Result<RulePack> {
     RulePack::new(Country::Pt, REVISION, &t, t.reference_annual_rate, affordability, rules)
 }
 
-/// Prefixes of a NIF: the country in VAT numbers (Council Directive 2006/112/EC, article 215), and the type of tax
-/// number in certificates (ETSI EN 319 412-1, 5.1.3).
+/// The prefixes of a NIF: the type of tax number in certificates (ETSI EN 319 412-1, 5.1.3), and the country in VAT numbers
+/// (Council Directive 2006/112/EC, article 215).
 const PREFIXES: [&str; 2] = ["TINPT", "PT"];
 
 fn check(text: &str) -> Result<DocumentVerdict, ReasonCode> {
@@ -340,7 +341,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(512))]
 
-    /// The digit 0 stands for two remainders, so only changes of a NIF with another last digit are always detected.
+    /// Two remainders result in the check digit 0, so a change may go undetected in a NIF that ends in 0.
     #[test]
     fn any_single_change_of_a_nif_that_does_not_end_in_0_is_refused(
         text in portuguese(), place in any::<Index>(), c in replacement(),
@@ -353,7 +354,7 @@ mod tests {
     }
     }
 
-    /// The property above excludes no more than necessary.
+    /// The exception in the property above is necessary: this change is not detected.
     #[test]
     fn some_changes_cannot_be_detected() {
         assert!(check(Country::Pt, "123456720").valid && check(Country::Pt, "163456720").valid);

@@ -1,4 +1,4 @@
-//! The instalment and the three ratios of section 3 of docs/specification.md, in exact arithmetic.
+//! The instalment, and the quotients for the ratios of section 3 of docs/specification.md, in exact arithmetic.
 //!
 //! Ratios are not divided before a comparison: `a / b > limit` is evaluated as `a > limit * b`, which is exact in
 //! decimals and valid for an income of zero. Only displayed values are divided and rounded.
@@ -13,7 +13,7 @@ use super::thresholds::{AnnualRate, Ratio};
 use crate::domain::application::TermMonths;
 use crate::domain::money::Money;
 
-/// Number of decimals of a displayed ratio.
+/// The number of decimals of a displayed ratio.
 const SHOWN_DECIMALS: u32 = 6;
 
 /// The monthly instalment of `amount` over `term`, rounded half to even to cents: an annuity at one twelfth of the

@@ -4,14 +4,17 @@
 //! |---|---|
 //! | credit | 40 × (850 − score) / 550 |
 //! | affordability | 30 × ratio / limit, at most 30: the country's DTI or PTI and its limit |
-//! | history | 30 with defaults, else 10 if the accounts are reported as anything but active |
+//! | history | 30 with defaults, otherwise 10 if the accounts are reported as anything but active |
 //! | rules | 20 for each broken reject rule, 10 for each broken review rule |
 //!
-//! The score is unknown without the credit score, and also without the obligations if the ratio is the DTI. Unknown
+//! The score is unknown without the credit score, and also without the obligations if the ratio is the DTI. Unreported
 //! account states and defaults add nothing.
 //!
-//! Both fractions are added over a common denominator and divided once, so that the result is rounded only once (half
-//! to even).
+//! The points for credit and affordability are fractions. They are added over a common denominator and divided once, so
+//! the result is rounded only once (half to even).
+//!
+//! The score is returned with its parts, and their sum is exactly the score: the credit points are rounded on their own,
+//! and the affordability points are the rest of the rounded sum of both.
 
 use rust_decimal::{Decimal, RoundingStrategy};
 
@@ -19,7 +22,7 @@ use super::ratios::Quotient;
 use super::rule::Facts;
 use super::thresholds::Ratio;
 use crate::domain::banking::{AccountStatus, BankingData, CreditScore};
-use crate::domain::decision::Outcome;
+use crate::domain::decision::{Outcome, RiskComponent, RiskPart};
 
 /// The lowest score of a rejected application.
 const MIN_REJECTED_SCORE: u32 = 50;
@@ -35,16 +38,43 @@ pub(super) enum Affordability {
     Pti(Ratio),
 }
 
-/// Numbers of broken rules.
+/// The numbers of broken rules.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Broken {
     pub(super) reject: usize,
     pub(super) review: usize,
 }
 
-/// The risk score with two decimals; `None` if a component is unknown. [`apply_minimum`] applies the minimum for
-/// rejections once the status is known.
-pub(super) fn score(facts: &Facts<'_>, affordability: Affordability, broken: Broken) -> Option<Decimal> {
+/// The risk score, and its parts in the order of the calculation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Risk {
+    /// With two decimals.
+    pub(super) score: Decimal,
+    /// Their sum is `score`.
+    pub(super) components: Vec<RiskComponent>,
+}
+
+impl Risk {
+    /// Adds a part.
+    fn add(&mut self, component: RiskPart, mut points: Decimal) {
+        points.rescale(2);
+        self.score += points;
+        self.components.push(RiskComponent { component, points });
+    }
+
+    /// Applies the minimum of 50 for rejected applications.
+    pub(super) fn with_minimum(mut self, status: Outcome) -> Self {
+        let missing = Decimal::from(MIN_REJECTED_SCORE) - self.score;
+        if status == Outcome::Rejected && missing > Decimal::ZERO {
+            self.add(RiskPart::Minimum, missing);
+        }
+        self
+    }
+}
+
+/// The risk score; `None` if a component is unknown. [`Risk::with_minimum`] applies the minimum for rejections once the
+/// status is known.
+pub(super) fn score(facts: &Facts<'_>, affordability: Affordability, broken: Broken) -> Option<Risk> {
     let credit = credit(facts.report.credit_score?);
     let (ratio, limit) = match affordability {
         Affordability::Dti(limit) => (facts.dti()?, limit),
@@ -54,19 +84,24 @@ pub(super) fn score(facts: &Facts<'_>, affordability: Affordability, broken: Bro
     let fractions = (credit.numerator * affordability.denominator
         + affordability.numerator * credit.denominator)
         / (credit.denominator * affordability.denominator);
-    let rules =
-        Decimal::from(broken.reject) * Decimal::from(20) + Decimal::from(broken.review) * Decimal::TEN;
-    let total = (fractions + history(facts.report) + rules).clamp(Decimal::ZERO, Decimal::ONE_HUNDRED);
-    let mut rounded = total.round_dp_with_strategy(2, RoundingStrategy::MidpointNearestEven);
-    rounded.rescale(2);
-    Some(rounded)
+    // All other parts are whole numbers, so rounding the fractions rounds the sum.
+    let fractions = round(fractions);
+    let credit = round(credit.numerator / credit.denominator);
+    let components = Vec::with_capacity(RiskPart::ALL.len());
+    let mut risk = Risk { score: Decimal::new(0, 2), components };
+    risk.add(RiskPart::Credit, credit);
+    risk.add(RiskPart::Affordability, fractions - credit);
+    risk.add(RiskPart::History, history(facts.report));
+    risk.add(RiskPart::RejectingRules, Decimal::from(broken.reject) * Decimal::from(20));
+    risk.add(RiskPart::ReviewRules, Decimal::from(broken.review) * Decimal::TEN);
+    if risk.score > Decimal::ONE_HUNDRED {
+        risk.add(RiskPart::Cap, Decimal::ONE_HUNDRED - risk.score);
+    }
+    Some(risk)
 }
 
-/// Applies the minimum of 50 for rejected applications.
-pub(super) fn apply_minimum(score: Decimal, status: Outcome) -> Decimal {
-    let mut floor = Decimal::from(MIN_REJECTED_SCORE);
-    floor.rescale(2);
-    if status == Outcome::Rejected { score.max(floor) } else { score }
+fn round(points: Decimal) -> Decimal {
+    points.round_dp_with_strategy(2, RoundingStrategy::MidpointNearestEven)
 }
 
 /// Whether a score requires a review.

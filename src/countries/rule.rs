@@ -1,7 +1,7 @@
 //! A rule of a rule pack: its test, the consequence of breaking it, and its explanation.
 //!
-//! A country's rules are a list of [`Rule`]s made of the variants of [`Test`]. For a new variant the compiler requires
-//! its inputs, threshold, wording and missing input.
+//! A country's rules are a list of [`Rule`]s, each with a variant of [`Test`]. The compiler ensures that a new variant has
+//! inputs, a threshold, a description and the reason code of a missing input.
 
 use std::collections::BTreeMap;
 
@@ -16,13 +16,13 @@ use crate::domain::decision::{Case, RuleKind, RuleOutcome, RuleResult};
 /// The condition of a rule. The name states when it holds: `AtMost` fails above its limit, `Below` fails at its limit.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Test {
-    /// (Monthly obligations + instalment) / monthly income is below the limit.
+    /// DTI: (monthly obligations + instalment) / monthly income is below the limit.
     DtiBelow(Ratio),
-    /// (Monthly obligations + instalment) / monthly income is at most the limit.
+    /// DTI: (monthly obligations + instalment) / monthly income is at most the limit.
     DtiAtMost(Ratio),
-    /// Instalment / monthly income is at most the limit.
+    /// PTI: instalment / monthly income is at most the limit.
     PtiAtMost(Ratio),
-    /// Requested amount / annual income is at most the limit.
+    /// LTI: requested amount / annual income is at most the limit.
     LtiAtMost(Ratio),
     /// The declared monthly income is at least the limit.
     IncomeAtLeast(Amount),

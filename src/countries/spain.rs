@@ -3,12 +3,14 @@
 //! **Documents.** A DNI has eight digits and a letter; a NIE has X, Y or Z, seven digits and a letter. The letter is a
 //! check letter: the number modulo 23 selects it from a fixed alphabet, with X, Y and Z standing for 0, 1 and 2 (DNI:
 //! Real Decreto 1065/2007, article 19; NIE: Orden INT/2058/2008). 23 is prime and greater than ten, so any single wrong
-//! digit is detected; only replacing a first digit 0, 1 or 2 with X, Y or Z results in another document with the same
-//! number. Company numbers (NIF with a leading letter) have a different format and are rejected as `bad_format`. A
-//! number may be written with the country prefix `ES`, as in VAT numbers (NIF-IVA, VIES) and on invoices; the prefix is
-//! not part of it and is not stored.
+//! digit is detected. Only one change is not detected: replacing a first digit 0, 1 or 2 with X, Y or Z results in another
+//! document with the same number.
 //!
-//! **Rules.** Rejects: DTI of 40 % or more, a score below 600, active defaults. Reviews: more than 20,000 euros.
+//! Company numbers (NIF with a leading letter) have a different format and are rejected as `bad_format`. A document may be
+//! written with the country prefix `ES`, as in VAT numbers (NIF-IVA, VIES) and on invoices. The prefix is not part of the
+//! document and is not stored.
+//!
+//! **Rules.** Rejects: DTI of 40 % or more, a score below 600, active defaults. Reviews: an amount above 20,000 euros.
 
 use serde::{Deserialize, Serialize};
 
@@ -73,8 +75,8 @@ fn rules(file: &ThresholdsFile) -> Result<RulePack> {
 /// The check letters, by the number modulo 23.
 const LETTERS: [u8; 23] = *b"TRWAGMYFPDXBNJZSQVHLCKE";
 
-/// Prefixes of a DNI or NIE: the country in VAT numbers (Council Directive 2006/112/EC, article 215), and the type of
-/// identity card or tax number in certificates (ETSI EN 319 412-1, 5.1.3).
+/// The prefixes of a DNI or NIE: the type of identity card or tax number in certificates (ETSI EN 319 412-1, 5.1.3), and
+/// the country in VAT numbers (Council Directive 2006/112/EC, article 215).
 const PREFIXES: [&str; 3] = ["IDCES", "TINES", "ES"];
 
 fn check(text: &str) -> Result<DocumentVerdict, ReasonCode> {
@@ -360,8 +362,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(512))]
 
-    /// Replacing a first digit 0, 1 or 2 with X, Y or Z, or the reverse, is exempt, because both stand for the same
-    /// number.
+    /// The exception is a first digit 0, 1 or 2 that is replaced with X, Y or Z, or the reverse: both documents have the
+    /// same number.
     #[test]
     fn any_single_change_of_a_spanish_document_is_refused(
         text in spanish(), place in any::<Index>(), c in replacement(),
@@ -375,7 +377,7 @@ mod tests {
     }
     }
 
-    /// The exemption in the property above is necessary: this change cannot be detected.
+    /// The exception in the property above is necessary: this change is not detected.
     #[test]
     fn some_changes_cannot_be_detected() {
         assert!(check(Country::Es, "12345678Z").valid && check(Country::Es, "Y2345678Z").valid);

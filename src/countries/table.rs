@@ -12,10 +12,10 @@ use crate::domain::banking::{AccountStatus, BankingData, CreditScore};
 use crate::domain::decision::{Case, Decision, Outcome, RuleKind, RuleResult};
 use crate::domain::money::Money;
 
-/// The risk of a row with an unknown risk score.
+/// The expected risk of a case whose risk score is unknown.
 pub(super) const UNKNOWN: &str = "unknown";
 
-/// The time of all tables: noon on 20 May 2026.
+/// The time at which all tables are evaluated: noon UTC on 20 May 2026.
 pub(super) fn moment() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 5, 20, 12, 0, 0).unwrap()
 }
@@ -60,7 +60,7 @@ pub(super) fn weighted(text: &str, first_weight: u32) -> u32 {
     text.chars().zip((2..=first_weight).rev()).map(|(c, weight)| c.to_digit(10).unwrap() * weight).sum()
 }
 
-/// `text` with a different character at a position, and that position. `None` if the character is the same.
+/// `text` with the character at `place` replaced, and the position of that character. `None` if the character is the same.
 pub(super) fn changed(text: &str, place: Index, replacement: char) -> Option<(String, usize)> {
     let place = place.index(text.len());
     let mut characters: Vec<char> = text.chars().collect();

@@ -1,11 +1,11 @@
 //! The thresholds of a country's rules, read from `config/countries/<code>.toml`.
 //!
-//! Each country defines its thresholds in a struct with `deny_unknown_fields`, made of the types in this file. They
-//! check their range while being parsed, so an invalid value is reported with its file, line and key. Values are exact:
-//! TOML floats are rejected.
+//! Each country defines its thresholds in a struct with `deny_unknown_fields`, made of the types in this file. The types
+//! check their range while a value is parsed, so an invalid value is reported with its file, line and key. Values are
+//! exact: TOML floats are rejected.
 //!
-//! Each type has one canonical form (`0.40` and `0.4` are equal), because the version of a rule pack is a hash of the
-//! serialized thresholds.
+//! The version of a rule pack is a hash of the serialized thresholds. Therefore equal values have the same serialized
+//! form: `0.40` becomes `0.4`.
 
 use std::fmt;
 
@@ -16,8 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::domain::money::Money;
 use crate::error::{Error, Result};
 
-/// Maximum number of decimals of a ratio or rate: enough in practice, and few enough that no product exceeds the 96
-/// bits of a [`Decimal`].
+/// The maximum number of decimals of a ratio or rate. With this limit, no product exceeds the 96 bits of a [`Decimal`].
 const MAX_SCALE: u32 = 6;
 
 /// An unparsed thresholds file.

@@ -94,7 +94,7 @@ impl Scope {
 }
 
 impl Scope {
-    /// The lowest role with which a key can use the scope. The route table requires it.
+    /// The lowest role that may call the routes of this scope. A key with a lower role cannot use the scope.
     pub const fn minimum_role(self) -> Role {
         match self {
             Self::ApplicationsRead | Self::ApplicationsWrite | Self::MetricsRead => Role::User,
@@ -118,10 +118,10 @@ impl FromStr for Scope {
     }
 }
 
-/// Rate limits of an API key. A limit that is absent has its configured value.
+/// Rate limits of an API key. For an absent limit, the configured limit applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct KeyLimits {
-    /// Requests per minute, not counting created applications.
+    /// Requests per minute, other than requests that create applications.
     pub requests_per_minute: Option<NonZeroU32>,
     /// Created applications per minute.
     pub applications_per_minute: Option<NonZeroU32>,
@@ -138,9 +138,9 @@ impl KeyLimits {
 pub struct AccountName(String);
 
 impl AccountName {
-    /// Prefix of an API key's account name. User names cannot contain a colon.
+    /// The prefix of an API key's account name. A user cannot have such a name, because user names contain no colon.
     pub const KEY_PREFIX: &'static str = "key:";
-    /// Longest name of a key, in characters. With the prefix it is as long as the longest user name.
+    /// The maximum length of a key's name, in characters. With the prefix, it equals the maximum length of a user name.
     pub const KEY_MAX_CHARS: usize = 60;
     const CHARS: std::ops::RangeInclusive<usize> = 3..=64;
 

@@ -12,8 +12,8 @@ use super::money::Money;
 use super::personal_data::{BirthDate, FullName, IdentityDocument, PersonalMembers};
 use super::status::Status;
 
-/// Declares the countries. Everything that lists them is generated from this table. A line has a variant, its ISO
-/// 3166-1 alpha-2 code in upper and in lower case, its English name and the ISO 4217 code of its currency.
+/// Declares the countries and generates everything that lists them. Each line contains a variant, its ISO 3166-1 alpha-2
+/// code in upper and in lower case, its English name and the ISO 4217 code of its currency.
 macro_rules! countries {
     (
         $first:ident: $first_code:literal $first_lower:literal $first_name:literal $first_currency:literal,
@@ -35,7 +35,7 @@ macro_rules! countries {
             /// The codes of all countries, for messages: `ES, PT, …`.
             pub const CODES: &'static str = concat!($first_code $(, ", ", $code)*);
 
-            /// [`Self::lower_code`] of each country.
+            /// The codes of all countries in lower case.
             pub const LOWER_CODES: [&'static str; Self::ALL.len()] = [$first_lower $(, $lower)*];
 
             /// The ISO 3166-1 alpha-2 code.
@@ -133,11 +133,11 @@ impl<'de> Deserialize<'de> for TermMonths {
     }
 }
 
-/// Who made a change, why, and on which request. Each change has its own attribution, so several changes can share a
+/// Who made a change, why, and in which request. Each change has its own attribution, even if several changes share a
 /// transaction (docs/specification.md 2).
 #[derive(Debug, Clone)]
 pub struct Attribution {
-    /// A new identifier for each change. Changes without one are audited as direct SQL.
+    /// A new identifier for each change. The audit trail attributes a change without one to plain SQL.
     pub change_id: ChangeId,
     /// An account, or a component such as `system:application-actor`.
     pub changed_by: String,
@@ -164,10 +164,10 @@ pub struct NewApplication {
     pub monthly_income: Money,
     /// The number of monthly instalments.
     pub term_months: TermMonths,
-    /// From the document or the client.
+    /// Derived from the document, or sent by the client.
     pub birth_date: Option<BirthDate>,
-    /// Country-specific data from the client, and the sex from the document. Excludes the birth date and personal
-    /// members.
+    /// Country-specific data from the client, and the sex that the document states. Without the birth date and the
+    /// personal members.
     pub country_specific_data: Map<String, Value>,
     /// The personal members of the country-specific data.
     pub personal_data: PersonalMembers,
@@ -195,12 +195,12 @@ impl fmt::Debug for NewApplication {
     }
 }
 
-/// Changes to country-specific members. A member without a value is removed.
+/// Changes to members of the country-specific data. A member whose value is `None` is removed.
 #[derive(Clone, Default)]
 pub struct DataChange {
-    /// Changes to members that are stored in the clear.
+    /// Changes to members that are stored in clear text.
     pub open: Vec<(&'static str, Option<Value>)>,
-    /// Changes to encrypted members.
+    /// Changes to members that are stored encrypted.
     pub personal: Vec<(&'static str, Option<Value>)>,
 }
 
@@ -229,7 +229,7 @@ pub struct Application {
     pub term_months: TermMonths,
     /// The current status.
     pub status: Status,
-    /// From the document or the client.
+    /// Derived from the document, or sent by the client.
     pub birth_date: Option<BirthDate>,
     /// Country-specific data, without the birth date and personal members.
     pub country_specific_data: Map<String, Value>,

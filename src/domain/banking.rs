@@ -59,8 +59,8 @@ impl<'de> Deserialize<'de> for CreditScore {
     }
 }
 
-/// A bureau's report. `None` means that the bureau did not report the value. It is never replaced by an assumption in
-/// favour of or against the applicant (docs/specification.md 3).
+/// A bureau's report. `None` means that the bureau did not report the value. Aval never assumes a value instead, neither
+/// for nor against the applicant (docs/specification.md 3).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BankingData {
@@ -132,8 +132,8 @@ impl BankingData {
         data
     }
 
-    /// The figures recorded if the bureau is unavailable (docs/specification.md 4). They are marked as fallback, and
-    /// bureau rules are never evaluated on them.
+    /// The figures recorded if the bureau is unavailable (docs/specification.md 4). They are marked as fallback figures,
+    /// and rules that need bureau data are not evaluated on them.
     pub fn fallback(provider_name: &str, reason: FallbackReason, circuit_state: &str) -> Self {
         let amount = |text: &str| Money::parse(text).ok();
         let mut data = Self::empty(format!("{provider_name} (FALLBACK - {})", reason.title()));
@@ -151,7 +151,7 @@ impl BankingData {
         data
     }
 
-    /// Removes additional data that contains the person's document, with or without hyphens: reports are stored
+    /// Removes additional data that contains the person's document, with or without hyphens, because reports are stored
     /// unencrypted.
     pub fn without_document(mut self, document: &IdentityDocument) -> Self {
         let contains_document =
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn references_that_contain_the_document_are_dropped_and_debug_output_omits_additional_data() {
+    fn references_that_contain_the_document_are_removed_and_debug_output_omits_additional_data() {
         let document = IdentityDocument::from_normalized("12345678Z".to_owned());
         for (reference, is_kept) in [("A-1", true), ("x-12345678z-9", false), ("1234-5678-Z", false)] {
             let mut data = BankingData::empty("CRIF");

@@ -1,7 +1,7 @@
 //! Confirmations: webhook payloads in which a bank or bureau reports on an application (docs/specification.md 6).
 //!
-//! `http::webhooks` reads payloads strictly, like client requests. Otherwise a value under a misspelled name would
-//! silently be left out of a decision. Figures that a payload omits keep their previous values. The `reason` is free
+//! `http::webhooks` rejects payloads with unknown members, as in client requests. Otherwise a decision would silently
+//! ignore a value whose name is misspelled. Figures that a payload omits keep their previous values. The `reason` is free
 //! text and is shown to users only if it does not identify the applicant.
 
 use std::fmt;
@@ -17,20 +17,20 @@ use super::money::Money;
 use super::personal_data::{FullName, IdentityDocument};
 use crate::error::{Error, Result};
 
-/// Oldest accepted event of the legacy scheme, whose signature has no timestamp. Deliveries are recorded for one day
-/// longer, which prevents replays.
+/// The maximum age of an event whose signature has no timestamp (the legacy scheme). Deliveries are kept for one day
+/// longer, so a replayed event is either recognised as a duplicate or too old.
 pub const LEGACY_MAX_AGE: TimeDelta = TimeDelta::days(29);
 
-/// Longest reference, in characters.
+/// The maximum length of a reference, in characters.
 pub const MAX_REFERENCE_CHARS: usize = 128;
-/// Longest run of digits in a reason that is shown. A longer one may be a document or account number.
+/// The longest run of digits in a reason that is shown. A longer run may be a document or account number.
 const MAX_SHOWN_DIGITS: usize = 4;
-/// Shortest part of a name that is searched for. Shorter ones ("de", "la") are not names.
+/// The shortest part of a name that is searched for. Shorter parts ("de", "la") do not identify anyone.
 const MIN_NAME_CHARS: usize = 3;
 
-/// Key in [`BankingData::additional_data`] of the reference under which the bureau announced its report.
+/// The key in [`BankingData::additional_data`] of the reference under which the bureau announced its report.
 const REFERENCE_KEY: &str = "provider_reference";
-/// Key in [`BankingData::additional_data`] of the reported outcome.
+/// The key in [`BankingData::additional_data`] of the reported outcome.
 const OUTCOME_KEY: &str = "reported_outcome";
 
 /// The outcome that the bureau reports for the application.
@@ -68,7 +68,7 @@ pub struct Confirmation {
     pub application_id: ApplicationId,
     /// The reported outcome.
     pub outcome: ReportedOutcome,
-    /// On the common scale.
+    /// The score, on the common scale.
     pub credit_score: Option<CreditScore>,
     /// Total debt in the country's currency.
     pub total_debt: Option<Money>,
@@ -99,9 +99,9 @@ impl fmt::Debug for Confirmation {
 }
 
 impl Confirmation {
-    /// Checks that the event is not in the future, apart from a `tolerance` between clocks. A future event would
-    /// supersede all other events of its application until then. With a signature without a timestamp, it could also be
-    /// replayed after the record of its delivery is deleted.
+    /// Checks that the event is not dated in the future, apart from a `tolerance` for differences between clocks. Such
+    /// an event would supersede all other events of its application until that date. If its signature has no timestamp,
+    /// it could also be replayed after the record of its delivery is deleted.
     ///
     /// # Errors
     /// [`Error::Validation`] if the event is in the future.
@@ -112,7 +112,8 @@ impl Confirmation {
         Ok(())
     }
 
-    /// Checks the age of an event whose signature has no timestamp: only its date limits replays.
+    /// Checks the age of an event whose signature has no timestamp. Only the event's date limits how long it can be
+    /// replayed.
     ///
     /// # Errors
     /// [`Error::Validation`] if the event is older than [`LEGACY_MAX_AGE`].
@@ -124,8 +125,8 @@ impl Confirmation {
         Ok(())
     }
 
-    /// The figures for a decision: the `known` ones, overridden by those in this confirmation. Fallback figures do not
-    /// count as known. `issued` is the reference that the bureau announced, if any.
+    /// The figures for a decision: the figures in this confirmation, and the `known` figures where it has none. Fallback
+    /// figures do not count as known. `issued` is the reference under which the bureau announced its report, if any.
     pub fn merged_into(
         &self,
         known: Option<BankingData>,
@@ -168,8 +169,8 @@ impl Confirmation {
         (!identifies_applicant(reason, name, document) && !has_number).then_some(reason)
     }
 
-    /// Checks that the reference, which is stored and listed unencrypted, does not identify the applicant. Digits are
-    /// allowed because references consist of them.
+    /// Checks that the reference, which is stored and listed unencrypted, does not identify the applicant. Unlike in a
+    /// reason, long runs of digits are allowed: many references consist of them.
     ///
     /// # Errors
     /// [`Error::Validation`] if it contains a part of the applicant's name or the document.
@@ -210,7 +211,7 @@ pub fn reported_outcome(data: &BankingData) -> Option<ReportedOutcome> {
     ReportedOutcome::ALL.into_iter().find(|outcome| outcome.as_str() == name)
 }
 
-/// Parses a reference: 1 to 128 visible ASCII characters. It needs no escaping in rows, logs and lists.
+/// Parses a reference: 1 to 128 visible ASCII characters, which need no escaping in rows, logs and lists.
 pub fn parse_reference(text: &str) -> Option<String> {
     let fits = !text.is_empty() && text.len() <= MAX_REFERENCE_CHARS;
     (fits && text.bytes().all(|byte| byte.is_ascii_graphic())).then(|| text.to_owned())
@@ -294,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_that_may_identify_someone_is_not_shown() {
+    fn a_reason_that_may_identify_the_applicant_is_not_shown() {
         let name = FullName::parse("Ana García de la O").unwrap();
         let document = IdentityDocument::from_normalized("12345678Z".to_owned());
         let shown = |reason: &str| {

@@ -25,8 +25,8 @@ pub struct Case {
     pub term_months: TermMonths,
     /// The bureau's report.
     pub banking_data: BankingData,
-    /// Whether another account applied with the same document within the previous day (docs/specification.md 3).
-    /// Absent in old cases, which were not checked.
+    /// Whether another account applied with the same document shortly before (docs/specification.md 3). Earlier versions
+    /// did not check this; their stored cases have no such member.
     #[serde(default)]
     pub applied_elsewhere: bool,
 }
@@ -107,7 +107,7 @@ impl RiskBand {
         }
     }
 
-    /// The scores of the band: from the first, inclusive, to the second, exclusive.
+    /// The lower bound, inclusive, and the upper bound, exclusive.
     pub const fn bounds(self) -> (u8, u8) {
         match self {
             Self::Low => (0, 30),
@@ -116,6 +116,48 @@ impl RiskBand {
             Self::Critical => (70, 101),
         }
     }
+}
+
+/// What a part of the risk score comes from (docs/specification.md 3.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RiskPart {
+    /// The credit score.
+    Credit,
+    /// The affordability ratio.
+    Affordability,
+    /// Defaults and the status of the accounts.
+    History,
+    /// Broken rules that reject.
+    RejectingRules,
+    /// Broken rules that require a review.
+    ReviewRules,
+    /// What the maximum of 100 takes away.
+    Cap,
+    /// What the minimum of a rejected application adds.
+    Minimum,
+}
+
+impl RiskPart {
+    /// Every part, in the order of the calculation.
+    pub const ALL: [Self; 7] = [
+        Self::Credit,
+        Self::Affordability,
+        Self::History,
+        Self::RejectingRules,
+        Self::ReviewRules,
+        Self::Cap,
+        Self::Minimum,
+    ];
+}
+
+/// A part of the risk score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RiskComponent {
+    pub component: RiskPart,
+    /// With two decimals; negative only for [`RiskPart::Cap`].
+    #[serde(with = "rust_decimal::serde::str")]
+    pub points: Decimal,
 }
 
 /// The consequence of a broken rule.
@@ -151,7 +193,7 @@ pub struct RuleOutcome {
     pub description: String,
     /// The inputs by name; `null` if the bureau did not report the value.
     pub inputs: BTreeMap<String, Value>,
-    /// The limit as text; `null` if there is none.
+    /// The rule's limit as text; `null` if it has none.
     pub threshold: Option<String>,
     /// The result of the evaluation.
     pub result: RuleResult,
@@ -165,6 +207,9 @@ pub struct Decision {
     /// 0.00 to 100.00, higher is riskier; `null` if a component is unknown.
     #[serde(with = "rust_decimal::serde::str_option", default)]
     pub risk_score: Option<Decimal>,
+    /// The parts of the risk score, whose sum it is; `null` without a score and for decisions of earlier versions.
+    #[serde(default)]
+    pub risk_components: Option<Vec<RiskComponent>>,
     /// Up to four reason codes in descending order of weight.
     pub reasons: Vec<String>,
     /// Every rule, in the order of the rule pack.
@@ -192,11 +237,11 @@ pub const PROVIDER_NEEDS_REVIEW: &str = "PROVIDER_NEEDS_REVIEW";
 pub const MANUAL_REVIEW: &str = "MANUAL_REVIEW";
 
 /// Reason codes that only staff can see: one discloses another account's application, the other a bureau's request.
-/// [`MANUAL_REVIEW`] stands for either, so it discloses neither.
+/// Applicants see [`MANUAL_REVIEW`] instead, which does not tell which of the two it replaces.
 pub const INTERNAL_REASONS: [&str; 2] = [APPLIED_ELSEWHERE, PROVIDER_NEEDS_REVIEW];
 
-/// The reason codes shown to applicants, without internal ones. If a review has no other reasons, [`MANUAL_REVIEW`]
-/// replaces them.
+/// The reason codes shown to applicants: all except the internal ones. If a review has only internal reasons,
+/// [`MANUAL_REVIEW`] replaces them.
 pub fn public_reasons(status: Outcome, reasons: Vec<String>) -> Vec<String> {
     let mut public: Vec<String> =
         reasons.into_iter().filter(|reason| !INTERNAL_REASONS.contains(&reason.as_str())).collect();

@@ -1,4 +1,4 @@
-//! Events in the outbox: an envelope modelled on CloudEvents 1.0, without personal data.
+//! The data of `application.*` events. It contains no personal data.
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;

@@ -1,8 +1,8 @@
 //! Labels that may be unknown to this version.
 //!
-//! During a rolling upgrade, a newer version may store labels that are unknown to older instances. Lists show such a
-//! label as stored; only operations that depend on its meaning fail
-//! ([`Error::UnknownLabel`](crate::error::Error::UnknownLabel)).
+//! A label is the stored name of one of a fixed set of values, such as a status, a role or a country. During a rolling
+//! upgrade, a newer version may store labels that are unknown to older instances. Lists show such a label as stored. Only
+//! operations that depend on its meaning fail ([`Error::UnknownLabel`](crate::error::Error::UnknownLabel)).
 
 use std::str::FromStr;
 
@@ -33,7 +33,7 @@ impl<T: Copy> Label<T> {
         }
     }
 
-    /// The text of the label; `name` converts a known one.
+    /// The text of the label; `name` returns the text of a known label.
     pub fn text(&self, name: fn(T) -> &'static str) -> &str {
         match self {
             Self::Known(label) => name(*label),

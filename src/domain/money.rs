@@ -1,8 +1,8 @@
 //! Money as exact decimals, never binary floats.
 //!
 //! Amounts are parsed from the exact text of a JSON number or string. Other forms, such as `1e3`, `1_000`, `+5` and
-//! `0.001`, are rejected (docs/specification.md 3). Amounts are written as strings with two decimals. The currency is
-//! that of the country and not part of the amount.
+//! `0.001`, are rejected (docs/specification.md 3). Amounts are written as strings with two decimals. An amount does not
+//! include its currency, which follows from the country.
 
 use std::fmt;
 
@@ -69,10 +69,10 @@ impl Money {
 
     /// `None` if the decimal is out of range or has more than two decimal places, not counting trailing zeros.
     pub fn from_decimal(value: Decimal) -> Option<Self> {
-        let fits = !value.is_sign_negative() || value.is_zero();
+        let is_not_negative = !value.is_sign_negative() || value.is_zero();
         let max = Decimal::from_i128_with_scale(999_999_999_999, 2);
         let exact = value.round_dp(2) == value;
-        (fits && exact && value <= max).then(|| Self::rescaled(value))
+        (is_not_negative && exact && value <= max).then(|| Self::rescaled(value))
     }
 
     /// The amount as a decimal, in the country's currency unit.
@@ -106,7 +106,8 @@ impl<'de> Deserialize<'de> for Money {
     }
 }
 
-/// The text of a JSON number, or the text between the quotes of a JSON string. Escapes are kept; amounts contain none.
+/// The text of a JSON number, or the text between the quotes of a JSON string. Escape sequences are not decoded, because
+/// amounts contain none.
 pub fn exact_text(raw: &RawValue) -> &str {
     let text = raw.get();
     text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).unwrap_or(text)

@@ -7,13 +7,13 @@ use serde::{Deserialize, Deserializer};
 
 use super::application::Country;
 
-/// One value for each country. In configuration it is a table keyed by the codes in lower case; countries that the table
-/// omits have the default.
+/// One value for each country. In configuration, it is a table whose keys are the country codes in lower case. A country
+/// that the table omits has the default value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PerCountry<T>(Vec<T>);
 
 impl<T> PerCountry<T> {
-    /// Makes the value of each country.
+    /// Calls `make` for each country.
     pub fn new(make: impl FnMut(Country) -> T) -> Self {
         Self(Country::ALL.into_iter().map(make).collect())
     }

@@ -1,7 +1,7 @@
-//! Types for personal data that cannot be printed by accident.
+//! Types for personal data. They prevent printing it by accident.
 //!
-//! None of them has `Display` or `Serialize`, and `Debug` masks the value. Only `reveal` and the methods for storage
-//! return the plain text.
+//! None of them implements `Display` or `Serialize`, and `Debug` masks the value. Only `reveal` and the methods for
+//! storage return the plain text.
 
 use std::fmt;
 
@@ -30,7 +30,7 @@ impl FullName {
         (fits && has_letter && text.chars().all(is_allowed_in_names)).then_some(Self(text))
     }
 
-    /// A name from the database, which has been checked before.
+    /// A name from the database, which was checked before it was stored.
     pub fn from_storage(text: String) -> Self {
         Self(text)
     }
@@ -41,8 +41,7 @@ impl FullName {
     }
 }
 
-/// Whether the character is visible or modifies a visible one. Fillers such as U+3164 have the category letter but are
-/// invisible.
+/// Whether the character is visible or modifies a visible one. Some letters are invisible, for example the filler U+3164.
 fn is_visible(character: char) -> bool {
     !CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(character)
 }
@@ -118,7 +117,7 @@ impl BirthDate {
         (day.0 == text).then_some(day)
     }
 
-    /// A date from the database. Earlier versions stored any text.
+    /// A date from the database. It may be any text, because earlier versions did not check it.
     pub fn from_storage(text: String) -> Self {
         Self(text)
     }
@@ -140,7 +139,7 @@ impl fmt::Debug for BirthDate {
 pub struct PersonalMembers(Map<String, Value>);
 
 impl PersonalMembers {
-    /// Members that have been checked.
+    /// Wraps members that have been checked.
     pub fn new(members: Map<String, Value>) -> Self {
         Self(members)
     }

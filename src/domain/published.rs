@@ -1,11 +1,11 @@
-//! What all published events have in common: a position in one sequence, and data of a family.
+//! Types shared by all published events: their position in the global sequence, and the family of their data.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// A place in the global sequence of events. Offsets of different epochs cannot be compared: an epoch ends when the
-/// sequence has to start again (a restored backup, a new database).
+/// A place in the global sequence of events. A new epoch begins when the sequence has to start again, after the
+/// restoration of a backup or in a new database. Offsets of different epochs cannot be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     /// The identifier of the sequence.

@@ -96,9 +96,9 @@ impl Status {
         EDGES.iter().filter(move |edge| edge.from == self && edge.by.contains(&initiator)).map(|edge| edge.to)
     }
 
-    /// Whether an application with this status is open, unless it is deleted. An account may have one open application
-    /// per document within the duplicate window. The trigger `release_document_claim` implements the same rule; a test
-    /// compares them.
+    /// Whether an application with this status is open. A deleted application is never open. An account may have one open
+    /// application per document within the duplicate window. The trigger `release_document_claim` implements the same
+    /// rule; a test compares the two.
     pub fn is_open(self) -> bool {
         !self.is_terminal()
     }
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn edges_are_unique_and_never_loops() {
+    fn edges_are_unique_and_none_leads_back_to_its_own_status() {
         for (i, a) in EDGES.iter().enumerate() {
             assert_ne!(a.from, a.to);
             assert!(EDGES.iter().skip(i + 1).all(|b| (a.from, a.to) != (b.from, b.to)));

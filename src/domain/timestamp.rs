@@ -11,12 +11,12 @@ pub fn text(moment: DateTime<Utc>) -> String {
     moment.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
-/// For `#[serde(serialize_with)]`.
+/// [`text`] for `#[serde(serialize_with)]`.
 pub fn serialize<S: Serializer>(moment: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&text(*moment))
 }
 
-/// For `#[serde(serialize_with)]` on optional fields.
+/// [`serialize`] for optional fields.
 pub fn serialize_option<S: Serializer>(
     moment: &Option<DateTime<Utc>>,
     serializer: S,

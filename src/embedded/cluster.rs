@@ -58,7 +58,7 @@ pub(super) async fn create_if_missing(
     if place.cluster.exists() {
         return Ok(());
     }
-    info!(logger, "creating the embedded database"; "directory" => place.cluster.display().to_string(),
+    info!(logger, "creating the private database"; "directory" => place.cluster.display().to_string(),
         "postgresql" => installation.major);
     let work_dir = place.home.join(format!("{UNFINISHED}{}", std::process::id()));
     place.make_server_dir(&work_dir)?;
@@ -89,12 +89,12 @@ async fn run_initdb(
     let output = tokio::time::timeout(settings.start_timeout, initdb.output())
         .await
         .map_err(|_elapsed| Error::Timeout { what: "initdb", after: settings.start_timeout })?
-        .map_err(|e| Error::unavailable("embedded PostgreSQL", format!("initdb did not start: {e}")))?;
+        .map_err(|e| Error::unavailable("private PostgreSQL", format!("initdb did not start: {e}")))?;
     if output.status.success() {
         return Ok(());
     }
     Err(Error::unavailable(
-        "embedded PostgreSQL",
+        "private PostgreSQL",
         format!("initdb ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim()),
     ))
 }

@@ -1,9 +1,9 @@
 //! Finds the PostgreSQL server programs on this machine.
 //!
 //! `initdb` and `postgres` must come from the same release, and for an existing cluster they must have its major
-//! version: PostgreSQL cannot read the files of another one. Debian installs the server programs outside `PATH`, in one
-//! directory per major version, and administrators link individual programs into `PATH`. A link is therefore resolved
-//! before the other program is looked for next to it.
+//! version: PostgreSQL cannot read the files of another major version. Debian installs the server programs outside `PATH`,
+//! in one directory per major version, and administrators link individual programs into `PATH`. Therefore, if a program is
+//! a link, the other program is looked for in the directory that the link points to.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 /// The oldest major version that Aval supports (docs/specification.md 10).
 const OLDEST_MAJOR: u32 = 14;
 
-/// How to install the programs; part of every error about missing programs.
+/// How to install the programs. Part of the errors about missing programs.
 const HINT: &str = "install them (Debian and Ubuntu: apt-get install postgresql; Fedora: dnf install \
                     postgresql-server; macOS: brew install postgresql), set AVAL_PG_BIN to the directory that \
                     contains them, or set DATABASE_URL to a running server";

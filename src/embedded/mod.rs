@@ -1,4 +1,4 @@
-//! The embedded PostgreSQL, used when `DATABASE_URL` is not set.
+//! The private PostgreSQL, used when `DATABASE_URL` is not set.
 //!
 //! This module creates a cluster in Aval's data directory, and starts, monitors and stops its server. The server is the
 //! PostgreSQL (14 or newer) that is installed on the machine. Nothing is downloaded, and the data is an ordinary
@@ -12,7 +12,7 @@
 //! - `initdb` is interrupted: it works in a temporary directory, which is renamed when it has finished (`cluster`).
 //! - Two processes use the same data directory: the second one is rejected (`place`).
 //! - Aval runs as root, which PostgreSQL rejects: the server runs as another user (`place`).
-//! - An attacker gains access to the server: its environment contains no secrets (`cluster`), and Aval's database user
+//! - An attacker gains access to the server: its environment contains no secrets (`program`), and Aval's database user
 //!   owns nothing (`roles`).
 //! - The server ends while Aval runs: [`EmbeddedPostgres::supervise`] restarts it.
 //!
@@ -65,7 +65,7 @@ const IMMEDIATE_SHUTDOWN: Duration = Duration::from_secs(5);
 /// Longest delay between attempts to start a failing server.
 const LONGEST_RESTART_PAUSE: Duration = Duration::from_secs(30);
 
-/// Settings of the embedded PostgreSQL.
+/// Settings of the private PostgreSQL.
 #[derive(Debug, Clone)]
 pub struct EmbeddedSettings {
     /// Aval's data directory. The cluster is in its subdirectory `postgres`. Created if missing.
@@ -96,7 +96,7 @@ impl EmbeddedSettings {
     }
 }
 
-/// A running embedded PostgreSQL. Dropping it requests a shutdown without waiting; [`EmbeddedPostgres::stop`] waits.
+/// A running private PostgreSQL. Dropping it requests a shutdown without waiting; [`EmbeddedPostgres::stop`] waits.
 #[derive(Debug)]
 pub struct EmbeddedPostgres {
     start_timeout: Duration,
@@ -194,8 +194,8 @@ impl EmbeddedPostgres {
         self.boot().await
     }
 
-    /// Keeps the server running until `shutdown` completes, and then stops it. A server that ends is restarted, first
-    /// at once and then with increasing delays.
+    /// Keeps the server running until `shutdown` completes, and then stops it. If the server ends earlier, it is restarted
+    /// at once. If that fails, further attempts follow with increasing delays.
     ///
     /// # Errors
     /// As [`EmbeddedPostgres::stop`].
@@ -282,8 +282,7 @@ impl EmbeddedPostgres {
                     self.owner_url = url(&postmaster.socket_dir, DATABASE, roles::OWNER);
                     return Ok(adopted);
                 }
-                // An adopted server that was shutting down, or the remaining processes of a killed server. Both end
-                // soon.
+                // Either the adopted server was shutting down, or processes of a killed server remain. Both end soon.
                 Ok(Err(_)) if adopted || log_tail(&self.place.log_file, log_start).contains(STILL_IN_USE) => {
                     if Instant::now() >= deadline {
                         return Err(self.start_error("the previous server did not end in time", log_start));
@@ -321,7 +320,7 @@ impl EmbeddedPostgres {
     fn start_error(&self, what: &str, log_start: u64) -> Error {
         let tail = log_tail(&self.place.log_file, log_start);
         let log = self.place.log_file.display();
-        Error::unavailable("embedded PostgreSQL", format!("{what}; the end of {log}:\n{tail}"))
+        Error::unavailable("private PostgreSQL", format!("{what}; the end of {log}:\n{tail}"))
     }
 }
 
@@ -340,7 +339,7 @@ async fn shut_down(postmaster: &Postmaster, logger: &Logger) -> Result<()> {
         warn!(logger, "fast shutdown of the database server timed out; requesting an immediate shutdown");
         postmaster.signal(Signal::SIGQUIT);
         timeout(IMMEDIATE_SHUTDOWN, postmaster.wait()).await.map_err(|_elapsed| Error::Timeout {
-            what: "stopping the embedded PostgreSQL",
+            what: "stopping the private PostgreSQL",
             after: FAST_SHUTDOWN + IMMEDIATE_SHUTDOWN,
         })?;
     }

@@ -2,16 +2,16 @@
 //!
 //! Normally the cluster is in `<data_dir>/postgres`, and the server runs as Aval's own user. PostgreSQL refuses to run
 //! as root. As root, the server therefore runs as the owner of the existing cluster, or else as `postgres` or `nobody`.
-//! That user must have access to the files. If it has no access to the data directory, such as one below `/root` (mode
-//! 0700), the cluster is in `<fallback_dir>/<id>`. The id is in `<data_dir>/postgres.id`: deleting the data directory
-//! still leads to a new database, and moving it keeps the data.
+//! That user must have access to the files. If it has no access to the data directory, for example because the directory is
+//! below `/root` (mode 0700), the cluster is in `<fallback_dir>/<id>`. The id is in `<data_dir>/postgres.id`. Therefore
+//! deleting the data directory still leads to a new database, and moving it keeps the data.
 //!
 //! Other users have no access: PostgreSQL listens on no network address, and its Unix socket is in a directory of mode
 //! 0700 that belongs to the server's user. Normally that is the cluster itself, whose mode PostgreSQL checks at each
 //! start.
 //!
-//! As root, Aval creates every file below another user's directory anew and never follows a link, because that user
-//! could have planted one.
+//! As root, Aval never writes to an existing file in another user's directory and never follows a link there: it always
+//! creates a new file. Otherwise that user could make root write to any file.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{Read as _, Write as _};
@@ -240,7 +240,7 @@ fn unprivileged_user() -> Result<ServerUser> {
         })
 }
 
-/// Lets `user` pass through `home`. Aval's secrets in it are files of mode 0600.
+/// Lets `user` pass through `home`. Aval's secrets in `home` stay protected, because their files have mode 0600.
 fn make_reachable(home: &Path, user: ServerUser) -> Result<()> {
     let mode = fs::metadata(home).map_err(|e| unusable(home, &e))?.mode();
     if !may_enter(home, user) {
@@ -301,7 +301,7 @@ fn choose_socket_dir(cluster: &Path, user: Option<ServerUser>) -> Result<PathBuf
         }
         _ => {}
     }
-    // Anyone can create files in the temporary directory, so another user may have planted this one.
+    // Anyone can create files in the temporary directory, so another user may have created this one.
     let found = fs::symlink_metadata(&dir).map_err(|e| unusable(&dir, &e))?;
     let owner = user.map_or_else(|| Uid::effective().as_raw(), |user| user.uid);
     if !found.is_dir() || found.uid() != owner || found.mode() & 0o077 != 0 {

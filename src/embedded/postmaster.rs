@@ -1,9 +1,9 @@
 //! A running PostgreSQL server: started by this process, or left running by a killed one and adopted.
 //!
 //! PostgreSQL records the server of a cluster in `postmaster.pid`. After a `kill -9` the file may name a process that
-//! no longer exists, or an unrelated one; it is then stale. Even if this is judged wrongly, no second server can start:
-//! PostgreSQL's shared memory segment is keyed by the directory, and PostgreSQL does not start while a process is
-//! attached to it.
+//! no longer exists, or an unrelated one; it is then stale. Even if Aval removes a file that is not stale, no second server
+//! can start: PostgreSQL's shared memory segment is keyed by the directory, and PostgreSQL does not start while a process
+//! is attached to it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -29,8 +29,8 @@ const MAX_LOG_BYTES: u64 = 8 * 1024 * 1024;
 /// Lines of the log that an error includes.
 const LOG_TAIL_LINES: usize = 12;
 
-#[derive(Debug)]
 /// A running server process.
+#[derive(Debug)]
 pub(super) struct Postmaster {
     pub(super) pid: Pid,
     /// Directory of the server's socket.
@@ -80,7 +80,7 @@ impl Postmaster {
     /// draining.
     pub(super) fn spawn(place: &DataDirectory, installation: &Installation) -> Result<Self> {
         let failed =
-            |e: std::io::Error| Error::unavailable("embedded PostgreSQL", format!("did not start: {e}"));
+            |e: std::io::Error| Error::unavailable("private PostgreSQL", format!("did not start: {e}"));
         let log = open_log(&place.log_file)?;
         let mut command = server_command(&installation.program("postgres"), place.server_user);
         let mut child = command
@@ -149,8 +149,8 @@ impl PidFile {
     }
 }
 
-/// Whether the process is a PostgreSQL server started for `cluster`. Child processes change their title, so their
-/// command lines do not contain the directory.
+/// Whether the process is a PostgreSQL server started for `cluster`. Its child processes do not count: they replace their
+/// command line, so it does not contain the directory.
 fn serves(pid: Pid, cluster: &Path) -> bool {
     let Some(arguments) = command_line(pid) else { return false };
     let mut arguments = arguments.into_iter();

@@ -13,7 +13,8 @@ const INHERITED_VARIABLES: [&str; 4] = ["PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY
 /// The one variable that Aval sets for PostgreSQL's programs.
 const LOCALE: (&str, &str) = ("LC_ALL", "C");
 
-/// A PostgreSQL program that runs as `user`, outside the working directory, which that user may not be able to read.
+/// A PostgreSQL program that runs as `user`. It does not run in Aval's working directory, because `user` may have no access
+/// to it.
 pub(super) fn server_command(program: &Path, user: Option<ServerUser>) -> Command {
     let mut command = clean_command(program);
     command.current_dir("/").stdin(Stdio::null());

@@ -1,15 +1,14 @@
-//! The database users of the embedded PostgreSQL: one owns the schema and runs migrations; the other reads and writes
+//! The database users of the private PostgreSQL: one owns the schema and runs migrations; the other reads and writes
 //! rows for Aval.
 //!
-//! `config/roles.sql` defines both, as for an external server. The cluster's superuser is used for neither: it creates
-//! the users and the database while Aval starts, and `pg_hba.conf` then rejects it until the next start. In databases
-//! of earlier versions, which had no other user, its objects are given to the owner.
+//! `config/roles.sql` defines both, as for an external server. The cluster's superuser is neither of them. It creates the
+//! users and the database while Aval starts; afterwards `pg_hba.conf` rejects it until the next start.
 
 use diesel::dsl::sql;
 use diesel::sql_types::{Bool, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
 
-/// The superuser that `initdb` creates, named like the only user of earlier versions.
+/// The superuser that `initdb` creates.
 pub(super) const SUPERUSER: &str = "aval";
 /// Owns the schema and runs migrations.
 pub(super) const OWNER: &str = "aval_owner";
@@ -23,7 +22,7 @@ const SCRIPT: &str = include_str!("../../config/roles.sql");
 /// superuser.
 ///
 /// # Errors
-/// If the server rejects a statement; then nothing has changed.
+/// If the server rejects a statement. Nothing has changed then.
 pub(super) async fn prepare(connection: &mut AsyncPgConnection) -> diesel::result::QueryResult<()> {
     if is_prepared(connection).await? {
         return Ok(());

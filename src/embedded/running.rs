@@ -1,4 +1,4 @@
-//! Describes an embedded PostgreSQL without starting it: its directory, its version, and the URL for connections while
+//! Describes the private PostgreSQL without starting it: its directory, its version, and the URL for connections while
 //! another process keeps it running.
 //!
 //! All functions fail with [`Error::Configuration`](crate::error::Error::Configuration) if the data directory is not
@@ -10,7 +10,7 @@ use super::postmaster::Postmaster;
 use super::{DATABASE, EmbeddedSettings, cluster, place, roles, url};
 use crate::error::Result;
 
-/// The URL of the database, for Aval's user, if another process keeps it running for this data directory.
+/// The URL of the database for Aval's user, if another process is running the server of this data directory.
 pub fn running_url(settings: &EmbeddedSettings) -> Result<Option<String>> {
     running_url_of(settings, roles::SERVER)
 }

@@ -1,4 +1,4 @@
-//! `pg_dump` and `pg_restore` of the installation that runs the embedded PostgreSQL.
+//! `pg_dump` and `pg_restore` of the installation that runs the private PostgreSQL.
 //!
 //! Both work on the application's database as the owner of the schema, through the server's socket. A dump is a
 //! consistent snapshot that a newer major version can restore; a copy of the cluster's files is neither.

@@ -22,11 +22,10 @@ pub const CHANNEL: &str = "postgres";
 /// Handles a notification; must not block.
 pub type OnNotification = Arc<dyn Fn(Notification) + Send + Sync>;
 
-/// Called with `true` when notifications begin to arrive and with `false` when they are lost, for code that relies on
-/// them.
+/// Called with `true` when notifications begin to arrive, and with `false` when the listening connection is lost.
 pub type OnListening = Arc<dyn Fn(bool) + Send + Sync>;
 
-/// Forwards notifications forever.
+/// Forwards notifications. Never returns.
 pub async fn forward(resources: Resources, on_notification: OnNotification, on_listening: OnListening) {
     let up = resources.metrics.push_channel_up.with_label_values(&[CHANNEL]);
     let on_listening: OnListening = Arc::new(move |listening| {

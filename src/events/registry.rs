@@ -105,7 +105,7 @@ pub fn list(items: Schema, description: &str) -> Schema {
     ArrayBuilder::new().items(RefOr::from(items)).description(Some(description)).into()
 }
 
-/// The same schema, also accepting `null`.
+/// The same schema, which also accepts `null`.
 pub fn nullable(schema: Schema) -> Schema {
     let Schema::Object(mut object) = schema else { return schema };
     if let SchemaType::Type(one) = object.schema_type {

@@ -4,8 +4,8 @@
 //!
 //! 1. the media type (415),
 //! 2. the declared and the actual length (413) and the time to receive it (408),
-//! 3. with 400 for each failure: it is not empty, is UTF-8, is not nested too deeply, does not have too many values, and is
-//!    one JSON object without duplicate names.
+//! 3. the content (400): it must not be empty, must be UTF-8, must not be nested too deeply or have too many values, and
+//!    must be one JSON object without duplicate names.
 //!
 //! Depth and number of values are counted in the raw bytes, before parsing. The handler validates the members and
 //! reports all field errors in one response. Errors never quote the content.
@@ -50,7 +50,7 @@ pub enum BodyClass {
     Command,
     /// An application with the data of its country.
     Application,
-    /// A bureau's event. Its limit in bytes is `webhooks.body_limit_bytes`.
+    /// A webhook message of a bureau or bank. Its limit in bytes is `webhooks.body_limit_bytes`.
     Event,
 }
 
@@ -193,7 +193,7 @@ fn is_json(request: &HttpRequest) -> bool {
 async fn read(mut payload: Payload, limit_bytes: usize) -> Result<Bytes, Rejection> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
-        // The connection failed. The client notices that without a report of the cause.
+        // The connection failed, so the client probably never sees this response. It does not need the cause.
         let chunk = chunk.ok().ok_or_else(|| malformed("The body was not received completely."))?;
         if body.len().saturating_add(chunk.len()) > limit_bytes {
             return Err(Rejection::PayloadTooLarge { limit_bytes });

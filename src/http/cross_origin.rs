@@ -1,9 +1,8 @@
 //! Cross-origin access from browsers, configured in `[cors]`. Without configuration, no other origin has access.
 //!
-//! Clients authenticate with tokens. The only cookie, that of the console's session, is for own pages, so CORS
-//! credentials are not allowed. Preflight requests are answered
-//! before authentication. WebSockets have no preflight; [`may_open_websocket`] checks their `Origin` against the same
-//! list.
+//! Clients authenticate with tokens. The only cookie belongs to the console, whose pages Aval serves itself, so CORS
+//! credentials are not allowed. Preflight requests are answered before authentication. WebSockets have no preflight;
+//! [`may_open_websocket`] checks their `Origin` against the same list.
 
 use actix_cors::Cors;
 use actix_web::http::Method;
@@ -69,8 +68,8 @@ pub(super) fn may_open_websocket(headers: &HeaderMap, settings: Option<&CorsSett
     })
 }
 
-/// Whether a page of the same host sent a request. Browsers name the origin of a page in every request that may change
-/// something.
+/// Whether a page of the same host sent a request. Browsers send the origin of the page with every request other than
+/// `GET` and `HEAD`.
 pub(super) fn is_own_page(headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     origin(headers)

@@ -59,7 +59,7 @@ pub struct Idempotency {
 }
 
 impl Idempotency {
-    /// The keyed write of this request, with `render` for its response; `None` if the request has no key.
+    /// The keyed write of this request, whose response `render` creates; `None` if the request has no key.
     pub fn keyed<'a, T>(
         &self,
         state: &'a HttpState,
@@ -215,8 +215,8 @@ impl Reply {
 /// The response to a write: the result as formatted by `render`, or the stored response.
 ///
 /// # Errors
-/// The errors of `render` and [`Reply::response`], and [`Error::Internal`] if the stored response cannot be opened, which
-/// is a bug.
+/// The errors of `render` and [`Reply::response`], and [`Error::Internal`] if the stored response cannot be opened,
+/// which is a bug.
 pub fn respond<T>(
     keys: &KeyRing,
     keyed: Option<&Keyed<'_, T>>,

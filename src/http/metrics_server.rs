@@ -1,8 +1,8 @@
-//! The metrics port (`server.metrics_port`): `/metrics` and `/health…` apart from the API, without credentials.
+//! The metrics port (`server.metrics_port`), which serves `/metrics` and the health endpoints without credentials.
 //!
-//! Monitoring needs neither API keys nor a connection among those of clients, so it works when the API port is
-//! saturated. The port uses plain HTTP and shows how the system is built, so only the monitoring network may reach it. It
-//! answers until the end of a shutdown.
+//! Its connections do not count towards the limits of the API port, so monitoring works when the API port is saturated.
+//! The port uses plain HTTP and its responses reveal the structure of the system, so only the monitoring network may
+//! reach it. It serves requests until the end of a shutdown.
 
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;

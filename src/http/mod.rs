@@ -40,6 +40,7 @@ pub mod problem;
 pub mod query;
 pub mod request;
 pub mod routes;
+pub mod saved_views;
 pub mod schedule;
 mod schemas;
 pub mod security_events;
@@ -100,7 +101,7 @@ pub struct HttpState {
     pub cache: Cache,
     /// Redis, if configured.
     pub redis: Option<Redis>,
-    /// The built-in bureau simulators, if they are running.
+    /// The built-in simulator, if it is running.
     pub simulator: Option<Simulator>,
     /// Called after commits that bypass the write batcher.
     pub on_commit: CommitHook,

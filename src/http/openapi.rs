@@ -17,7 +17,8 @@ use super::limits::LimitClass;
 use super::routes::RouteEntry;
 use super::{
     api_keys, applications, console, countries, dead_letters, docs, faults, health, metrics, operations,
-    problem, routes, schedule, schemas, security_events, sessions, staff_views, stats, users, webhooks, ws,
+    problem, routes, saved_views, schedule, schemas, security_events, sessions, staff_views, stats, users,
+    webhooks, ws,
 };
 use crate::domain::account::Role;
 
@@ -52,7 +53,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         (name = "applications", description = "Credit applications"),
         (name = "statistics", description = "Figures on applications, decisions, risk and amounts"),
         (name = "countries", description = "Rules of each country, document checks and trial evaluations"),
-        (name = "webhooks", description = "Incoming events from banks and bureaus"),
+        (name = "webhooks", description = "Incoming messages from banks and bureaus"),
         (name = "realtime", description = "Live updates over WebSocket"),
         (name = "health", description = "Liveness, readiness and component health"),
         (name = "console", description = "The web console"),
@@ -64,6 +65,14 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         sessions::logout::logout,
         sessions::password::change,
         sessions::me::me,
+        sessions::settings::get,
+        sessions::settings::set,
+        saved_views::list::list,
+        saved_views::create::create,
+        saved_views::delete::delete,
+        sessions::open::list,
+        sessions::open::end_all,
+        sessions::open::end,
         sessions::browser::begin,
         sessions::browser::refresh,
         sessions::browser::end,
@@ -71,6 +80,8 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         users::list::list,
         users::get::get,
         users::change::change,
+        users::sessions::list,
+        users::sessions::end,
         api_keys::create::create,
         api_keys::list::list,
         api_keys::get::get,
@@ -93,11 +104,12 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         applications::export::export,
         stats::get::get,
         stats::country::get,
+        stats::daily::get,
         webhooks::receive::receive,
         webhooks::list::list,
         staff_views::list::list,
         security_events::list::list,
-    dead_letters::list::list, dead_letters::retry_all::retry, dead_letters::view::get, dead_letters::work::ignore, dead_letters::work::retry, dead_letters::work::review, operations::actors::list, operations::circuits::list, operations::circuits::set, operations::jobs::list, operations::jobs::stats, operations::lanes::list, operations::lanes::set,
+    dead_letters::list::list, dead_letters::retry_all::retry, dead_letters::view::get, dead_letters::work::ignore, dead_letters::work::retry, dead_letters::work::review, operations::actors::list, operations::circuit_history::list, operations::circuits::list, operations::circuits::set, operations::jobs::list, operations::jobs::stats, operations::lanes::list, operations::lanes::set,
         operations::log_level::get,
         operations::log_level::set, schedule::run::run, schedule::runs::list, schedule::tasks::tasks,
         ws::open,
@@ -164,7 +176,7 @@ pub fn document(faults_on: bool) -> Document {
     document
 }
 
-/// Adds what follows from the method, the path and the route of an operation.
+/// Documents the properties of an operation that follow from its method, its path and its entry in the route table.
 fn describe(path: &str, method: &Method, operation: &mut Operation, route: Option<&RouteEntry>) {
     describe_refusals(path, operation);
     describe_repetition(operation);
@@ -268,7 +280,7 @@ fn add_refusal(operation: &mut Operation, status: &str, description: &str) {
     operation.responses.responses.entry(status.to_owned()).or_insert_with(response);
 }
 
-/// Adds the error responses that follow from the parts of a request.
+/// Adds the error responses that an operation can return because of its path, query or body.
 fn describe_refusals(path: &str, operation: &mut Operation) {
     let has_body = operation.request_body.is_some();
     let mut also = |status: &str, description: &str| add_refusal(operation, status, description);

@@ -89,6 +89,8 @@ pub enum Rejection {
         /// When it stops blocking others, unless it is closed earlier.
         open_until: Option<DateTime<Utc>>,
     },
+    /// The account has a saved view with this name for the same page.
+    DuplicateView,
 }
 
 /// The result of a handler.
@@ -119,6 +121,7 @@ impl Rejection {
             Self::WebSocketVersion => WEBSOCKET_VERSION,
             Self::Expectation => EXPECTATION_FAILED,
             Self::DuplicateApplication { .. } => DUPLICATE_APPLICATION,
+            Self::DuplicateView => DUPLICATE_VIEW,
             Self::SlowBody => REQUEST_TIMEOUT,
             Self::Starting => UNAVAILABLE,
             Self::Error(error) => match error {
@@ -172,10 +175,11 @@ impl Rejection {
             Self::WebSocketVersion => "Sec-WebSocket-Version must be 13 (RFC 6455).".to_owned(),
             Self::Expectation => "The only supported expectation is 100-continue.".to_owned(),
             Self::DuplicateApplication { .. } => {
-                "You already have an open application for this document: application_id. A new one is accepted once it is \
-                 rejected, cancelled, completed or deleted, or after open_until."
+                "You already have an open application for this document; application_id identifies it. A new one is accepted \
+                 once that one is rejected, cancelled, completed or deleted, or after open_until."
                     .to_owned()
             }
+            Self::DuplicateView => "You already have a saved view with this name for the same page.".to_owned(),
             Self::Error(error) => match error {
                 Error::Validation(_) => "The errors member lists every invalid value.".to_owned(),
                 Error::Malformed(text)
@@ -366,6 +370,7 @@ mod tests {
                 existing: ApplicationId::new(uuid::Uuid::from_u128(7)),
                 open_until: Some(DateTime::UNIX_EPOCH),
             },
+            Rejection::DuplicateView,
             Rejection::SlowBody,
             Rejection::Starting,
         ]);

@@ -51,8 +51,13 @@ impl Query {
             parameters
                 .push(decoded.ok_or_else(|| malformed("The query string is not percent-encoded UTF-8."))?);
         }
+        Ok(Self::of(parameters))
+    }
+
+    /// The parameters with these names and values.
+    pub fn of(parameters: Vec<(String, String)>) -> Self {
         let sent = parameters.iter().filter(|(_, value)| !value.is_empty()).map(|(name, _)| name.clone());
-        Ok(Self { sent: sent.collect(), parameters, field_errors: Vec::new() })
+        Self { sent: sent.collect(), parameters, field_errors: Vec::new() }
     }
 
     /// Takes a parameter. `read` returns its value, or the code and detail of the refusal.

@@ -15,7 +15,7 @@ use super::middleware::{self, RouteRules};
 use super::problem::{Answer, Rejection};
 use super::{
     api_keys, applications, console, countries, dead_letters, docs, faults, health, metrics, operations,
-    schedule, security_events, sessions, staff_views, stats, users, webhooks, ws,
+    saved_views, schedule, security_events, sessions, staff_views, stats, users, webhooks, ws,
 };
 use crate::config::{InstanceRole, Settings};
 use crate::domain::account::Role;
@@ -118,6 +118,14 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(POST, "/api/v1/auth/logout", PEOPLE, sessions::logout::logout),
         on(POST, "/api/v1/auth/password", PEOPLE, sessions::password::change).counted_as(LimitClass::Login).taking(BodyClass::Credentials).answering_secret(),
         on(GET, "/api/v1/auth/me", ANYONE, sessions::me::me),
+        on(GET, "/api/v1/auth/me/settings", PEOPLE, sessions::settings::get),
+        on(PUT, "/api/v1/auth/me/settings", PEOPLE, sessions::settings::set),
+        on(GET, "/api/v1/auth/me/views", PEOPLE, saved_views::list::list),
+        on(POST, "/api/v1/auth/me/views", PEOPLE, saved_views::create::create),
+        on(DELETE, "/api/v1/auth/me/views/{id}", PEOPLE, saved_views::delete::delete),
+        on(GET, "/api/v1/auth/me/sessions", PEOPLE, sessions::open::list),
+        on(DELETE, "/api/v1/auth/me/sessions", PEOPLE, sessions::open::end_all),
+        on(DELETE, "/api/v1/auth/me/sessions/{id}", PEOPLE, sessions::open::end),
         on(POST, "/api/v1/auth/browser-session", OPEN, sessions::browser::begin).counted_as(LimitClass::Login).taking(BodyClass::Credentials).answering_secret(),
         on(DELETE, "/api/v1/auth/browser-session", PEOPLE, sessions::browser::end),
         on(POST, "/api/v1/auth/browser-session/refresh", OPEN, sessions::browser::refresh).answering_secret(),
@@ -125,6 +133,8 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(GET, "/api/v1/users", INSPECT, users::list::list).with_query(),
         on(GET, "/api/v1/users/{id}", INSPECT, users::get::get),
         on(PATCH, "/api/v1/users/{id}", ADMINS, users::change::change).taking(BodyClass::Credentials).answering_secret(),
+        on(GET, "/api/v1/users/{id}/sessions", INSPECT, users::sessions::list),
+        on(DELETE, "/api/v1/users/{id}/sessions", ADMINS, users::sessions::end),
         on(POST, "/api/v1/api-keys", OPERATE, api_keys::create::create).answering_secret(),
         on(GET, "/api/v1/api-keys", INSPECT, api_keys::list::list).with_query(),
         on(GET, "/api/v1/api-keys/{id}", INSPECT, api_keys::get::get),
@@ -149,6 +159,7 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(GET, "/api/v1/applications/{id}/decision", READ, applications::decision::decision),
 
         on(GET, "/api/v1/stats", READ, stats::get::get),
+        on(GET, "/api/v1/stats/daily", READ, stats::daily::get).with_query(),
         on(GET, "/api/v1/stats/countries/{code}", READ, stats::country::get),
 
         on(POST, "/api/v1/webhooks/bank-confirmation", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook).taking(BodyClass::Event),
@@ -164,6 +175,7 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(PUT, "/api/v1/admin/log-level", OPERATE, operations::log_level::set),
         on(GET, "/api/v1/admin/actors", INSPECT, operations::actors::list),
         on(GET, "/api/v1/admin/circuits", INSPECT, operations::circuits::list),
+        on(GET, "/api/v1/admin/circuits/history", INSPECT, operations::circuit_history::list).with_query(),
         on(PUT, "/api/v1/admin/circuits/{code}", OPERATE, operations::circuits::set),
         on(GET, "/api/v1/admin/jobs", INSPECT, operations::jobs::list).with_query(),
         on(GET, "/api/v1/admin/jobs/stats", INSPECT, operations::jobs::stats),
@@ -239,9 +251,9 @@ pub(super) const METRICS: &str = "/metrics";
 const FOR_OPERATORS: [&str; 4] = ["/health", "/api/v1/health", "/metrics", "/api/v1/test/"];
 
 /// Builds the router from the table.
-pub(super) fn configure(config: &mut web::ServiceConfig, offer: EnabledRoutes) {
-    let mut entries = table(offer.faults);
-    entries.retain(|entry| offer.has(entry));
+pub(super) fn configure(config: &mut web::ServiceConfig, enabled: EnabledRoutes) {
+    let mut entries = table(enabled.faults);
+    entries.retain(|entry| enabled.has(entry));
     add_resources(config, entries);
 }
 

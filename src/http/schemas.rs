@@ -1,19 +1,20 @@
 //! Enumerations as schemas of the OpenAPI document.
 //!
-//! `domain` does not depend on OpenAPI. Each type here is the schema of one of its enumerations and takes its values from
-//! it. Modules of `http` with enumerations of their own declare them with [`enum_schemas!`].
+//! `domain` does not depend on OpenAPI. Each type here is the schema of one of its enumerations and takes its values
+//! from it. Modules of `http` with enumerations of their own declare them with [`enum_schemas!`].
 
 use utoipa::openapi::schema::Type;
 use utoipa::openapi::{ObjectBuilder, OneOfBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::catalogue::{CATALOGUE, FIELD_CODES};
+use crate::accounts::{Language, Theme, ViewPage};
 use crate::countries;
 use crate::domain::account::{Role, Scope};
 use crate::domain::application::Country;
 use crate::domain::banking::AccountStatus;
 use crate::domain::confirmation::ReportedOutcome;
-use crate::domain::decision::{Outcome, RiskBand, RuleKind, RuleResult};
+use crate::domain::decision::{Outcome, RiskBand, RiskPart, RuleKind, RuleResult};
 use crate::domain::status::Status;
 use crate::lending::audit_views::ViewAction;
 use crate::resilience::circuit_breaker::CircuitMode;
@@ -29,6 +30,7 @@ pub(super) fn json_values<T: serde::Serialize>(values: &[T]) -> Vec<serde_json::
     values.iter().filter_map(|value| serde_json::to_value(value).ok()).collect()
 }
 
+/// Declares types that are the schemas of enumerations, with their values and descriptions.
 macro_rules! enum_schemas {
     ($($(#[$doc:meta])* $name:ident: $values:expr, $description:literal;)+) => {$(
         $(#[$doc])*
@@ -53,10 +55,18 @@ enum_schemas! {
     RoleName: Role::ALL, "The role of an account; each role includes the permissions of the preceding ones";
     /// [`Scope`]
     ScopeName: Scope::ALL, "A permission of an API key";
+    /// [`Language`]
+    LanguageName: Language::ALL, "A language of the console, as an ISO 639-1 code";
+    /// [`Theme`]
+    ThemeName: Theme::ALL, "The colours of the console; `auto`: as the browser prefers";
+    /// [`ViewPage`]
+    ViewPageName: ViewPage::ALL, "A page of the console with a list that has filters";
     /// [`Status`]
     ApplicationStatus: Status::ALL, "The status of an application";
     /// [`RiskBand`]
     RiskBandName: RiskBand::ALL, "Risk band by score: low is below 30, medium below 50, high below 70, critical 70 and above";
+    /// [`RiskPart`]
+    RiskPartName: RiskPart::ALL, "What a part of the risk score comes from";
     /// [`Outcome`]
     DecisionStatus: [Outcome::Approved, Outcome::Rejected, Outcome::UnderReview], "The outcome of a decision";
     /// [`RuleKind`]
@@ -79,6 +89,8 @@ enum_schemas! {
     ForcedCircuitMode: [CircuitMode::ForcedOpen, CircuitMode::ForcedClosed].map(CircuitMode::as_str), "The override of a circuit breaker by an operator";
     /// [`State`]
     CircuitState: [State::Closed, State::Open, State::HalfOpen].map(State::as_str), "The state of a circuit breaker";
+    /// `http::operations::circuit_history`
+    CircuitChangeKind: ["opened", "half_opened", "closed", "forced_open", "forced_closed", "automatic"], "A change of a circuit breaker or of its override";
     /// `http::operations::lanes`
     LaneIntake: ["everything", "one_probe", "nothing"], "Which jobs of a lane the instance would claim";
     /// The actions of `storage::failed_jobs`

@@ -39,11 +39,11 @@ pub fn app(
         InitError = (),
     > + use<>,
 > {
-    let offer = routes::EnabledRoutes::of(server_state.settings());
+    let enabled = routes::EnabledRoutes::of(server_state.settings());
     let origins = &server_state.settings().cors;
     App::new()
         .app_data(server_state.clone())
-        .configure(|config| routes::configure(config, offer))
+        .configure(|config| routes::configure(config, enabled))
         .default_service(web::to(unknown_route))
         .wrap(from_fn(middleware::gate))
         .wrap(from_fn(middleware::bounds))

@@ -1,17 +1,18 @@
 //! JSON values that are stored without loss.
 //!
-//! A value passes through `serde_json::Value`, which represents numbers as 64-bit integers or floats, and through
-//! `jsonb`, which writes them in full. Numbers that either would change are rejected, and so are duplicate names, of
-//! which only one value could be stored.
+//! A value is converted to `serde_json::Value`, which represents numbers as 64-bit integers or floats, and is stored as
+//! `jsonb`, which writes numbers without an exponent. A number that would change on the way is rejected. So is a
+//! duplicate name, because only one of its values could be stored.
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::{Members, Refusal, object, string};
 
-/// Maximum number of significant digits if a number is not a 64-bit integer. A float preserves any 15 digits.
+/// The maximum number of significant digits of a number that is not a 64-bit integer. A 64-bit float preserves any 15
+/// digits.
 const MAX_DIGITS: usize = 15;
-/// Largest power of ten that a float represents exactly.
+/// The largest exponent of a power of ten that a 64-bit float represents exactly.
 const MAX_EXPONENT: i64 = 22;
 
 /// Parses an object whose numbers, strings and names can be stored exactly, with at most `depth` levels of nesting.
@@ -45,6 +46,7 @@ fn exact(raw: &RawValue, depth: usize) -> Result<Value, Refusal> {
     }
 }
 
+/// The levels of nesting that remain inside an object or array.
 fn descend(depth: usize) -> Result<usize, Refusal> {
     depth.checked_sub(1).ok_or_else(|| ("too_deep", "is nested too deeply".to_owned()))
 }
@@ -61,7 +63,7 @@ fn check_text(text: String) -> Result<String, Refusal> {
     Ok(text)
 }
 
-/// A 64-bit integer, or a number with so few digits that converting it to a float and back preserves it.
+/// Accepts a 64-bit integer, or a number with so few digits that converting it to a float and back preserves it.
 fn exact_number(raw: &RawValue) -> Result<Value, Refusal> {
     let text = raw.get();
     let is_integer = !text.contains(['.', 'e', 'E']);

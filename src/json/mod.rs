@@ -1,8 +1,8 @@
 //! Parses JSON without rounding numbers, and detects duplicate names.
 //!
-//! Amounts must be parsed from the text that was sent, and a duplicate name must not silently replace a value. An object
-//! is therefore first read into [`Members`], whose values are still text, and its values are then parsed one by one. A
-//! value that is not accepted becomes a [`Refusal`], which never quotes the value.
+//! Amounts must be parsed from the text that was sent, and a duplicate name must not silently replace a value. Therefore
+//! an object is first read into [`Members`], whose values are still text. Its values are then parsed one by one. A value
+//! that is not accepted results in a [`Refusal`], which never quotes the value.
 
 mod exact;
 
@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 pub use self::exact::exact_object;
 use crate::domain::money::{Money, MoneyError, exact_text};
 
-/// Why a value is refused: a stable code and a sentence.
+/// Why a value is refused: a stable code, and a text such as `must be a string`.
 pub type Refusal = (&'static str, String);
 
 /// The refusal of a value whose type is not `expected`.
@@ -46,7 +46,7 @@ pub fn refuse_amount(error: MoneyError) -> Refusal {
     (error.code(), error.to_string())
 }
 
-/// Parses a whole number; `None` if it has a fraction or exceeds 64 bits.
+/// Parses a whole number; `None` if it has a fraction or an exponent, or does not fit in 64 bits.
 ///
 /// # Errors
 /// `bad_type` if it is not a number.
@@ -136,7 +136,7 @@ impl<'a> Members<'a> {
     }
 }
 
-/// The reference token of a member in a JSON Pointer (RFC 6901), with its leading slash.
+/// The step of a JSON Pointer (RFC 6901) to the member `name`: a slash and the escaped name.
 pub fn pointer_step(name: &str) -> String {
     format!("/{}", name.replace('~', "~0").replace('/', "~1"))
 }

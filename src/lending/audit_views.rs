@@ -1,6 +1,6 @@
-//! Audit views: a record of each application and list that staff read.
+//! Audit views: records of the applications and lists that staff have viewed.
 //!
-//! A view is queued when the data has been read; the response does not wait until it is written
+//! A view is queued when the data has been read. The response does not wait until the view is stored
 //! ([`ViewLog`](crate::actors::view_recorder::ViewLog)). Views of an account's own applications are not recorded. Views
 //! by users are never recorded, because users can only read their own applications.
 
@@ -17,12 +17,12 @@ use uuid::Uuid;
 
 pub use crate::storage::staff_views::{StaffView, ViewAction, ViewFilter};
 
-/// The subject of a view.
+/// What was viewed.
 #[derive(Debug, Clone, Copy)]
 pub enum Viewed<'a> {
-    /// The part that was viewed, the application and its owner.
+    /// One application: the part that was viewed, the application and its owner.
     One(ViewAction, ApplicationId, &'a str),
-    /// An application that a change returned, and its owner.
+    /// An application that was returned after a change, and its owner.
     Changed(ApplicationId, &'a str),
     /// A list and its filter.
     List(ViewAction, &'a ListFilter),
@@ -70,8 +70,8 @@ impl Lending {
     }
 }
 
-/// The members of a filter without personal data. For the document and for members of JSON data, it only states that
-/// they were searched for, not their values.
+/// The members of a filter, without personal data: for the document, the country data and the banking data it contains
+/// `true` instead of the value.
 fn filter_summary(filter: &ListFilter) -> Value {
     let members = [
         ("country", filter.country.map(|country| json!(country.code()))),
@@ -86,6 +86,6 @@ fn filter_summary(filter: &ListFilter) -> Value {
         ("country_specific_data", filter.country_data.as_ref().map(|_| json!(true))),
         ("banking_data", filter.banking_data.as_ref().map(|_| json!(true))),
     ];
-    let members_set = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
-    Value::Object(members_set.collect::<Map<_, _>>())
+    let present = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::Object(present.collect::<Map<_, _>>())
 }

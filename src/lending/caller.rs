@@ -13,7 +13,9 @@ pub struct Caller {
     pub role: Role,
     /// The initiator of the status changes that the account makes.
     pub initiator: Initiator,
+    /// The applications that the account may read.
     pub may_see: Visibility,
+    /// The applications that the account may change.
     pub may_change: Visibility,
     pub request_id: RequestId,
     pub traceparent: Option<String>,

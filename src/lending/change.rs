@@ -1,7 +1,8 @@
 //! Changes to one application that a person requests: status, country data, deletion and restoration.
 //!
-//! A change can be conditional on a version ([`ExpectedVersion`]). The version is checked twice: before any other error
-//! about the change, and again under the row lock, because another change may have happened in between.
+//! A change can be conditional on a version ([`ExpectedVersion`]). The version is checked twice: first before the change,
+//! so a wrong version is reported rather than another error, and again under the row lock, because another change may
+//! have happened in between.
 
 use diesel_async::AsyncPgConnection;
 
@@ -72,11 +73,11 @@ impl Lending {
         self.resources.database.run(read).await
     }
 
-    /// Makes a change, at most once per idempotency key. The result contains the application, so it is recorded as a
-    /// view.
+    /// Makes a change, at most once per idempotency key. Because the result contains the application, an audit view is
+    /// recorded, except for a deletion.
     ///
     /// # Errors
-    /// [`Error::StaleVersion`]; [`Error::Validation`] if the data would become too large; those of
+    /// [`Error::StaleVersion`]; [`Error::Validation`] if the data would become too large; the errors of
     /// [`applications::change`] and [`idempotency::once`].
     pub async fn change(
         &self,
@@ -99,7 +100,8 @@ impl Lending {
         if !matches!(request.change, Change::Delete) {
             match &made {
                 Once::Made(changed) => self.note_view(caller, Viewed::Changed(id, &changed.created_by)),
-                // The stored response was returned without reading the application.
+                // A stored response does not state the owner. Without it, the account's own application cannot be told
+                // from another one.
                 Once::Replayed(_) => {
                     let read = async |connection: &mut _| applications::owner(connection, id).await;
                     self.note_view(caller, Viewed::Changed(id, &database.run(read).await?));
@@ -118,7 +120,7 @@ impl Lending {
         attribution: &Attribution,
     ) -> Result<Application, Abort> {
         let keys = self.resources.database.keys();
-        // A deleted application has no version to compare.
+        // `get` does not find deleted applications. A restoration is checked only under the row lock.
         if request.expected.is_some() && !matches!(request.change, Change::Restore) {
             let current = applications::get(connection, keys, id, &caller.may_change).await?;
             request.check_version(current.version)?;
@@ -135,13 +137,14 @@ impl Lending {
             caller.traceparent.as_deref(),
         )
         .await?;
+        // The change locked the row, so no other change came in between, and the previous version is one less.
         request.check_version(changed.version - 1)?;
         check_size(&changed)?;
         Ok(changed)
     }
 }
 
-/// The limit applies to the data as a whole, because several small changes together may exceed it.
+/// Checks the size of the whole data rather than of the change, because several small changes together may exceed it.
 fn check_size(changed: &Application) -> Result<()> {
     let bytes = serde_json::to_vec(&changed.country_specific_data).map_err(Error::internal)?.len();
     let sealed = changed.personal_data.to_storage().map_or(0, |text| text.len());

@@ -1,9 +1,10 @@
-//! Applying verified webhooks, for the handler that receives them and the job that retries them ([`retry`]).
+//! Applies the messages of verified webhooks. The HTTP handler calls it for messages that arrive, and the job of [`retry`]
+//! for messages that failed.
 //!
 //! One transaction stores and applies a message. The message is applied under a savepoint. If that fails, the message is
 //! kept as failed, and a job retries it with increasing pauses. If the sender sends it again, it is applied immediately and
 //! the job ends. A message is not stored if its sender may not report on the application, if its reference identifies
-//! the applicant, or if the reference cannot be checked for that.
+//! the applicant, or if that check fails.
 //!
 //! ```text
 //! BEGIN ── find the application ── check that the reference does not identify the applicant
@@ -13,11 +14,10 @@
 //!             └─ error ── ROLLBACK TO ── record the failure, queue the retry ─────────── COMMIT
 //! ```
 //!
-//! The application is decided on the basis of its stored figures with the same rules as for a report
-//! (`countries::evaluation`). Figures in the message replace the stored ones. A message that is older than one already
-//! applied, or whose application can no longer change, is stored but changes nothing. A job of the application is
-//! completed, whether it waits for this message, is running or has not been claimed yet. A worker that is running it
-//! loses its lease.
+//! The application is decided with the same rules as for a report (`countries::evaluation`). The figures in the message
+//! replace the stored figures. A message that is older than one already applied, or whose application can no longer
+//! change, is stored but changes nothing. Applying a message also completes the application's job, whether the job waits
+//! for this message, is running or has not been claimed yet. A worker that is running the job loses its lease.
 
 pub mod retry;
 
@@ -50,7 +50,7 @@ use crate::telemetry::labels::label_values;
 pub const UNKNOWN_PROVIDER: &str = "unknown";
 
 label_values! {
-    /// What became of a message, the label `result` of `webhook_events_total`.
+    /// The result of a message: the label `result` of the metric `webhook_events_total`.
     pub enum MessageResult {
         Applied = "applied",
         /// There was nothing to change.
@@ -77,7 +77,7 @@ pub struct VerifiedMessage {
     pub countries: Vec<Country>,
     /// The bureau, for metrics and logs.
     pub bureau: &'static str,
-    /// The identifier of the message. It is unique for the application's bureau.
+    /// The identifier of the message. It is unique among the messages of the application's bureau.
     pub key: String,
     pub confirmation: Confirmation,
     /// The signed body.
@@ -99,15 +99,15 @@ pub enum Receipt {
 }
 
 /// The result of the transaction.
-enum Outcome {
+enum ApplyOutcome {
     /// Stored, with the decision if one was applied.
     Settled(Receipt, Option<Box<(Country, Decision)>>),
     /// The message is kept, but could not be applied because of this error.
     Failed(Error),
 }
 
-/// An attempt to apply a stored message.
-struct Attempt<'a> {
+/// A stored message to apply.
+struct StoredMessage<'a> {
     event: Uuid,
     confirmation: &'a Confirmation,
     request_id: Option<RequestId>,
@@ -132,7 +132,7 @@ impl WebhookReceiver {
     ///
     /// # Errors
     /// [`Error::NotFound`] if the application does not exist or the sender may not report on it; or a database error.
-    /// The metrics count either as a message.
+    /// In both cases, the metrics count a message.
     pub async fn bureau_of(&self, id: ApplicationId, countries: &[Country]) -> Result<&'static str> {
         let Resources { database, logger, .. } = &self.resources;
         let work = async |connection: &mut AsyncPgConnection| find_country(connection, id, countries).await;
@@ -159,8 +159,8 @@ impl WebhookReceiver {
         let is_absent = matches!(outcome, Err(Error::NotFound(_)));
         self.report(if is_absent { UNKNOWN_PROVIDER } else { message.bureau }, id, &outcome);
         match outcome? {
-            Outcome::Settled(receipt, _) => Ok(receipt),
-            Outcome::Failed(_) => {
+            ApplyOutcome::Settled(receipt, _) => Ok(receipt),
+            ApplyOutcome::Failed(_) => {
                 Err(Error::unavailable("webhook", "the message was stored and will be retried"))
             }
         }
@@ -172,7 +172,7 @@ impl WebhookReceiver {
         message: &VerifiedMessage,
         country: Country,
         retry_transient: bool,
-    ) -> Result<Outcome, Abort> {
+    ) -> Result<ApplyOutcome, Abort> {
         let confirmation = &message.confirmation;
         let id = confirmation.application_id;
         let (name, document) = webhooks::find_applicant(connection, self.keys(), id).await?;
@@ -181,26 +181,26 @@ impl WebhookReceiver {
             match webhooks::enter(connection, self.keys(), &self.event(message, country)).await? {
                 Entered::New(id) => (id, false),
                 Entered::Again(id) => (id, true),
-                Entered::Duplicate => return Ok(Outcome::Settled(Receipt::Duplicate, None)),
+                Entered::Duplicate => return Ok(ApplyOutcome::Settled(Receipt::Duplicate, None)),
                 Entered::Different => {
                     let text = "A different message with this identifier was received before.";
                     return Err(Error::Conflict(PublicMessage::new(text)).into());
                 }
             };
-        let attempt = Attempt {
+        let stored = StoredMessage {
             event,
             confirmation,
             request_id: Some(message.request_id.clone()),
             traceparent: message.traceparent.clone(),
         };
-        let outcome = self.apply(connection, &attempt, retry_transient).await?;
+        let outcome = self.apply(connection, &stored, retry_transient).await?;
         match &outcome {
-            Outcome::Settled(..) if is_repeated => webhooks::supersede_retry(connection, event).await?,
-            Outcome::Settled(..) => {}
-            Outcome::Failed(_) => {
+            ApplyOutcome::Settled(..) if is_repeated => webhooks::supersede_retry(connection, event).await?,
+            ApplyOutcome::Settled(..) => {}
+            ApplyOutcome::Failed(_) => {
                 let pause = self.resources.settings.webhooks.retry_pause(1);
                 let request_id = Some(message.request_id.to_string());
-                webhooks::queue_retry(connection, event, pause, request_id, attempt.traceparent).await?;
+                webhooks::queue_retry(connection, event, pause, request_id, stored.traceparent).await?;
             }
         }
         Ok(outcome)
@@ -208,7 +208,7 @@ impl WebhookReceiver {
 
     fn event(&self, message: &VerifiedMessage, country: Country) -> NewEvent {
         let provider = provider_for(country).name();
-        // The hash is keyed, because senders choose their identifiers and may derive them from documents or names.
+        // The hash is keyed: senders choose their identifiers and may derive them from documents or names.
         let hash = self.keys().keyed_hash("webhook-key", &[provider.as_bytes(), message.key.as_bytes()]);
         let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
         NewEvent {
@@ -219,7 +219,7 @@ impl WebhookReceiver {
             application_id: message.confirmation.application_id,
             provider_reference: message.confirmation.provider_reference.clone(),
             outcome: message.confirmation.outcome,
-            // The hash is keyed, because a body contains so few figures that all of them could be tried.
+            // The hash is keyed: the figures of a body have so few possible values that they could be guessed.
             fingerprint: self.keys().keyed_hash("webhook-body", &[&message.body]),
             payload: message.body.to_vec(),
             request_id: Some(message.request_id.to_string()),
@@ -234,27 +234,28 @@ impl WebhookReceiver {
     }
 
     /// Applies a stored message under a savepoint and records the result. With `retry_transient`, transient errors are
-    /// returned, so the whole transaction is retried. Validation errors roll the message back in any case.
+    /// returned, so the caller retries the whole transaction. Validation errors are always returned, so a new message is
+    /// not stored.
     async fn apply(
         &self,
         connection: &mut AsyncPgConnection,
-        attempt: &Attempt<'_>,
+        message: &StoredMessage<'_>,
         retry_transient: bool,
-    ) -> Result<Outcome, Abort> {
+    ) -> Result<ApplyOutcome, Abort> {
         let applied =
-            transaction::once(connection, async |connection| self.decide(connection, attempt).await);
+            transaction::once(connection, async |connection| self.decide(connection, message).await);
         match applied.await {
             Ok((status, decided)) => {
                 let (now, changed) = (self.resources.clock.now(), decided.is_some());
-                webhooks::settle(connection, attempt.event, changed, now).await?;
+                webhooks::settle(connection, message.event, changed, now).await?;
                 let receipt = if changed { Receipt::Applied } else { Receipt::Ignored };
-                Ok(Outcome::Settled(receipt(attempt.event, status), decided))
+                Ok(ApplyOutcome::Settled(receipt(message.event, status), decided))
             }
             Err(error @ Error::Validation(_)) => Err(error.into()),
             Err(error) if retry_transient && error.retryable() => Err(error.into()),
             Err(error) => {
-                webhooks::fail(connection, attempt.event, &error).await?;
-                Ok(Outcome::Failed(error))
+                webhooks::fail(connection, message.event, &error).await?;
+                Ok(ApplyOutcome::Failed(error))
             }
         }
     }
@@ -264,31 +265,31 @@ impl WebhookReceiver {
     async fn decide(
         &self,
         connection: &mut AsyncPgConnection,
-        attempt: &Attempt<'_>,
+        message: &StoredMessage<'_>,
     ) -> Result<(Status, Option<Box<(Country, Decision)>>), Abort> {
-        let confirmation = attempt.confirmation;
+        let confirmation = message.confirmation;
         let application =
             webhooks::lock_addressee(connection, self.keys(), confirmation.application_id).await?;
         check_reference(confirmation, &application)?;
         let open = application.status.next_for(Initiator::Webhook).next().is_some() && !application.deleted;
-        if !open || webhooks::has_newer(connection, attempt.event).await? {
+        if !open || webhooks::has_newer(connection, message.event).await? {
             return Ok((application.status, None));
         }
         let window = self.resources.settings.applications.duplicate_window();
         let elsewhere = applications::was_applied_elsewhere(connection, application.id, window).await?;
         let country = application.country;
-        let verdict = self.verdict(attempt, application, elsewhere);
+        let verdict = self.verdict(message, application, elsewhere);
         webhooks::record(connection, &verdict).await?;
         Ok((verdict.decision.status.into(), Some(Box::new((country, verdict.decision)))))
     }
 
     fn verdict(
         &self,
-        attempt: &Attempt<'_>,
+        message: &StoredMessage<'_>,
         application: Addressee,
         applied_elsewhere: bool,
     ) -> WebhookDecision {
-        let (clock, confirmation) = (&self.resources.clock, attempt.confirmation);
+        let (clock, confirmation) = (&self.resources.clock, message.confirmation);
         let is_shared = self.resources.settings.applications.shared_test_documents
             && is_test_document(application.country, application.identity_document.reveal());
         let name = provider_for(application.country).name();
@@ -315,21 +316,21 @@ impl WebhookReceiver {
                 change_id: ChangeId::new(clock.new_uuid()),
                 changed_by: format!("webhook:{name}"),
                 reason: Some(reasons.join(": ")).filter(|reason| !reason.is_empty()),
-                request_id: attempt.request_id.clone(),
+                request_id: message.request_id.clone(),
             },
             first_change_id: ChangeId::new(clock.new_uuid()),
-            traceparent: attempt.traceparent.clone(),
+            traceparent: message.traceparent.clone(),
         }
     }
 
     /// Reports the result of a message to metrics, log and relay.
-    fn report(&self, provider: &str, application: ApplicationId, outcome: &Result<Outcome>) {
+    fn report(&self, provider: &str, application: ApplicationId, outcome: &Result<ApplyOutcome>) {
         let log = self.resources.logger.new(o!(
             "provider" => provider.to_owned(),
             "application_id" => application.to_string(),
         ));
         let result = match outcome {
-            Ok(Outcome::Settled(Receipt::Applied(event, status), decided)) => {
+            Ok(ApplyOutcome::Settled(Receipt::Applied(event, status), decided)) => {
                 info!(log, "webhook applied"; "event" => %event, "status" => status.as_str());
                 (self.on_commit)(Written { jobs: false, events: true });
                 if let Some((country, decision)) = decided.as_deref() {
@@ -337,12 +338,12 @@ impl WebhookReceiver {
                 }
                 MessageResult::Applied
             }
-            Ok(Outcome::Settled(Receipt::Ignored(event, status), _)) => {
+            Ok(ApplyOutcome::Settled(Receipt::Ignored(event, status), _)) => {
                 info!(log, "webhook ignored: nothing to change"; "event" => %event, "status" => status.as_str());
                 MessageResult::Ignored
             }
-            Ok(Outcome::Settled(Receipt::Duplicate, _)) => MessageResult::Duplicate,
-            Ok(Outcome::Failed(error)) => {
+            Ok(ApplyOutcome::Settled(Receipt::Duplicate, _)) => MessageResult::Duplicate,
+            Ok(ApplyOutcome::Failed(error)) => {
                 warn!(log, "webhook could not be applied: the message is kept"; error.clone());
                 MessageResult::Failed
             }
@@ -371,7 +372,7 @@ fn provider_label(name: &str) -> &'static str {
     named.map_or(UNKNOWN_PROVIDER, |bureau| bureau.label())
 }
 
-/// The country of an application, if it is one of those that the sender may report on.
+/// The country of an application that the sender may report on.
 async fn find_country(
     connection: &mut AsyncPgConnection,
     id: ApplicationId,
@@ -382,7 +383,7 @@ async fn find_country(
     Ok(country.ok_or(Error::NotFound("application"))?)
 }
 
-/// Once a bureau has issued a reference, its messages must use that one.
+/// Checks that a message contains the reference that the bureau issued, if it issued one.
 fn check_reference(confirmation: &Confirmation, application: &Addressee) -> Result<()> {
     let issued = application.issued_reference.as_ref();
     if issued.is_some_and(|issued| *issued != confirmation.provider_reference) {

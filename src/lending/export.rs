@@ -1,7 +1,7 @@
-//! Exports a whole list, page by page, at the speed at which the client reads.
+//! Exports a whole list, page by page, as fast as the client reads.
 //!
-//! Each page is a separate statement that starts after the last application of the previous page. No transaction stays
-//! open, no connection is held between pages, and the list is never in memory as a whole.
+//! Each page is read by a separate statement, which starts after the last application of the previous page. Between pages,
+//! no transaction stays open and no connection is held. The list as a whole is never in memory.
 
 use diesel_async::AsyncPgConnection;
 use slog::{Logger, info, o};
@@ -29,7 +29,7 @@ pub struct Export {
 #[derive(Debug, Default)]
 pub struct ExportPage {
     pub applications: Vec<ListedApplication>,
-    /// The maximum number of rows in an export, if this page ends it although the list is longer.
+    /// The maximum number of rows in an export, if this page reaches it and the list is longer.
     pub truncated_after: Option<u32>,
 }
 
@@ -88,7 +88,7 @@ impl Export {
         self.lending.note_view(&self.caller, Viewed::List(ViewAction::Export, &self.filter));
     }
 
-    /// Reads the next page. The connection is returned before anything is sent.
+    /// Reads the next page. The connection is back in the pool before the page is sent.
     ///
     /// # Errors
     /// [`Error::Overloaded`] if the share of the pool for searches is used up.

@@ -1,10 +1,11 @@
 //! How many jobs of a country's lane a worker claims while the bureau is unavailable.
 //!
-//! With `when_open = "pause"`, jobs of a country whose breaker has not been closed for longer than `pause_after_ms`
-//! stay in the queue. Without calls, nothing would show that the bureau has recovered. Therefore one job is
-//! admitted whenever a probe is due. A claim and a call are two steps, so another job may be claimed in
-//! between, or may have been claimed before. Such a job is snoozed instead of decided with fallback figures
-//! (`crate::lending::process`).
+//! With `when_open = "pause"`, a country's jobs stay in the queue while its breaker is open or half-open. The pause begins
+//! after `pause_after_ms`, or immediately if an operator forces the breaker open. Only calls can show that the bureau has
+//! recovered. Therefore one job is admitted whenever a probe is due.
+//!
+//! The admission limits claims, not calls. A job that was claimed earlier may still find the breaker open. It is snoozed
+//! instead of decided with fallback figures (`crate::lending::process`).
 
 use std::time::Duration;
 

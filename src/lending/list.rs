@@ -24,8 +24,8 @@ pub struct ListRequest {
 }
 
 impl Lending {
-    /// A page of a list of the applications visible to the caller, and the total if requested. `share` is the share of
-    /// the pool that the statement counts towards.
+    /// A page of a list of the applications visible to the caller, and the total if requested. The read counts towards
+    /// `share` of the pool.
     ///
     /// # Errors
     /// [`Error::Overloaded`](crate::error::Error::Overloaded) if the share is used up.

@@ -1,8 +1,8 @@
 //! The lending use cases, built on the engine: storage, queue, events and actors.
 //!
-//! There is one file per use case. Each takes plain, typed input and returns a typed result or an
-//! [`Error`](crate::error::Error). It does not depend on HTTP. A use case owns its transaction and what follows the commit:
-//! the cache's change log, wake-ups of the queue and the relay, audit views, metrics.
+//! There is one file per use case. Each takes typed input and returns a typed result or an
+//! [`Error`](crate::error::Error). It does not depend on HTTP. A use case runs its transaction and everything that follows
+//! the commit: it updates the cache's change log and the metrics, wakes the queue and the relay, and records audit views.
 
 pub mod audit_views;
 pub mod caller;

@@ -1,7 +1,7 @@
 //! Processing a credit application: the bureau's report, the country's rules, the decision.
 //!
-//! An attempt commits two grouped writes: the beginning (`PENDING` becomes `VALIDATING`), and the decision, which
-//! finishes the job. Every step can be repeated.
+//! An attempt commits two grouped writes: one begins the processing (`PENDING` becomes `VALIDATING`), and one stores the
+//! decision and finishes the job. Every step can be repeated.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,8 +54,8 @@ impl Task for ProcessCreditApplication {
         Country::ALL.iter().map(|country| country.code()).collect()
     }
 
-    /// Normally all jobs of each country's lane. Breakers are only read if some country's lane pauses while its breaker
-    /// is open. If they cannot be read, all lanes are served, and jobs whose breaker is open are snoozed.
+    /// All jobs of each country's lane, unless a country is configured to pause while its breaker is open. Only then are
+    /// the breakers read. If they cannot be read, all lanes are served, and jobs whose breaker is open are snoozed.
     async fn quotas(&self, running: &RunningJobs) -> Vec<Quota> {
         let mut lanes: Vec<_> = Self::lanes().into_iter().map(Quota::whole).collect();
         let providers = &self.resources.settings.providers;
@@ -207,7 +207,7 @@ impl Work<'_> {
         Ok(answer)
     }
 
-    /// Whether jobs of this country stay in the queue in the breaker's current state.
+    /// Whether jobs of this country stay in the queue while the breaker is in its current state.
     async fn waits_for_its_bureau(&self, country: Country) -> Result<bool> {
         let provider = self.parts.resources.settings.providers.of(country);
         if provider.when_open == WhenOpen::Fallback {
@@ -225,8 +225,9 @@ impl Work<'_> {
         self.decide(case, BankingData::fallback(name, reason, "closed")).await
     }
 
-    /// After an accepted request that was never answered, the application goes to review. It is still decided if the
-    /// bureau's webhook arrives later. Another request would only be accepted again.
+    /// Sends an application to review because its bureau accepted the request but never sent the report. If the bureau's
+    /// webhook arrives later, the application is still decided. The request is not repeated, because the bureau would
+    /// only accept it again.
     async fn decide_unanswered(&self, case: &PendingCase, reference: &str) -> Result<Outcome> {
         let name = crate::providers::provider_for(case.country).name();
         let mut figures = BankingData::fallback(name, FallbackReason::NeverAnswered, "closed");
@@ -271,7 +272,7 @@ impl Work<'_> {
         };
         let stored = self.write(record).await?;
         if stored == Stored::Applied {
-            self.observe(pending.application_id, pending.country, &decision);
+            self.observe_decision(pending.application_id, pending.country, &decision);
         }
         match stored {
             Stored::Applied => {
@@ -286,7 +287,7 @@ impl Work<'_> {
         }
     }
 
-    fn observe(&self, id: ApplicationId, country: Country, decision: &Decision) {
+    fn observe_decision(&self, id: ApplicationId, country: Country, decision: &Decision) {
         let Resources { metrics, clock, .. } = &self.parts.resources;
         let since = id.created_at().map(|created| clock.now() - created);
         if let Some(Ok(elapsed)) = since.map(|delta| delta.to_std()) {
@@ -295,21 +296,21 @@ impl Work<'_> {
         observe_risk(metrics, country, decision);
     }
 
-    /// Makes a grouped write. Retries it while the database is unavailable.
+    /// Makes a grouped write and retries it while the database is unavailable.
     async fn write<W: GroupWrite + Clone>(&self, write: W) -> Result<W::Outcome> {
         let write_once = async || self.parts.write_batchers.write(write.clone()).await;
         retry_unavailable(&self.parts.resources.clock, self.logger, write_once).await
     }
 
-    /// The pause grows with the time spent on the job, so a long backlog of one country does not keep the queue busy
-    /// with jobs that cannot run yet.
+    /// How long a job is snoozed if its bulkhead is full or its breaker is open. The pause grows with the time since the
+    /// job's first claim, so a long backlog of one country does not keep the queue busy with jobs that cannot run yet.
     fn overflow_pause(&self) -> Duration {
         let settings = &self.parts.resources.settings.jobs;
         let ceiling = self.job.worked_on_for.min(Duration::from_millis(settings.retry_max_ms));
         Duration::from_millis(settings.overflow_snooze_ms) + self.parts.resources.clock.jitter(ceiling / 2)
     }
 
-    /// Whether the job may wait any longer for a bureau that keeps responding with 429.
+    /// Whether the job may wait longer for a bureau that keeps responding with 429.
     fn may_wait(&self) -> bool {
         self.job.worked_on_for < Duration::from_millis(self.parts.resources.settings.jobs.timeout_ms)
     }

@@ -1,5 +1,5 @@
-//! Counts published events for the statistics, and publishes the figures of all applications as metrics. Only the
-//! leading relay does this. If two relays are leaders for a moment, each event is still counted only once.
+//! Counts published events for the statistics, and sets the metrics to the figures of all applications. Only the leading
+//! relay does this. If two relays are leaders for a moment, each event is still counted only once.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::storage::statistics::{self, Figures, FiguresQuery, StatusCount};
 use crate::storage::transaction;
 use crate::telemetry::metrics::Metrics;
 
-/// The age after which the figures are read again even without new events, because a month may have ended.
+/// The age at which the figures are read again even without new events, because a new month may have begun.
 const MAX_AGE: Duration = Duration::from_secs(30);
 
 pub struct ApplicationStatistics {
@@ -30,7 +30,7 @@ pub struct ApplicationStatistics {
 }
 
 impl ApplicationStatistics {
-    /// Statistics that have not published any figures yet.
+    /// Statistics that have not set any metrics yet.
     pub fn new(resources: &Resources) -> Self {
         Self { resources: resources.clone(), figures_read_at: Mutex::default() }
     }
@@ -61,7 +61,7 @@ impl ApplicationStatistics {
         let read =
             async |connection: &mut _| statistics::read(connection, &query, self.resources.clock.now()).await;
         let figures = transaction::single(&mut connection, read).await?;
-        publish(&self.resources.metrics, &figures);
+        set_metrics(&self.resources.metrics, &figures);
         *self.figures_read_at() = Some(now);
         Ok(())
     }
@@ -92,7 +92,7 @@ pub(super) fn observe_risk(metrics: &Metrics, country: Country, decision: &Decis
     }
 }
 
-fn publish(metrics: &Metrics, figures: &Figures) {
+fn set_metrics(metrics: &Metrics, figures: &Figures) {
     for country in Country::ALL {
         let counts: Vec<&StatusCount> =
             figures.counts.iter().filter(|count| count.country == country).collect();
@@ -109,7 +109,7 @@ fn publish(metrics: &Metrics, figures: &Figures) {
             let rate = ratio(approved, decided);
             metrics.approval_rate.with_label_values(&[country.code()]).set(rate);
         } else {
-            // Without decisions there is no meaningful rate.
+            // Without decisions there is no rate. Removal fails only if the metric does not exist.
             let _ = metrics.approval_rate.remove_label_values(&[country.code()]);
         }
         let this_month = figures.as_of.date_naive().with_day(1);

@@ -1,7 +1,7 @@
 //! Submitting an application.
 //!
-//! The write batcher inserts it together with its job, audit row, event and, for a keyed request, the stored response.
-//! Then the application waits for its decision.
+//! The write batcher inserts the application together with its job, audit row and event. For a request with an
+//! `Idempotency-Key`, it also stores the response. The application then waits for its decision.
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ const CONTENTION_PAUSES: [Duration; 3] =
 pub struct Draft {
     pub country: Country,
     pub full_name: FullName,
-    /// In normalised form.
+    /// In normalized form.
     pub identity_document: IdentityDocument,
     pub requested_amount: Money,
     /// As declared by the applicant.
@@ -60,7 +60,7 @@ pub enum Submitted {
     /// The account has an open application for the document.
     Duplicate {
         existing: ApplicationId,
-        /// When that application's claim on the document expires, unless the application is closed before.
+        /// When that application's claim on the document expires. It is released earlier if the application is closed.
         open_until: Option<DateTime<Utc>>,
     },
 }
@@ -126,9 +126,9 @@ impl Lending {
     }
 }
 
-/// Inserts an application if the conditions of the insertion hold; returns after the commit. An insert that contends
-/// with another one for the same document is retried a few times, so the response can name the other application. No
-/// group of writes waits for these retries.
+/// Inserts an application if the conditions of the insertion hold. Returns after the commit. If another transaction is
+/// inserting an application for the same document, the insert is retried a few times, so the response can name the other
+/// application. Other writes do not wait for these retries.
 ///
 /// # Errors
 /// The errors of [`WriteBatchers::write`].

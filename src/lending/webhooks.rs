@@ -16,17 +16,17 @@ impl Lending {
     /// Stores a message and applies it.
     ///
     /// # Errors
-    /// As [`WebhookReceiver::receive`].
+    /// The errors of [`WebhookReceiver::receive`].
     pub async fn confirm(&self, receiver: &WebhookReceiver, message: &VerifiedMessage) -> Result<Receipt> {
         let receipt = receiver.receive(message).await?;
         if matches!(receipt, Receipt::Applied(..)) {
-            // The message is applied even if this read fails, and its event also updates the cache.
+            // If this fails, the message is still applied, and its event updates the cache.
             let _ = self.note_applied(message.confirmation.application_id).await;
         }
         Ok(receipt)
     }
 
-    /// Makes reads through this instance at least as recent as the applied message.
+    /// Updates the cache's change log, so later reads through this instance reflect the applied message.
     async fn note_applied(&self, id: ApplicationId) -> Result<()> {
         let read = async |connection: &mut _| applications::owner_and_version(connection, id).await;
         let (owner, version) = self.resources.database.run(read).await?;
@@ -34,7 +34,7 @@ impl Lending {
         Ok(())
     }
 
-    /// The received messages, newest first: at most `limit` that were received before the event `before`.
+    /// Up to `limit` messages received before the message `before`, newest first.
     pub async fn webhook_events(
         &self,
         filter: &WebhookFilter,

@@ -2,7 +2,7 @@
 //!
 //! A report combines two registers: CIRBE, the central bank's credit register (debts and monthly payments), and ASNEF,
 //! the register of unpaid debts. The score already uses the common scale. If a person is in only one of the registers,
-//! the values of the other are unknown.
+//! the values of the other register are unknown.
 
 mod simulated;
 

@@ -1,7 +1,7 @@
 //! Banco de Portugal, Portugal: XML modelled on the central credit register (Central de Responsabilidades de Crédito).
 //!
-//! Amounts are decimal strings in euros; the currency is an attribute of the enclosing element. Yes and no are `S` and
-//! `N`. The score (`classificacao`) already uses the common scale.
+//! Amounts are decimal strings in euros. The currency is an attribute of the element that contains the amounts. Yes and no
+//! are `S` and `N`. The score (`classificacao`) already uses the common scale.
 
 mod simulated;
 

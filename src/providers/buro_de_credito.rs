@@ -1,7 +1,8 @@
 //! Buró de Crédito, Mexico: a single line of text modelled on its INTL format.
 //!
 //! A response is a fixed-width header followed by fields, each with a two-character tag, a two-digit length and a
-//! value. A tag of letters opens a segment; a tag of digits is a field of the open segment:
+//! value. A field whose tag consists of letters begins a segment. A field whose tag consists of digits belongs to the
+//! current segment:
 //!
 //! ```text
 //! INTL14 <control number, 25 wide> MX MXN                     header, 36 characters without the spaces
@@ -10,10 +11,10 @@
 //! ES 05 00135   00 02 **                                      end: length of the whole message, end mark
 //! ```
 //!
-//! Amounts are in centavos with 12 digits. The score may be an exclusion code from `-001` to `-009` (the file is too
-//! new, has no accounts, …); the score is then unknown. The length in `ES` is that of the whole message, so truncation
-//! is always detected. Unknown segments and tags are skipped, but a known one must not occur twice. The format is
-//! ASCII: requests contain names without accents.
+//! Amounts are in centavos with 12 digits. Instead of a score, there may be an exclusion code from `-001` to `-009` (the
+//! file is too new, has no accounts, …); the score is then unknown. The length in `ES` is the length of the whole message,
+//! so truncation is always detected. Unknown segments and tags are skipped, but a known field must not occur twice. The
+//! format is ASCII, so requests contain names without accents.
 
 mod simulated;
 
@@ -40,7 +41,7 @@ struct BuroDeCredito;
 const VERSION: &str = "INTL14";
 const CONTROL_NUMBER_WIDTH: usize = 25;
 const COUNTRY_AND_CURRENCY: &str = "MXMXN";
-/// Longest value that a two-digit length can describe.
+/// The maximum length of a value, which has two digits.
 const MAX_VALUE_LEN: usize = 99;
 /// The segments that are parsed: summary and score.
 const KNOWN_SEGMENTS: [&str; 2] = ["RS", "SC"];
@@ -103,7 +104,7 @@ fn push_end(message: &mut String) {
     push_field(message, "00", "**");
 }
 
-/// The name in ASCII capitals without accents. Characters without an ASCII form are dropped.
+/// The name in ASCII capitals without accents. Characters without an ASCII form are omitted.
 fn ascii_name(name: &str) -> String {
     name.chars()
         .flat_map(char::to_uppercase)

@@ -1,7 +1,7 @@
 //! CRIF, Italy: nested JSON modelled on its EURISC register, with amounts in whole euro cents.
 //!
-//! CRIF is the only bureau whose average income is used by a rule: it is compared with the declared income
-//! (docs/specification.md 3). The score states its scale; a report with any scale other than 300-850 is rejected.
+//! CRIF is the only bureau whose average income is used by a rule, which compares it with the declared income
+//! (docs/specification.md 3). A report states the scale of its score. Any scale other than 300-850 is rejected.
 
 mod simulated;
 

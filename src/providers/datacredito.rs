@@ -1,4 +1,4 @@
-//! DataCrédito, Colombia: a SOAP 1.1 envelope with a report that keeps its figures in attributes.
+//! DataCrédito, Colombia: a SOAP 1.1 envelope with a report whose figures are XML attributes.
 //!
 //! The score is *Acierta*, 150 to 950, mapped linearly onto 300-850 and rounded half to even (`score_scale`). Amounts
 //! are decimal strings in pesos. `verificado` states whether the bureau has matched the document with the national

@@ -1,5 +1,5 @@
-//! Adapters for the credit bureaus, one per country. Each bureau has a file with the adapter and a file with the data
-//! of the simulator; `bureau_of` registers both.
+//! Adapters for the credit bureaus, one per country. Each bureau has a file with its adapter and a file with its simulated
+//! counterpart. `bureau_of` registers both.
 //!
 //! An adapter translates between [`BankingData`] and the bureau's wire format: it builds a [`BureauRequest`] and parses
 //! a report. It does no I/O: sending, timeouts, retries and circuit breaking belong to the provider gateway
@@ -56,7 +56,7 @@ pub fn provider_for(country: Country) -> &'static dyn BankingProvider {
 /// The person that a report is requested about.
 #[derive(Debug, Clone)]
 pub struct Subject {
-    /// Sent to the bureau together with the document.
+    /// The person's name, which is sent to the bureau together with the document.
     pub full_name: FullName,
     /// The person's document, normalized.
     pub identity_document: IdentityDocument,
@@ -69,7 +69,7 @@ pub struct BureauRequest {
     pub path: &'static str,
     /// MIME type of `body`.
     pub content_type: &'static str,
-    /// Value of the `Accept` header: the MIME type of the report.
+    /// The value of the `Accept` header: the MIME type of the report.
     pub accept: &'static str,
     /// The body, in the bureau's format.
     pub body: Vec<u8>,

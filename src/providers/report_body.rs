@@ -1,8 +1,8 @@
-//! Parsing helpers that all bureau formats share.
+//! Parsing functions shared by all bureau formats.
 //!
-//! Bodies are untrusted. Error texts name the position and the rule but never quote a value: a bureau could put a name
-//! where an amount belongs, and that name must not get into the log. For the same reason serde's messages, which quote
-//! values, are dropped.
+//! Bodies are untrusted. Error texts name the position and the rule but never quote a value: a bureau could send a name
+//! in place of an amount, and that name must not get into the log. For the same reason, the messages of serde, which quote
+//! values, are not used.
 
 use std::ops::Deref;
 
@@ -14,10 +14,10 @@ use super::MalformedReport;
 use crate::domain::banking::{BankingData, CreditScore};
 use crate::domain::money::Money;
 
-/// Largest accepted body, in bytes. Reports are below 2 KiB; the margin allows for additions to the format.
+/// The maximum size of a body. Reports are below 2 KiB; the margin allows for additions to the format.
 pub(super) const MAX_BYTES: usize = 256 * 1024;
 
-/// Longest accepted report reference, in characters.
+/// The maximum length of a report's reference, in characters.
 const MAX_REFERENCE_LEN: usize = 40;
 
 /// A malformed report, described by the position or the rule.
@@ -138,8 +138,7 @@ pub(super) fn check_currency(field: &str, found: &str, expected: &str) -> Result
     if found == expected { Ok(()) } else { Err(malformed(format!("{field} is not {expected}"))) }
 }
 
-/// Adds the bureau's reference, which identifies the report in questions to the bureau, and the number of accounts.
-/// Neither is personal.
+/// Adds the number of accounts, and the report's reference, by which the bureau can find the report. Neither is personal.
 ///
 /// # Errors
 /// If the reference is empty, longer than 40 characters, or contains anything but letters, digits and `-`.

@@ -1,16 +1,16 @@
 //! Parses a bureau's `Retry-After`: seconds or a date (RFC 9110, section 10.2.3), limited to a range.
 //!
-//! Numbers and years that are too large to represent yield the longest delay. Invalid, past and missing values yield
-//! the shortest.
+//! For numbers and years that are too large to represent, the delay is the longest one. For invalid, past and missing
+//! values, it is the shortest one.
 
 use std::str::FromStr as _;
 use std::time::Duration;
 
 use chrono::{DateTime, Datelike as _, Month, NaiveDate, NaiveTime, Utc};
 
-/// Shortest delay.
+/// The shortest delay.
 const MIN_DELAY: Duration = Duration::from_secs(1);
-/// Longest delay. After it a bureau may send `Retry-After` again.
+/// The longest delay. After this delay, the bureau may respond with `Retry-After` again.
 const MAX_DELAY: Duration = Duration::from_secs(300);
 
 /// The delay requested by the header's value.
@@ -36,7 +36,7 @@ fn wait_until(text: &str, now: DateTime<Utc>) -> Option<Duration> {
     let year = match (is_number(year), year.len(), year.parse()) {
         (true, 2, Ok(last_two)) => full_year(last_two, now.year()),
         (true, 0..=4, Ok(year)) => year,
-        // The grammar has years up to 9999.
+        // The grammar allows years up to 9999. A later year is treated as the distant future.
         (true, _, _) => return Some(Duration::MAX),
         (false, _, _) => return None,
     };

@@ -1,8 +1,8 @@
 //! Maps a bureau's score to the common scale from 300 to 850.
 //!
-//! The mapping is linear, `300 + (score - low) * 550 / (high - low)`, in integers and rounded half to even. Without
-//! floats, a report has the same score on every machine and in every replay. The ends of a native scale map exactly to
-//! the ends of the common one.
+//! The mapping is linear: `300 + (score - low) * 550 / (high - low)`, in integers and rounded half to even. Because it uses
+//! no floats, a report has the same score on every machine and in every replay. The ends of a bureau's scale map exactly to
+//! the ends of the common scale.
 
 use crate::domain::banking::CreditScore;
 
@@ -26,8 +26,8 @@ impl ScoreScale {
         CreditScore::new(i64::from(CreditScore::MIN) + above_worst)
     }
 
-    /// The native score closest to `common`. If the native scale is at least as fine as the common one,
-    /// [`ScoreScale::to_common`] is its inverse.
+    /// The bureau's score that is closest to `common`. If the bureau's scale is at least as fine as the common scale,
+    /// [`ScoreScale::to_common`] converts the result back to `common`.
     pub(super) fn nearest_to(self, common: CreditScore) -> i64 {
         let common_span = i64::from(CreditScore::MAX - CreditScore::MIN);
         let above_worst = i64::from(common.get() - CreditScore::MIN);

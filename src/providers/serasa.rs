@@ -2,7 +2,7 @@
 //!
 //! The Serasa Score is from 0 to 1000 and is mapped linearly onto 300-850, rounded half to even (`score_scale`).
 //! Amounts must have correctly placed thousands separators and exactly two decimals. Similar strings such as `1.23,45`
-//! or `1234.56` are rejected because they could mean a hundred times as much.
+//! or `1234.56` are rejected, because reading them wrongly could change the amount by a factor of a hundred.
 
 mod simulated;
 

@@ -5,10 +5,10 @@
 //! replays. *Legacy* is the hex HMAC-SHA256 of the body. It has no timestamp, so its events have a maximum age instead
 //! (`domain::confirmation`).
 //!
-//! Headers are untrusted. Identifier and timestamp must follow the scheme exactly, within bounds. Signatures of other
-//! versions and malformed ones are ignored, as in the reference libraries of Standard Webhooks: one valid `v1`
-//! signature is enough. Comparisons take constant time, and every signature in a header is compared regardless of
-//! earlier results.
+//! Headers are untrusted. The identifier and the timestamp must have the format of the scheme and a limited length. One
+//! valid `v1` signature is enough: signatures of other versions and malformed signatures are ignored, as in the reference
+//! libraries of Standard Webhooks. Comparisons take constant time, and every signature in a header is compared regardless
+//! of earlier results.
 
 use std::fmt;
 use std::time::Duration;
@@ -23,13 +23,13 @@ use sha2::{Digest as _, Sha256};
 const VERSION: &str = "v1";
 /// Block size of SHA-256, in bytes.
 const BLOCK_BYTES: usize = 64;
-/// Size of an HMAC-SHA256, in bytes.
+/// The size of an HMAC-SHA256, in bytes.
 const MAC_BYTES: usize = 32;
-/// Longest list, in bytes. It limits the compared signatures to about forty.
+/// The maximum length of the list of signatures, in bytes. It limits the number of compared signatures to about forty.
 const MAX_LIST_BYTES: usize = 2048;
-/// Longest identifier of a message, in bytes.
+/// The maximum length of a message's identifier, in bytes.
 const MAX_ID_BYTES: usize = 128;
-/// Maximum number of digits of a timestamp, which is enough for any relevant time.
+/// The maximum number of digits of a timestamp, which is enough for any relevant time.
 const MAX_TIMESTAMP_DIGITS: usize = 15;
 /// Prefix that some senders of the legacy scheme put before the hex digits.
 const LEGACY_PREFIX: &str = "sha256=";
@@ -113,10 +113,11 @@ pub struct StandardSignature {
 }
 
 impl StandardSignature {
-    /// Parses `webhook-id`, `webhook-timestamp` and `webhook-signature`. An identifier consists of 1 to 128 visible
-    /// ASCII characters without a full stop; otherwise one signature could be valid for two messages. A timestamp is a
-    /// whole number of seconds. The list has space-separated entries `version,signature`. Entries that are not a
-    /// well-formed version 1 signature are ignored, but at least one is required.
+    /// Parses `webhook-id`, `webhook-timestamp` and `webhook-signature`. The identifier consists of 1 to 128 visible ASCII
+    /// characters. It must not contain a full stop, which separates the parts of the signed text; otherwise one signature
+    /// could be valid for two messages. The timestamp is a whole number of seconds. The list consists of entries
+    /// `version,signature`, separated by spaces. At least one entry must be a well-formed version 1 signature; other
+    /// entries are ignored.
     pub fn parse(id: &str, timestamp: &str, list: &str) -> Option<Self> {
         let visible = |byte: u8| byte.is_ascii_graphic() && byte != b'.';
         let is_id = !id.is_empty() && id.len() <= MAX_ID_BYTES && id.bytes().all(visible);

@@ -23,8 +23,8 @@ pub(super) struct Samples {
     pub(super) full: &'static str,
     /// The smallest valid report: an envelope that contains only a reference.
     pub(super) bare: &'static str,
-    /// A part of the complete report that a JSON adapter ignores, or before which an XML adapter ignores any elements.
-    /// `None` only for other formats.
+    /// JSON: a part of the complete report that the adapter ignores. XML: a part before which the adapter ignores any
+    /// elements. Other formats: `None`.
     pub(super) ignored: Option<&'static str>,
     /// Whether the format supports the average income.
     pub(super) has_income: bool,
@@ -140,7 +140,7 @@ fn an_unrecognized_account_state_is_unknown() {
 }
 
 /// Replaces a part of the complete report and expects a rejection.
-fn assert_refused(country: Country, part: &str, instead: &str) {
+fn assert_rejected(country: Country, part: &str, instead: &str) {
     let full = samples(country).full;
     assert!(full.contains(part), "{country} has no {part}");
     let body = full.replacen(part, instead, 1);
@@ -153,7 +153,7 @@ fn wrong_types_and_out_of_range_values_are_rejected() {
         let malformed = samples(country).malformed;
         assert!(malformed.len() >= 5, "{country} has only {} malformed reports", malformed.len());
         for (part, instead) in malformed {
-            assert_refused(country, part, instead);
+            assert_rejected(country, part, instead);
         }
     }
 }

@@ -72,12 +72,12 @@ pub async fn get(resources: &Resources, id: Uuid) -> Result<(DeadLetterDetails, 
     failed_jobs::get(&mut *resources.database.get().await?, id).await
 }
 
-/// Carries out an action on a dead letter, only once per idempotency key if there is one. Calls `on_commit` after the
-/// commit.
+/// Performs an action on a dead letter. With an idempotency key, a repeated request does not repeat the action. Calls
+/// `on_commit` after the commit.
 ///
 /// # Errors
 /// [`Error::NotFound`](crate::error::Error::NotFound); [`Error::Conflict`](crate::error::Error::Conflict) if the status
-/// of the dead letter does not allow the action; as [`idempotency::once`].
+/// of the dead letter does not allow the action; the errors of [`idempotency::once`].
 pub async fn work(
     resources: &Resources,
     on_commit: &(dyn Fn(Written) + Send + Sync),
@@ -97,8 +97,8 @@ pub async fn work(
     Ok(done)
 }
 
-/// Queues the jobs of many dead letters again in one transaction or, in a dry run, determines the result without
-/// changing anything. Calls `on_commit` after the commit.
+/// Queues the jobs of many dead letters again in one transaction. A dry run determines the result without changing
+/// anything. Calls `on_commit` after the commit.
 ///
 /// # Errors
 /// As [`idempotency::once`].

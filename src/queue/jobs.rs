@@ -1,4 +1,4 @@
-//! Lists unfinished jobs; counts them and the dead letters.
+//! Lists unfinished jobs, and counts jobs and dead letters.
 
 use uuid::Uuid;
 

@@ -21,8 +21,8 @@ pub struct StopWork;
 /// A slot of the pool.
 pub type Slot = OwnedSemaphorePermit;
 
-/// Numbers the starts of a job's actor. A watcher and a new supervisor may both report the end of the same actor;
-/// the number ensures that it is handled only once.
+/// Numbers the starts of a job's actor. The end of an actor may be reported twice: by the asynchronous task that waits for it
+/// and by a new supervisor. The number ensures that it is handled only once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StartNumber(u64);
 
@@ -32,6 +32,7 @@ struct RunningJob {
     actor: Option<Recipient<StopWork>>,
     start_number: StartNumber,
     budget: RestartBudget,
+    /// Whether the work has ended. The end of the actor is then not a failure.
     finished: bool,
     _slot: Slot,
 }
@@ -215,15 +216,15 @@ mod tests {
     fn an_end_reported_twice_is_handled_once() {
         let (running, _) = with_job(1);
         let first = running.record_start(&job(1)).unwrap();
-        let seen_by_a_new_supervisor = running.orphans().remove(0);
-        assert_eq!(seen_by_a_new_supervisor, (job(1), first));
+        let orphan = running.orphans().remove(0);
+        assert_eq!(orphan, (job(1), first));
         assert!(running.record_end(&job(1), first).is_some());
         assert!(running.record_end(&job(1), first).is_none());
-        let waits_for_its_restart = running.orphans().remove(0).1;
-        assert_ne!(waits_for_its_restart, first);
+        let number_after_the_end = running.orphans().remove(0).1;
+        assert_ne!(number_after_the_end, first);
         assert!(
-            running.record_end(&job(1), waits_for_its_restart).is_some(),
-            "the supervisor failed in the meantime"
+            running.record_end(&job(1), number_after_the_end).is_some(),
+            "a new supervisor must be able to restart the job"
         );
         assert_eq!(running.len(), 1);
     }

@@ -25,7 +25,7 @@ pub struct Attempt {
     pub logger: Logger,
 }
 
-/// The outcome of an attempt. If it ends the job, the task itself has recorded the end of the job in the transaction of
+/// The outcome of an attempt. If the attempt ends the job, the task itself must have recorded that in the same transaction as
 /// its effects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -87,7 +87,7 @@ pub trait Task: Send + Sync + 'static {
     fn longest_pause(&self, attempt: i32) -> Duration;
 }
 
-/// A [`Task`] of any type.
+/// The form of [`Task`] that the registry can store.
 pub trait AnyTask: Send + Sync {
     /// [`Task::NAME`].
     fn name(&self) -> &'static str;

@@ -1,6 +1,6 @@
 //! The circuit breaker for Redis: consecutive failures open it, and probes close it.
 //!
-//! It is simpler than a bureau's breaker because every Redis command has a fallback, so this breaker can open eagerly.
+//! It is simpler than a bureau's breaker. Every Redis command has a fallback, so this breaker may open after few failures.
 
 use std::time::Duration;
 

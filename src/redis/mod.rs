@@ -42,7 +42,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The state of Redis as seen by this instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RedisState {
-    /// The last command was answered.
+    /// Redis responded to the last command.
     Up,
     /// The last command failed: Aval works without Redis.
     Degraded,
@@ -257,7 +257,8 @@ impl Redis {
             })?,
             () = failed => return Err(Failure::Unavailable(self.inner.connect_failures.cause())),
         };
-        // If the caller drops this future, the connection may still receive the old reply and must not be reused.
+        // If the caller drops this future, the connection may still receive the old reply and must not be reused. Therefore
+        // it counts as broken until the reply has arrived.
         pooled.broken = true;
         let connection = &mut pooled.connection;
         let answered: RedisResult<T> = match message {

@@ -1,8 +1,8 @@
 //! The retry budget (docs/specification.md 4): limits the retries of the last minute to a share of the calls, with a
 //! minimum.
 //!
-//! Without it, every call to a failing bureau would become three when the bureau can handle them least. The minimum
-//! allows retries where calls are rare.
+//! Without it, retries would multiply the calls to a bureau just when it fails and can handle fewer. The minimum allows
+//! retries where calls are rare.
 
 use std::time::Duration;
 

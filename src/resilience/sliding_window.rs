@@ -48,6 +48,7 @@ impl<const N: usize> SlidingWindow<N> {
         self.totals
     }
 
+    /// Moves the window to `now` and subtracts the counts of expired slots.
     fn expire(&mut self, now: Duration) {
         let current = u64::try_from(now.as_millis()).unwrap_or(u64::MAX) / self.slot_ms;
         for _ in 0..current.saturating_sub(self.newest).min(self.slots) {

@@ -13,7 +13,7 @@ use crate::domain::account::{KeyLimits, Role, Scope};
 use crate::domain::label::Label;
 use crate::error::{Error, Result};
 
-/// The resolution of `last_used_at`.
+/// The precision of `last_used_at`.
 const LAST_USED_RESOLUTION: TimeDelta = TimeDelta::minutes(10);
 
 #[derive(Queryable, Selectable)]
@@ -76,7 +76,8 @@ impl ApiKey {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|expires_at| now < expires_at)
     }
 
-    /// Whether `last_used_at` is at most ten minutes old. Writing it on every request would cost more than the request.
+    /// Whether `last_used_at` is less than ten minutes old and need not be written again. Writing it on every request
+    /// would cost more than the request.
     pub fn was_used_recently(&self, now: DateTime<Utc>) -> bool {
         self.last_used_at.is_some_and(|last| now - last < LAST_USED_RESOLUTION)
     }
@@ -89,7 +90,7 @@ impl std::fmt::Debug for ApiKey {
 }
 
 impl From<ApiKeyRow> for ApiKey {
-    /// Scopes unknown to this version grant nothing; a newer version created them.
+    /// Omits scopes that are unknown to this version because a newer version created them.
     fn from(row: ApiKeyRow) -> Self {
         Self {
             id: row.id,
@@ -193,7 +194,8 @@ pub async fn list_page(
 /// # Errors
 /// [`Error::NotFound`]
 pub async fn revoke(connection: &mut AsyncPgConnection, id: Uuid, now: DateTime<Utc>) -> Result<()> {
-    // The filter is evaluated again on the newest row version when another transaction revokes the key concurrently.
+    // If another transaction revokes the key at the same time, PostgreSQL evaluates the filter again after that commit,
+    // so the time of the first revocation is kept.
     let live = api_keys::table.find(id).filter(api_keys::revoked_at.is_null());
     let revoked = diesel::update(live).set(api_keys::revoked_at.eq(now)).execute(connection).await?;
     if revoked == 0 {

@@ -1,10 +1,10 @@
 //! The archive: months whose applications are all closed. Lists exclude them; lookups by identifier still find them.
 //!
 //! A month consists of three tables (applications, audit_logs, decisions), which are partitions of either the live or
-//! the archive tables. A move detaches and attaches them in one short transaction and copies no rows. That needs a
-//! brief lock on the whole parent table, and every other statement queues behind a pending lock. Therefore the lock
-//! attempt times out after a tenth of a second and [`archive`] retries. The slow part, validating that each row belongs
-//! to its month, runs beforehand without blocking.
+//! the archive tables. A move detaches and attaches them in one short transaction and copies no rows. It needs a brief
+//! lock on the whole parent table, and while it waits for that lock, every later statement on the table waits too.
+//! Therefore the lock attempt times out after a tenth of a second, and [`archive`] retries. The slow part runs beforehand
+//! without blocking: validating that each row belongs to its month.
 //!
 //! A lookup by identifier queries the live tables first. If it finds nothing, it queries both in one statement, so a
 //! month that moves at that moment is not missed.
@@ -20,9 +20,9 @@ use super::partitions::Month;
 use super::seal::KeyRing;
 use crate::error::{Error, PublicMessage, Result};
 
-/// Attempts of a move, each with a lock timeout of a tenth of a second.
+/// The maximum number of attempts of a move, each with a lock timeout of a tenth of a second.
 const MAX_TRIES: u32 = 20;
-/// The pause between attempts. It limits the blocking of other statements to a tenth of the time.
+/// The pause between attempts. It ensures that other statements are blocked for at most a tenth of the time.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The tables that hold a month.
@@ -48,7 +48,7 @@ impl Tier {
 pub struct ListedMonth {
     pub month: Month,
     pub tier: Tier,
-    /// The total size of its three tables with their indexes.
+    /// The total size of the month's three tables with their indexes.
     pub bytes: i64,
 }
 
@@ -96,8 +96,8 @@ diesel::define_sql_function! {
     fn month_open_applications(month: Date) -> BigInt;
 }
 
-/// The number of open applications of a live month: undecided and not deleted, with a job, or with a webhook event that
-/// will be retried.
+/// The number of open applications of a live month. An application is open if it is undecided and not deleted, has a job,
+/// or has a webhook event that will be retried.
 pub async fn open_applications(connection: &mut AsyncPgConnection, month: Month) -> Result<i64> {
     Ok(diesel::select(month_open_applications(month.first_day())).get_result(connection).await?)
 }
@@ -159,7 +159,7 @@ struct Moved {
     moved: bool,
 }
 
-/// The database also refuses recent months; this check gives a readable error.
+/// The database also refuses recent months. This check only gives a clearer error.
 fn check_age(month: Month, now: DateTime<Utc>) -> Result<()> {
     if month.next().next().start() > now {
         return Err(conflict(format!("{month} has not been over for a month")));
@@ -171,7 +171,7 @@ fn conflict(text: String) -> Error {
     Error::Conflict(PublicMessage::new(text))
 }
 
-/// Runs a statement for a month and retries it when the lock timed out.
+/// Runs a statement for a month and retries it after a lock timeout.
 async fn retry_on_lock_timeout(
     connection: &mut AsyncPgConnection,
     statement: &str,
@@ -199,8 +199,8 @@ struct SealedByOtherKeys {
     rows: i64,
 }
 
-/// The archived months with values not sealed by the active key, and the number of such rows in each. `aval reencrypt`
-/// does not process the archive, so the keys that sealed them must be kept.
+/// The archived months that contain values not sealed with the active key, and the number of such applications in each.
+/// `aval reencrypt` does not process the archive, so the keys of these values must be kept.
 pub async fn sealed_by_other_keys(
     connection: &mut AsyncPgConnection,
     keys: &KeyRing,

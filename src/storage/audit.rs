@@ -1,7 +1,7 @@
-//! The history of an application, which triggers write and this module only reads.
+//! Reads the audit rows of an application. Triggers write them.
 //!
-//! An audit row holds the old and the new value of each changed column: in clear text or, for sealed columns, as the
-//! two envelopes, which the trigger copies without a key.
+//! An audit row holds the old and the new value of each changed column. The values of a sealed column are the two
+//! envelopes, which the trigger copies without decrypting them. All other values are in clear text.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,8 +45,7 @@ pub struct AuditEntry {
     pub created_at: DateTime<Utc>,
 }
 
-/// A value before and after a change; `None` where it was absent. Personal values are masked except for their first and
-/// last characters.
+/// A value before and after a change; `None` where it was absent. Personal values are masked ([`masked_value`]).
 #[derive(Debug, Clone, PartialEq)]
 pub struct ValueChange {
     /// The member, as a JSON pointer.
@@ -96,8 +95,8 @@ impl Metadata {
     }
 }
 
-/// The members in an envelope, keyed by their JSON pointers without the first slash. An envelope that cannot be opened
-/// counts as one masked value.
+/// The members in an envelope, keyed by their JSON pointers without the first slash. If the envelope cannot be opened, the
+/// result contains the envelope itself under the name of the column.
 fn opened(keys: &KeyRing, application: Uuid, column: &str, envelope: Option<String>) -> Map<String, Value> {
     let Some(envelope) = envelope else { return Map::new() };
     let field = SealedField::of_application(column);
@@ -166,8 +165,8 @@ impl AuditRow {
     }
 }
 
-/// All changes to an application, oldest first, archived or not. Members for which `is_personal` is true are masked
-/// even where plain SQL stored them in clear text.
+/// All changes to an application, archived or not, oldest first. Members for which `is_personal` is true are masked even
+/// if plain SQL stored them in clear text.
 pub async fn list(
     connection: &mut AsyncPgConnection,
     keys: &KeyRing,

@@ -1,6 +1,8 @@
-//! Events about circuit breakers. A breaker's state is in memory, so no trigger can write them.
+//! Writes changes of circuit breakers: to their history, and as events. A breaker's state is in memory, so no trigger can
+//! write them.
 
-use diesel::sql_types::{Jsonb, Text, Uuid as SqlUuid};
+use chrono::{DateTime, Utc};
+use diesel::sql_types::{Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::Value;
 
@@ -8,25 +10,42 @@ use crate::domain::application::Country;
 use crate::domain::ids::EventId;
 use crate::error::Result;
 
-/// An event about a circuit breaker.
+/// A change of the state of a circuit breaker.
 #[derive(Debug, Clone)]
-pub struct NewCircuitEvent {
-    /// The same in every attempt to write the event.
+pub struct NewCircuitChange {
+    /// The identifier, which is the same in every attempt to write the change. The event has the same one.
     pub id: EventId,
-    /// The event type with its version.
-    pub event_type: &'static str,
     /// The country of the breaker's bureau.
     pub country: Country,
-    pub data: Value,
+    pub provider: String,
+    /// `opened`, `half_opened` or `closed`.
+    pub kind: &'static str,
+    pub instance: String,
+    /// The name of the cause.
+    pub cause: &'static str,
+    /// According to the clock of the instance.
+    pub changed_at: DateTime<Utc>,
+    /// The event type with its version, and the data; `None` for a change without an event.
+    pub event: Option<(&'static str, Value)>,
 }
 
-/// Writes an event to the outbox.
-pub async fn record(connection: &mut AsyncPgConnection, event: &NewCircuitEvent) -> Result<()> {
-    diesel::sql_query("SELECT record_event($1, $2, circuit_subject($3), NULL, $4)")
-        .bind::<SqlUuid, _>(event.id.as_uuid())
-        .bind::<Text, _>(event.event_type)
-        .bind::<Text, _>(event.country.code())
-        .bind::<Jsonb, _>(&event.data)
+/// Writes a change to the history and its event to the outbox. A change that is already in the history is skipped.
+pub async fn record(connection: &mut AsyncPgConnection, change: &NewCircuitChange) -> Result<()> {
+    let (event_type, data) = change.event.as_ref().map(|(name, data)| (*name, data)).unzip();
+    let statement = "WITH recorded AS (\
+            INSERT INTO circuit_changes (id, country, provider, kind, instance, cause, changed_at) \
+            VALUES ($1, $2::country, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING RETURNING id) \
+        SELECT record_event(recorded.id, $8, circuit_subject($2), NULL, $9) FROM recorded WHERE $8 IS NOT NULL";
+    diesel::sql_query(statement)
+        .bind::<SqlUuid, _>(change.id.as_uuid())
+        .bind::<Text, _>(change.country.code())
+        .bind::<Text, _>(&change.provider)
+        .bind::<Text, _>(change.kind)
+        .bind::<Text, _>(&change.instance)
+        .bind::<Text, _>(change.cause)
+        .bind::<Timestamptz, _>(change.changed_at)
+        .bind::<Nullable<Text>, _>(event_type)
+        .bind::<Nullable<Jsonb>, _>(data)
         .execute(connection)
         .await?;
     Ok(())

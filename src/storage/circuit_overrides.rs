@@ -1,4 +1,4 @@
-//! Operators' overrides of the circuit breakers: one row per country, which every instance follows.
+//! Operators' overrides of the circuit breakers: one row per country, which every instance applies.
 //!
 //! Only the database's clock decides when an override expires. [`in_force`] returns the remaining time instead of the
 //! expiry, so an instance whose clock is wrong ends an override at the same moment as the others.
@@ -128,7 +128,7 @@ pub struct SetOverride {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// Sets or removes an override. Triggers write the log and send the notification.
+/// Sets or removes an override. Triggers log the change and send the notification.
 pub async fn set(connection: &mut AsyncPgConnection, wanted: &SetOverride) -> Result<CircuitOverride, Abort> {
     let values = (
         circuit_overrides::mode.eq(wanted.mode.as_str()),

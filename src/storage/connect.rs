@@ -1,5 +1,5 @@
-//! Opens all connections to PostgreSQL. The pool, the listener, leader locks and migrations use this module, so TLS
-//! applies to all of them.
+//! Opens all connections to PostgreSQL. The pool, the listener, leader locks and migrations use this module, so the TLS
+//! settings apply to all of them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ const DEFAULT_PORT: u16 = 5432;
 
 /// The default timeout for a new connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest time that sent data may stay unacknowledged.
+/// The maximum time that sent data may stay unacknowledged.
 const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(15);
 /// The interval of TCP keepalives on an idle connection.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
@@ -98,6 +98,7 @@ impl Connector {
             // The server does not support TLS, so this connection is in clear text and not watched.
             self.is_plain.store(true, Ordering::Relaxed);
         }
+        // `WatchPlain` takes the place of TLS, but the connection stays in clear text.
         let mut config = self.config.clone();
         config.ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
         let connected = config.connect(WatchPlain(Arc::clone(&facts))).await;
@@ -183,7 +184,7 @@ fn set_peer_timeouts(config: &mut tokio_postgres::Config) {
     if config.get_tcp_user_timeout().is_none() {
         config.tcp_user_timeout(UNACKNOWLEDGED_TIMEOUT);
     }
-    // Two hours is the library's default, so a URL with this value counts as one without.
+    // Two hours is the library's default. Therefore a URL that sets two hours is treated like a URL that sets nothing.
     if config.get_keepalives_idle() >= Duration::from_secs(2 * 60 * 60) {
         config.keepalives_idle(KEEPALIVE_INTERVAL);
         config.keepalives_interval(KEEPALIVE_INTERVAL);

@@ -1,4 +1,4 @@
-//! Decisions: stores groups of them with all their consequences in one statement, and reads the latest.
+//! Decisions. One statement stores a group of decisions with all their consequences; another reads the latest decision.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -33,8 +33,8 @@ pub struct DecisionRecord {
     pub decision: Decision,
     /// Whether the decision is based on the bureau's own figures.
     pub provider_available: bool,
-    /// The minimum delay in milliseconds before the re-decision with the bureau's figures; `None` if there will be
-    /// none.
+    /// The minimum delay, in milliseconds, before the re-decision with the bureau's figures; `None` if there will be no
+    /// re-decision.
     pub retry_after_ms: Option<i64>,
     pub attribution: Attribution,
     pub traceparent: Option<String>,
@@ -45,7 +45,7 @@ pub struct DecisionRecord {
 pub enum Stored {
     /// The decision was applied.
     Applied,
-    /// The application was decided, cancelled or deleted meanwhile. The job is done and nothing else changed.
+    /// The application has meanwhile been decided, cancelled or deleted. The job is finished and nothing else changed.
     Superseded,
     /// This worker no longer holds the lease; nothing changed.
     LeaseLost,
@@ -59,6 +59,7 @@ rows! {
         application_id: Uuid as sql_types::Uuid,
         status: &'static str as Text,
         risk_score: Option<Decimal> as Nullable<Numeric>,
+        risk_components: Option<Value> as Nullable<Jsonb>,
         reasons: Value as Jsonb,
         rules: Value as Jsonb,
         rules_version: String as Text,
@@ -83,6 +84,7 @@ impl NewDecision {
             application_id: record.application_id.as_uuid(),
             status: Status::from(decision.status).as_str(),
             risk_score: decision.risk_score,
+            risk_components: decision.risk_components.as_ref().map(json).transpose()?,
             reasons: json(&decision.reasons)?,
             rules: json(&decision.rules)?,
             rules_version: decision.rules_version.clone(),
@@ -104,12 +106,12 @@ fn json(value: &impl serde::Serialize) -> Result<Value> {
 
 impl FixedStatement for StoreDecisions {
     const NAME: &'static str = "store_decisions";
-    /// `retry_after_ms` is null for a decision that is not to be repeated automatically. If an
-    /// operator requested this re-decision (the row has `next_at` = infinity) and the bureau is unavailable, the next
-    /// one is scheduled automatically.
+    /// `retry_after_ms` is null if the decision will not be repeated automatically. `next_at` is infinity if an operator
+    /// requested this re-decision. If the bureau is unavailable in such a re-decision, the next one is scheduled
+    /// automatically.
     ///
-    /// `CASE` hides the status from the planner, and the condition on the array of identifiers only guides the planner,
-    /// as in [`begin`](crate::storage::applications::begin).
+    /// `CASE` and the condition on the array of identifiers only guide the planner, as in
+    /// [`begin`](crate::storage::applications::begin).
     const SQL: &'static str = concat!(
         "WITH wanted AS (SELECT * FROM ?), \
         open AS (SELECT w.*, a.country FROM wanted w JOIN applications a ON a.id = w.application_id \
@@ -129,9 +131,9 @@ impl FixedStatement for StoreDecisions {
                 change_traceparent = o.traceparent \
             FROM open o JOIN finished f ON f.lease_token = o.lease_token WHERE a.id = o.application_id RETURNING a.id), \
         recorded AS (INSERT INTO decisions (id, application_id, job_id, status, risk_score, reasons, rules, \
-                rules_version, input, provider_available) \
+                rules_version, input, provider_available, risk_components) \
             SELECT o.id, o.application_id, o.job_id, o.status::application_status, o.risk_score, o.reasons, o.rules, \
-                o.rules_version, o.input, o.provider_available \
+                o.rules_version, o.input, o.provider_available, o.risk_components \
             FROM open o JOIN finished f ON f.lease_token = o.lease_token), \
         settled AS (DELETE FROM provider_retries r USING open o JOIN finished f ON f.lease_token = o.lease_token \
             WHERE r.application_id = o.application_id AND o.retry_after_ms IS NULL), \
@@ -159,8 +161,8 @@ struct StoredRow {
 }
 
 /// Stores decisions: the decision row, the application's new state, and the end of the job. Triggers write the audit
-/// row and the event. Must run in a transaction. Applications are locked first, in the order of their ids; every writer
-/// locks applications before their jobs, in that order. The results are in the order of `records`.
+/// row and the event. Must run in a transaction. Applications are locked first, in the order of their ids. To prevent
+/// deadlocks, every writer locks in this order, and applications before jobs. The results are in the order of `records`.
 pub async fn store(connection: &mut AsyncPgConnection, records: &[DecisionRecord]) -> Result<Vec<Stored>> {
     let ids: Vec<Uuid> = records.iter().map(|record| record.application_id.as_uuid()).collect();
     let _locked: Vec<Uuid> = applications::table
@@ -206,6 +208,7 @@ struct DecisionRow {
     application_id: Uuid,
     status: PgStatus,
     risk_score: Option<Decimal>,
+    risk_components: Option<StoredJson>,
     reasons: StoredJson,
     rules: StoredJson,
     rules_version: String,
@@ -230,6 +233,11 @@ impl TryFrom<DecisionRow> for StoredDecision {
             decision: Decision {
                 status,
                 risk_score: row.risk_score,
+                risk_components: row
+                    .risk_components
+                    .map(|parts| serde_json::from_value(parts.0))
+                    .transpose()
+                    .map_err(unreadable_decision)?,
                 reasons: serde_json::from_value(row.reasons.0).map_err(unreadable_decision)?,
                 rules: serde_json::from_value(row.rules.0).map_err(unreadable_decision)?,
                 rules_version: row.rules_version,
@@ -239,7 +247,7 @@ impl TryFrom<DecisionRow> for StoredDecision {
     }
 }
 
-/// Only Aval writes decisions, so an unreadable one was written by a newer version.
+/// The error for a decision that cannot be parsed. Only Aval writes decisions, so a newer version wrote it.
 fn unreadable_decision(error: serde_json::Error) -> Error {
     Error::unknown_label("decision", error)
 }

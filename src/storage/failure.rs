@@ -1,7 +1,7 @@
-//! Classification of PostgreSQL errors for the statement and for its session.
+//! Classifies PostgreSQL errors by their consequences for the statement and its session.
 //!
-//! The SQLSTATE decides (PostgreSQL documentation, appendix A). Where it is too broad, the name of the reporting server
-//! routine decides as well. Neither depends on the server's language. Messages are only logged.
+//! The class depends on the SQLSTATE (PostgreSQL documentation, appendix A) and, where that is too broad, on the name of
+//! the server routine that reported the error. Neither depends on the server's language. Messages are only logged.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ pub(super) enum Failure {
     /// The session is no longer usable: its prepared statements are outdated, its server is read-only, or it has ended.
     /// The same work can be repeated immediately in a new session.
     Session,
-    /// The session's cached schema may be outdated. This is only possible in a session that has worked before.
+    /// The session's cached schema may be outdated. This is only possible in a session that was used before.
     Schema,
     /// The same statement may succeed later.
     Transient,
@@ -36,7 +36,7 @@ const SESSION: [&str; 13] = [
     "F0",    // configuration file errors: the server is starting or stopping
 ];
 
-/// Codes that statements get after a schema change if they were prepared, or their types looked up, before it.
+/// Codes of errors that can occur if the schema has changed since a statement was prepared or its types were looked up.
 const SCHEMA: [&str; 6] = [
     "42704", // undefined_object: a type was replaced
     "42804", // datatype_mismatch
@@ -57,8 +57,8 @@ const TRANSIENT: [&str; 7] = [
     "72000", // snapshot_too_old
 ];
 
-/// The routine that detects that a prepared statement's result columns have changed. Its code `0A000` means "feature
-/// not supported" and is permanent everywhere else.
+/// The routine that detects that a prepared statement's result columns have changed. It reports `0A000`, which means
+/// "feature not supported" and is a permanent error in every other routine.
 const REVALIDATION: &str = "RevalidateCachedQuery";
 
 impl Failure {
@@ -85,7 +85,7 @@ pub(super) struct Origin<'a> {
     pub(super) code: &'a str,
     /// The routine in the server; empty if the server or a pooler does not report it.
     pub(super) routine: &'a str,
-    /// The session is not reused, and the same work can be repeated immediately in another.
+    /// Whether the session is discarded. The same work can then be repeated immediately in another session.
     pub(super) session_discarded: bool,
 }
 

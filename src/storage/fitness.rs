@@ -1,9 +1,9 @@
 //! Decides which sessions of a pool are still usable.
 //!
 //! A session's own errors can make it unusable ([`SessionFacts::record_error`], called by the [watched](super::wire)
-//! connection). Two kinds of errors affect every session opened before: a prepared statement invalidated by a schema
-//! change, and a read-only server. Therefore the sessions of a pool belong to a generation, and such an error starts
-//! the next one: a single failed statement makes the pool replace all of them.
+//! connection). Two kinds of errors show that all open sessions are affected: a prepared statement invalidated by a schema
+//! change, and a read-only server. Therefore each session belongs to a generation of its pool, and such an error starts
+//! the next generation. A single failed statement thus makes the pool replace all its sessions.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use super::failure::Failure;
 
-/// The minimum time between renewals of all sessions because of a suspected schema change. A bug that keeps causing
-/// such errors must not make the pool unusable.
+/// The minimum time between two renewals of all sessions because of a suspected schema change. Otherwise a bug that keeps
+/// causing such errors would make the pool unusable.
 const MIN_RENEWAL_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The state shared by the sessions of one pool.
@@ -24,19 +24,20 @@ pub(super) struct Fitness {
 }
 
 impl Fitness {
-    /// The facts of a session that is being opened.
+    /// The state of a session that is about to be opened.
     pub(super) fn of_new_session(self: &Arc<Self>) -> Arc<SessionFacts> {
         let generation = self.generation.load(Ordering::SeqCst);
         Arc::new(SessionFacts { generation, pool: Some(Arc::clone(self)), ..SessionFacts::default() })
     }
 
-    /// Replaces all sessions of this and earlier generations.
+    /// Marks all sessions of this and earlier generations as unfit.
     fn renew(&self, generation: u64) {
         // If many sessions fail at once, the first one renews them all.
         let _ =
             self.generation.compare_exchange(generation, generation + 1, Ordering::SeqCst, Ordering::SeqCst);
     }
 
+    /// Calls [`Self::renew`] because of a suspected schema change, at most once per [`MIN_RENEWAL_INTERVAL`].
     fn renew_on_suspicion(self: &Arc<Self>, generation: u64) {
         if self.renewed_lately.swap(true, Ordering::SeqCst) {
             return;
@@ -75,7 +76,7 @@ impl SessionFacts {
                 }
                 true
             }
-            // In a session that was only just opened, the statement itself is at fault.
+            // In a new session, the cached schema cannot be outdated, so the statement itself is wrong.
             Failure::Schema => {
                 let has_worked = self.times_lent.load(Ordering::Relaxed) > 1;
                 if let (Some(pool), true) = (&self.pool, has_worked) {
@@ -112,12 +113,12 @@ impl SessionFacts {
         self.has_received.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the connection is watched.
+    /// Whether the server sent something through the watched connection. Always false if the connection is not watched.
     pub(super) fn has_received(&self) -> bool {
         self.has_received.load(Ordering::Relaxed)
     }
 
-    /// The server process id from the connection's startup. A pooler sends an id of its own.
+    /// The process id that the server sent at the start of the connection. A pooler sends an id of its own.
     pub(super) fn process(&self) -> i32 {
         self.process.load(Ordering::Relaxed)
     }

@@ -13,7 +13,7 @@ use super::seal::KeyRing;
 use super::transaction::{self, Abort};
 use crate::error::{Error, Result};
 
-/// What a committed group changed. The instance that committed it need not wait for the `NOTIFY`.
+/// What a committed group changed. The instance that committed it wakes its own actors without waiting for the `NOTIFY`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Written {
     /// Jobs were queued or returned to the queue.
@@ -23,7 +23,7 @@ pub struct Written {
 }
 
 impl Written {
-    /// The effects of both.
+    /// The changes of both.
     pub fn and(self, other: Self) -> Self {
         Self { jobs: self.jobs || other.jobs, events: self.events || other.events }
     }
@@ -34,11 +34,11 @@ pub trait GroupWrite: Send + Sync + Sized + 'static {
     /// The result for the caller.
     type Outcome: Send + 'static;
 
-    /// The types of a group are written in this order, lowest first. It prevents deadlocks: every group
-    /// locks applications before their jobs.
+    /// The position of this type in a group; the lowest is written first. The order prevents deadlocks: every group locks
+    /// applications before their jobs.
     const ORDER: u8;
 
-    /// What a commit changes.
+    /// What a committed write of this type changes.
     const WRITTEN: Written;
 
     /// Whether a write is dropped if its caller stopped waiting before the group began.
@@ -52,8 +52,8 @@ pub trait GroupWrite: Send + Sync + Sized + 'static {
         writes: &[Self],
     ) -> impl Future<Output = Result<Vec<Result<Self::Outcome>>, Abort>>;
 
-    /// Makes a single write after its group failed, in a separate transaction that is repeated after transient
-    /// failures.
+    /// Makes one write in a transaction of its own, after its group has failed. The transaction is repeated after
+    /// transient failures.
     ///
     /// # Errors
     /// The write's own error.

@@ -1,7 +1,7 @@
 //! Stored responses of requests with an `Idempotency-Key`.
 //!
-//! The key is taken and the response stored in the transaction of the write, so a crash leaves both or neither. Taking
-//! a key never waits ([`begin`]): if a request on any instance has it locked, that is reported immediately.
+//! The key is taken and the response stored in the transaction of the write, so a crash leaves all three or none. Taking
+//! a key never waits ([`begin`]): if another request holds it, on any instance, that is reported immediately.
 //! Inserts of applications take their keys within the insert statement (`applications::insert`). Every other write uses
 //! [`once`].
 
@@ -25,9 +25,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// A write to make at most once for its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyedWrite {
-    /// Keyed digest of account, route and key.
+    /// A keyed hash of account, route and idempotency key.
     pub key_digest: [u8; 32],
-    /// Keyed digest of the whole request. The body is compared by value, not by bytes.
+    /// A keyed hash of the whole request. It depends on the values in the body, not on its exact bytes.
     pub fingerprint: [u8; 32],
     /// The account that sent the key.
     pub account: String,
@@ -113,7 +113,7 @@ impl FixedStatement for BeginKeyedWrite {
     }
 }
 
-/// The database functions' columns for a known key; null for other verdicts.
+/// The columns that the database functions return for a known key. They are null for other verdicts.
 #[derive(QueryableByName)]
 pub(super) struct StoredColumns {
     #[diesel(sql_type = Nullable<Binary>)]
@@ -158,26 +158,26 @@ pub async fn once<T>(
     let Some(keyed) = keyed else {
         return transaction::run(database, logger, name, work).await.map(Once::Made);
     };
-    let attempt = transaction::run(database, logger, name, async |connection| {
+    let outcome = transaction::run(database, logger, name, async |connection| {
         match begin(connection, &keyed.write).await? {
             Begun::New => {
                 let made = work(connection).await?;
                 store(connection, &keyed.write, &(keyed.seal_reply)(&made)?).await?;
-                Ok(Attempt::Made(made))
+                Ok(KeyedOutcome::Made(made))
             }
-            Begun::Known(known) => Ok(Attempt::Known(known)),
-            Begun::InFlight => Ok(Attempt::InFlight),
+            Begun::Known(known) => Ok(KeyedOutcome::Known(known)),
+            Begun::InFlight => Ok(KeyedOutcome::InFlight),
         }
     });
-    match attempt.await? {
-        Attempt::Made(made) => Ok(Once::Made(made)),
-        Attempt::Known(known) => keyed.write.reply_for(known).map(Once::Replayed),
-        Attempt::InFlight => Err(in_flight()),
+    match outcome.await? {
+        KeyedOutcome::Made(made) => Ok(Once::Made(made)),
+        KeyedOutcome::Known(known) => keyed.write.reply_for(known).map(Once::Replayed),
+        KeyedOutcome::InFlight => Err(in_flight()),
     }
 }
 
-/// The result of one transaction.
-enum Attempt<T> {
+/// The result of the transaction of a keyed write.
+enum KeyedOutcome<T> {
     Made(T),
     Known(KnownReply),
     InFlight,

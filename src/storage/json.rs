@@ -47,17 +47,18 @@ impl From<StoredJson> for Value {
 }
 
 fn read(text: &[u8]) -> serde_json::Result<Value> {
-    serde_json::from_slice(text).or_else(|_out_of_range| by_part(serde_json::from_slice(text)?))
+    serde_json::from_slice(text).or_else(|_out_of_range| read_by_member(serde_json::from_slice(text)?))
 }
 
-fn by_part(raw: &RawValue) -> serde_json::Result<Value> {
+/// Reads a value member by member, so only the numbers that are out of range become strings.
+fn read_by_member(raw: &RawValue) -> serde_json::Result<Value> {
     let text = raw.get();
     match text.as_bytes().first() {
         Some(b'{') => {
             let members: Members<'_> = serde_json::from_str(text)?;
-            members.iter().map(|(name, value)| Ok((name.to_owned(), by_part(value)?))).collect()
+            members.iter().map(|(name, value)| Ok((name.to_owned(), read_by_member(value)?))).collect()
         }
-        Some(b'[') => serde_json::from_str::<Vec<&RawValue>>(text)?.into_iter().map(by_part).collect(),
+        Some(b'[') => serde_json::from_str::<Vec<&RawValue>>(text)?.into_iter().map(read_by_member).collect(),
         _ => Ok(serde_json::from_str(text).unwrap_or_else(|_out_of_range| Value::from(text))),
     }
 }

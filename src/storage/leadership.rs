@@ -1,11 +1,11 @@
 //! Leader election among the instances by a session-level advisory lock.
 //!
-//! Instances that are not the leader retry periodically and keep the connection of a failed attempt for the next one.
-//! TCP timeouts make PostgreSQL detect within seconds that the leader's machine has disappeared without closing its
-//! connection.
+//! The lock lasts as long as its connection. When the leader ends, PostgreSQL releases the lock, and another instance
+//! acquires it. If the leader's machine disappears without closing the connection, TCP timeouts make PostgreSQL detect
+//! that within seconds. Instances that are not the leader retry periodically and keep the connection of a failed attempt
+//! for the next one.
 //!
-//! The lock lasts as long as its connection: when the leader dies, PostgreSQL releases it and another instance takes
-//! over. A leader that lost its connection is no longer the leader, even before it notices. Therefore it checks
+//! If the leader loses its connection, it has lost the lock before it detects that. Therefore it checks
 //! [`Leadership::holds`] before each round, and its work must stay correct even with two leaders for a moment.
 
 use std::time::Duration;
@@ -25,16 +25,16 @@ diesel::define_sql_function! {
     fn pg_try_advisory_lock(key: BigInt) -> Bool;
 }
 
-/// Makes PostgreSQL detect a client that has disappeared within about ten seconds. The settings have no effect on a
-/// Unix socket, where PostgreSQL notices immediately.
+/// Makes PostgreSQL detect within about ten seconds that a client has disappeared. The settings have no effect on a Unix
+/// socket, where PostgreSQL detects it immediately.
 const PEER_TIMEOUTS: &str = "\
     SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3; \
     SET tcp_user_timeout = 10000";
 
-/// Timeout of an attempt to acquire the lock.
+/// The timeout of an attempt to acquire the lock.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Timeout of the check that the lock is still held.
+/// The timeout of the check that the lock is still held.
 const HOLD_CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The lock of the current leader.
@@ -46,10 +46,10 @@ impl Leadership {
     /// Tries to become the leader for `role`. Returns `None` while another instance is the leader.
     pub async fn try_acquire(database: &Database, role: &str) -> Result<Option<Self>> {
         let late = |_| Error::unavailable("database", "timed out acquiring the leader lock");
-        tokio::time::timeout(TIMEOUT, Self::apply(database, role)).await.map_err(late)?
+        tokio::time::timeout(TIMEOUT, Self::acquire(database, role)).await.map_err(late)?
     }
 
-    async fn apply(database: &Database, role: &str) -> Result<Option<Self>> {
+    async fn acquire(database: &Database, role: &str) -> Result<Option<Self>> {
         let mut connection = match database.take_spare() {
             Some(spare) => spare,
             None => {

@@ -1,10 +1,10 @@
 //! `LISTEN`: notifications that the database sends on commit.
 //!
-//! A notification is a hint. It is lost while no connection listens. Therefore every consumer also polls, and each new
-//! connection first reports every topic once, because notifications may have been missed.
+//! A notification is a hint. It is lost if no connection listens. Therefore every consumer also polls, and after each new
+//! connection, `events::notifications` reports every topic once.
 //!
-//! A connection whose peer has disappeared, or whose server side a proxy has closed, looks like an idle one. Therefore
-//! each listener notifies itself every second; if the notification does not return, the connection is lost. This
+//! A connection whose server has disappeared, or whose server side a proxy has closed, looks like an idle connection.
+//! Therefore each listener sends itself a notification every second. If it does not arrive, the connection is lost. This
 //! heartbeat also produces a transaction every second on an idle database, which makes a replica's lag measurable.
 
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::storage::{Database, Session};
 
 /// The interval of a listener's heartbeat.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// Timeout for sending a heartbeat. It must return before the next one is due.
+/// The timeout for sending a heartbeat. The heartbeat must return before the next one is due.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The topic of a notification.

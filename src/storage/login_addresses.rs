@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::schema::{login_addresses, users};
 use crate::error::Result;
 
-/// Maximum number of addresses stored per account.
+/// The maximum number of addresses stored per account.
 const MAX_PER_ACCOUNT: i64 = 20;
 
 /// Records a sign-in from an address. Keeps the account's most recently used addresses and deletes those above the limit.

@@ -40,7 +40,7 @@ pub async fn run_pending(url: &str) -> Result<Vec<String>> {
     .await
 }
 
-/// Fails early if the user cannot run the pending migrations, instead of in the middle of a statement.
+/// Fails before the first migration if the user may not run migrations.
 async fn check_may_migrate(connection: &mut AsyncPgConnection) -> Result<()> {
     #[derive(diesel::QueryableByName)]
     struct MigrationRights {
@@ -69,15 +69,16 @@ async fn check_may_migrate(connection: &mut AsyncPgConnection) -> Result<()> {
 pub struct SchemaStatus {
     /// The version of the PostgreSQL server.
     pub server_version: String,
-    /// Applied migrations. There can be more than this version knows.
+    /// The number of applied migrations. A newer version of Aval may have applied migrations that this version does not
+    /// know.
     pub applied: usize,
-    /// Migrations of this version that are not applied.
+    /// The number of migrations of this version that are not applied.
     pub pending: usize,
     /// The newest applied migration.
     pub newest: Option<String>,
 }
 
-/// Compares the applied migrations with those of this version.
+/// Compares the applied migrations with the migrations of this version.
 ///
 /// # Errors
 /// [`Error::Internal`] if the embedded migrations cannot be read, or a database error.
@@ -127,9 +128,9 @@ async fn applied(connection: &mut AsyncPgConnection) -> Result<BTreeMap<String, 
 /// A migration and whether it has run.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct MigrationState {
-    /// The name of its folder; for one that this version does not know, its version number.
+    /// The name of its folder; the version number if this version of Aval does not contain it.
     pub name: String,
-    /// When it ran; `None`: it is pending.
+    /// When it ran; `None` if it is pending.
     #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     pub applied_at: Option<DateTime<Utc>>,
     /// Whether this version of Aval contains it.
@@ -168,8 +169,8 @@ pub fn is_known(name: &str) -> bool {
     known.iter().any(|migration| migration.name().to_string() == name)
 }
 
-/// Reverts the last `count` migrations, newest first, and returns their names. Stops at the first that cannot be
-/// reverted; the ones before it stay reverted.
+/// Reverts the last `count` migrations, newest first, and returns their names. If one cannot be reverted, the
+/// migrations reverted before it stay reverted.
 ///
 /// # Errors
 /// [`Error::Configuration`] if the user may not change the schema; [`Error::Internal`] if a migration cannot be
@@ -193,7 +194,7 @@ pub async fn revert(url: &str, count: u16) -> Result<Vec<String>> {
 /// Reverts all migrations, newest first. For tests of reversibility.
 ///
 /// # Errors
-/// As [`run_pending`].
+/// The errors of [`run_pending`].
 pub async fn revert_all(url: &str) -> Result<usize> {
     with_harness(url, |connection| {
         Ok(connection.revert_all_migrations(MIGRATIONS).map_err(Error::internal)?.len())
@@ -217,7 +218,7 @@ async fn with_harness<R: Send + 'static>(
     .map_err(Error::internal)?
 }
 
-/// The lock is released when the connection closes.
+/// Locks the migrations against other instances until the connection is closed.
 fn lock(connection: &mut SyncConnection) -> Result<()> {
     Ok(connection.batch_execute("SELECT pg_advisory_lock(hashtext('aval.migrations'))")?)
 }

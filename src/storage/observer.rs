@@ -1,4 +1,4 @@
-//! Observation of database statements: their duration by operation, and their spans.
+//! Observes database statements: measures their duration by operation, and records their spans.
 //!
 //! Diesel reports the start and the end of each statement on a connection, in the task that runs it. Everything that is
 //! measured or traced per statement belongs in [`StatementObserver`]. Only the name of the operation leaves this module:
@@ -62,7 +62,7 @@ impl Instrumentation for SessionObserver {
                     let took = self.observer.clock.monotonic().saturating_sub(started);
                     let observe =
                         |sql: &str| self.observer.finished(&operation::of(sql), took, error.is_some());
-                    // Diesel has the text as one string at this point, so nothing is formatted.
+                    // Diesel writes the SQL as a single piece, so this needs no copy.
                     let _ = write!(FirstPiece(Some(observe)), "{query}");
                 }
             }

@@ -1,15 +1,15 @@
 //! The names of database operations in metrics.
 //!
 //! A [`FixedStatement`](super::statement::FixedStatement) has a name of its own, which its text starts with. Other
-//! statements are named after their verb and first table, such as `select_users`. The names are bounded, because the
-//! text of a statement never depends on input, and because a table name with a digit (a partition) is left out.
+//! statements are named after their verb and first table, such as `select_users`. The number of names is bounded: table
+//! names in the text never come from input, and a table name with a digit (a partition) is omitted.
 
 use std::borrow::Cow;
 
 pub(super) const COMMENT_START: &str = "/* ";
 pub(super) const COMMENT_END: &str = " */ ";
 
-/// A statement that is neither a named one nor a query or change of rows.
+/// The name of all other statements.
 const OTHER: &str = "other";
 
 /// The operation that a statement performs.

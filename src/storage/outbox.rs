@@ -1,10 +1,10 @@
-//! The outbox: events between the transaction that wrote them and their publication.
+//! The outbox: the table of events, which the relay publishes.
 //!
 //! Triggers write most events; [`circuit_events`](super::circuit_events) writes the others. The leading relay assigns
 //! offsets in the global sequence ([`publish`]), in the order of insertion among the visible rows. For events of one
-//! application that is the order of its changes, because they are serialised by the application's row lock. The row
-//! that holds the position is locked while a batch gets its offsets, so even two relays that both consider themselves
-//! the leader cannot assign an offset twice or leave a gap.
+//! application, this is the order of its changes, because the application's row lock serialises them. The row that holds
+//! the position is locked while a batch gets its offsets. Therefore even two relays that both act as the leader cannot
+//! assign an offset twice or leave a gap.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub struct Publication {
     /// The number of published events.
     #[diesel(sql_type = BigInt)]
     pub published: i64,
-    /// How long the oldest of them had waited, in microseconds.
+    /// How long the oldest published event had waited, in microseconds.
     #[diesel(sql_type = Nullable<BigInt>)]
     pub oldest_wait_us: Option<i64>,
 }
@@ -39,8 +39,8 @@ struct PublishOutbox {
 
 impl FixedStatement for PublishOutbox {
     const NAME: &'static str = "publish_outbox";
-    /// The events depend on the position, so every plan locks the row of the position before those of the events.
-    /// Concurrent publications therefore lock in the same order.
+    /// The query for the events refers to the position, so every plan locks the row of the position before the rows of the
+    /// events. Therefore concurrent publications lock in the same order.
     const SQL: &'static str = "\
         WITH last AS (SELECT last_offset FROM outbox_position WHERE singleton FOR UPDATE), \
         batch AS (SELECT seq, row_number() OVER (ORDER BY seq) AS place FROM ( \
@@ -76,9 +76,9 @@ pub async fn position(connection: &mut AsyncPgConnection) -> Result<Position> {
     Ok(Position { epoch, offset })
 }
 
-/// Begins a new epoch if the epoch is still `known` and the sequence ends before `announced`. In that case announced
-/// events are lost, for example after a failover to a replica that had not received them. Offsets of different epochs
-/// are not comparable, so every client detects the gap and reloads. Returns whether a new epoch began.
+/// Begins a new epoch if the epoch is still `known` and the sequence ends before the offset `announced`. In that case,
+/// events that were announced are lost, for example after a failover to a replica that had not received them. Offsets of
+/// different epochs are not comparable, so every client detects the gap and reloads. Returns whether a new epoch began.
 pub async fn begin_new_epoch(
     connection: &mut AsyncPgConnection,
     known: Uuid,
@@ -132,7 +132,7 @@ pub struct StoredEvent {
     /// The request that caused the event.
     pub request_id: Option<RequestId>,
     pub traceparent: Option<String>,
-    /// The data. Consumers decode it, so a shape that is unknown to one consumer does not block other events.
+    /// The data as JSON. Each consumer decodes it, so data that one consumer cannot decode does not block other events.
     pub data: Box<RawValue>,
 }
 

@@ -1,5 +1,4 @@
-//! What an operator wants to see of the database at a glance and no other module reads: leaders, connections and the
-//! last recorded errors.
+//! An overview of the database for operators: leaders, sessions and the last recorded errors.
 
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz};
@@ -13,7 +12,7 @@ pub struct Leader {
     /// The role, as passed to [`super::leadership::Leadership::try_acquire`].
     #[diesel(sql_type = Text)]
     pub role: String,
-    /// The process of the session in PostgreSQL; `None`: there is no leader.
+    /// The process of the session in PostgreSQL; `None` if there is no leader.
     #[diesel(sql_type = Nullable<Integer>)]
     pub pid: Option<i32>,
     /// The client's address; `None` on a Unix socket.
@@ -25,8 +24,8 @@ pub struct Leader {
     pub since: Option<DateTime<Utc>>,
 }
 
-/// The leaders of `roles` among the instances of this database. An advisory lock on a 64-bit key is listed in two halves
-/// with `objsubid` 1 (PostgreSQL manual, `pg_locks`).
+/// The leader of each of `roles`. `pg_locks` splits the 64-bit key of an advisory lock into two halves and sets `objsubid`
+/// to 1 (PostgreSQL manual, `pg_locks`).
 pub async fn leaders(connection: &mut AsyncPgConnection, roles: &[&str]) -> Result<Vec<Leader>> {
     let query = diesel::sql_query(
         "SELECT r.role, a.pid, host(a.client_addr) AS address, a.backend_start AS since \
@@ -40,20 +39,20 @@ pub async fn leaders(connection: &mut AsyncPgConnection, roles: &[&str]) -> Resu
     Ok(query.bind::<Array<Text>, _>(roles).load(connection).await?)
 }
 
-/// The sessions of one application in one state.
+/// The sessions of one client program in one state.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, diesel::QueryableByName)]
 pub struct Sessions {
-    /// `application_name`; `aval` for Aval's own.
+    /// The client's `application_name`; `aval` for Aval's own sessions.
     #[diesel(sql_type = Text)]
     pub application: String,
-    /// `active`, `idle`, `idle in transaction`, …; `unknown` for sessions of users that this one may not inspect.
+    /// `active`, `idle`, `idle in transaction`, …; `unknown` for sessions that this database user may not inspect.
     #[diesel(sql_type = Text)]
     pub state: String,
     #[diesel(sql_type = BigInt)]
     pub count: i64,
 }
 
-/// The sessions of this database, without the one that reads them.
+/// The sessions of this database, except the session of this query.
 pub async fn sessions(connection: &mut AsyncPgConnection) -> Result<Vec<Sessions>> {
     let query = diesel::sql_query(
         "SELECT coalesce(application_name, '') AS application, coalesce(state, 'unknown') AS state, count(*) AS count \

@@ -1,4 +1,4 @@
-//! Monthly partitions, created ahead of time and on demand, so an insert never fails because one is missing.
+//! Monthly partitions. They are created ahead of time and on demand, so an insert never fails because one is missing.
 
 use std::fmt;
 
@@ -46,7 +46,7 @@ impl Month {
         self.0
     }
 
-    /// The suffix of the names of its tables.
+    /// The suffix of the names of the month's partitions.
     pub(super) fn suffix(self) -> String {
         self.0.format("%Y_%m").to_string()
     }
@@ -76,7 +76,7 @@ struct Name {
     name: String,
 }
 
-/// The number of months after that of `now` for which every table has a partition, without a gap.
+/// The number of months after the month of `now` for which every table has a partition, without a gap.
 pub async fn months_ahead(connection: &mut AsyncPgConnection, now: DateTime<Utc>) -> Result<u32> {
     let names: Vec<Name> = diesel::sql_query(
         "SELECT substring(c.relname FROM '\\d{4}_\\d{2}$') AS name \
@@ -118,10 +118,10 @@ pub async fn job_history_before(
     Ok(months.filter(|month| month.next().start() <= before).collect())
 }
 
-/// Drops a month of finished jobs. It does not wait for readers but fails with a transient error.
+/// Drops a month of finished jobs.
 ///
 /// # Errors
-/// If the month is too recent or locked.
+/// If the month is too recent; or a transient error if its partition is in use, without waiting for it.
 pub async fn drop_job_history(connection: &mut AsyncPgConnection, month: Month) -> Result<bool> {
     Ok(diesel::select(drop_job_history_month(month.first_day())).get_result(connection).await?)
 }

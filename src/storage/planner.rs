@@ -2,8 +2,8 @@
 //!
 //! The statements that serve requests find few rows, each by an index. PostgreSQL plans them differently when it
 //! considers a table small: before the first `ANALYZE`, with statistics from a time of low load, or when a prepared
-//! statement was planned while the table was small (that plan is kept until the next analyse or vacuum). Such a plan
-//! reads or hashes the whole table for every statement of a burst. Therefore the alternatives are disabled.
+//! statement was planned while the table was small (that plan is kept until the next analyse or vacuum). With such a plan,
+//! each statement reads or hashes the whole table, even after the table has grown. Therefore these plans are disabled.
 //!
 //! JIT compilation is off because its threshold is an estimated cost: with wrong estimates it adds hundreds of
 //! milliseconds to a small statement.
@@ -12,7 +12,7 @@
 /// transaction mode loses session settings; in that case they are set for the role.
 pub const SESSION: [(&str, &str); 2] = [("jit", "off"), ("enable_seqscan", "off")];
 
-/// The statement that applies them.
+/// The SQL that applies [`SESSION`].
 pub fn session_setup() -> String {
     SESSION.map(|(name, value)| format!("SET {name} = {value}")).join("; ")
 }
@@ -22,8 +22,8 @@ pub const BEGIN_LIST: &str = "\
     BEGIN READ ONLY; SET LOCAL jit = off; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
     SET LOCAL enable_sort = off";
 
-/// Begins a transaction that searches members of JSON data. Their index is unordered, so the results are sorted;
-/// without statistics PostgreSQL may choose another index. This is one reason for its short timeout.
+/// Begins a transaction that searches members of JSON data. Their index is unordered, so the results must be sorted.
+/// Without statistics, PostgreSQL may choose another index, which is one reason why searches have a short timeout.
 pub const BEGIN_SEARCH: &str = "BEGIN READ ONLY; SET LOCAL jit = off; SET LOCAL enable_seqscan = off";
 
 /// Begins a transaction that writes. Each statement joins few rows by key and sorts nothing that an index does not

@@ -1,11 +1,13 @@
 //! The connection pool, and dedicated connections outside it.
 //!
-//! A session is checked without a round trip when it is taken from the pool: whether it is closed, and whether its
-//! errors or those of other sessions have made it unusable ([`fitness`](super::fitness)). A new session must be on a
-//! server that accepts writes. Work that failed because of its session is repeated immediately in another
-//! ([`Database::run`]). `LISTEN` and advisory locks hold a connection permanently and therefore use dedicated ones
-//! ([`Database::dedicated`]), which do not drain the pool and bypass a pooler ([`pooler`]). Reads that tolerate
-//! slightly old data can use a [`replica`] ([`Database::read`]).
+//! When a session is taken from the pool, it is checked without a round trip: it must not be closed, and no error in this
+//! or another session may have made it unusable ([`fitness`](super::fitness)). A new session must be on a server that
+//! accepts writes. Work that failed because of its session is repeated immediately in another session
+//! ([`Database::run`]).
+//!
+//! `LISTEN` and advisory locks hold a connection permanently. They use dedicated connections ([`Database::dedicated`]),
+//! which do not reduce the pool and bypass a pooler ([`pooler`]). Reads that tolerate slightly old data can use a
+//! [`replica`] ([`Database::read`]).
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -37,8 +39,8 @@ pub type Connection<'a> = Shared<PooledConnection<'a, Sessions>>;
 
 /// The statements that begin every session.
 const SESSION_SETUP: &str = "SET application_name = 'aval'; SET TIME ZONE 'UTC';";
-/// The maximum number of sessions in which the same work is tried. The first failure removes all older sessions from
-/// the pool, so the second session is new. More are needed while a server is starting or being promoted.
+/// The maximum number of sessions in which the same work is tried. After the first failure, older sessions are usually no
+/// longer used, so the second session is new. More are needed while a server is starting or being promoted.
 const MAX_SESSIONS: u32 = 4;
 
 /// The database and the keys for its personal data. Cheap to clone.
@@ -58,7 +60,7 @@ pub struct Database {
     observer: Option<StatementObserver>,
 }
 
-/// Maximum number of idle connections outside the pool: one for each leader role.
+/// The maximum number of idle connections outside the pool: one for each leader role.
 const MAX_SPARES: usize = 2;
 
 /// The share of the pool that a read counts towards.
@@ -66,7 +68,7 @@ const MAX_SPARES: usize = 2;
 pub enum Share {
     /// Only the account's share.
     Account,
-    /// The account's share and that of searches.
+    /// The account's share and the share of searches.
     Searches,
 }
 
@@ -172,12 +174,12 @@ impl Database {
         })
     }
 
-    /// Runs `work`, which must be a single statement, a single transaction, or reads, on a pooled connection. If the
-    /// session failed, `work` is repeated immediately on another. A statement that was sent without getting a response
+    /// Runs `work` on a pooled connection. If the session failed, `work` is repeated immediately on another. Therefore
+    /// `work` must be a single statement or transaction, or must only read. A statement that was sent but got no response
     /// is not repeated.
     ///
     /// # Errors
-    /// The error of `work`, and those of [`Database::get`].
+    /// The errors of `work` and of [`Database::get`].
     pub async fn run<R>(&self, work: impl AsyncFn(&mut AsyncPgConnection) -> Result<R>) -> Result<R> {
         for _ in 1..MAX_SESSIONS {
             match work(&mut *self.get().await?).await {
@@ -188,11 +190,11 @@ impl Database {
         work(&mut *self.get().await?).await
     }
 
-    /// Reads data that may be slightly old, counted towards `share`: from the replica if one is available, otherwise
-    /// from the primary. `work` must only read.
+    /// Reads data that may be slightly old: from the replica if it is available, otherwise from the primary. The read
+    /// counts towards `share`. `work` must only read.
     ///
     /// # Errors
-    /// The error of `work`, and those of [`Database::get`]; also if the share of searches is used up.
+    /// The errors of `work` and of [`Database::get`]; [`Error::Overloaded`] if the share of searches is used up.
     pub async fn read<R>(
         &self,
         share: Share,
@@ -268,7 +270,7 @@ impl Database {
         }
     }
 
-    /// Checks that the database responds and accepts writes; returns its time.
+    /// Checks that the database responds and accepts writes. Returns the time of its clock.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if no connection was available or the database is read-only, or the database's error.

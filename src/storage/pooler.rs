@@ -23,12 +23,12 @@ use super::{UNKNOWN_STATEMENT, describe_connection, origin};
 use crate::error::{Error, Result};
 use crate::storage::Session;
 
-/// Timeout for a server session while another client holds one.
+/// How long to wait for a server session while another client holds one, and for PgBouncer's console.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The database name of PgBouncer's administrative console.
 const CONSOLE: &str = "pgbouncer";
-/// Ends the `server_version` of the console.
+/// The end of the `server_version` that the console reports.
 const CONSOLE_SUFFIX: &str = "/bouncer";
 /// The first version of PgBouncer that supports prepared statements in transaction mode.
 const FIRST_SUPPORTED: (u32, u32) = (1, 21);
@@ -48,8 +48,8 @@ struct Backend;
 
 impl FixedStatement for Backend {
     const NAME: &'static str = "identify_backend";
-    // Clients of tokio-postgres name their statements s0, s1 and so on. A pooler that supports prepared statements renames
-    // them, because different clients use the same names in one server session.
+    // tokio-postgres names the statements of each connection s0, s1 and so on. A pooler that supports prepared statements
+    // renames them, because several clients use the same names in one server session.
     const SQL: &'static str = "SELECT pg_backend_pid() AS process, \
         EXISTS (SELECT FROM pg_prepared_statements WHERE NOT from_sql AND name ~ '^s[0-9]+$') AS keeps_names";
 
@@ -62,7 +62,7 @@ impl FixedStatement for Backend {
 struct BackendRow {
     #[diesel(sql_type = Integer)]
     process: i32,
-    /// Whether statements have the names that clients chose.
+    /// Whether statements still have the names that the client chose.
     #[diesel(sql_type = Bool)]
     keeps_names: bool,
 }
@@ -83,8 +83,9 @@ async fn open(connector: &Connector) -> Result<Session> {
     connector.connect().await.map_err(|error| Error::unavailable("database", describe_connection(&error)))
 }
 
-/// Detects whether there is a pooler. A pooler sends clients a process id of its own. Its mode shows when a second
-/// client holds the session that the first one used.
+/// Detects whether there is a pooler, and its mode. A pooler sends clients a process id of its own. To detect the mode, a
+/// second client begins a transaction. In transaction mode, it may then hold the server session that the first client used,
+/// and the first client gets another session or none.
 ///
 /// # Errors
 /// [`Error::Configuration`] for a pooler without prepared statements, [`Error::Unavailable`] if the database is
@@ -112,7 +113,7 @@ async fn detect(connector: &Connector) -> Result<Option<Route>> {
         Ok(Ok(Some(again))) if again.process == used.process && held.process != used.process => {
             Ok(Some(Route::SessionPooler))
         }
-        // The first client got another session, or none because the only one is held.
+        // The first client got another session, or none because the second client holds the only one.
         Ok(Ok(Some(_))) | Err(_) => Ok((!used.keeps_names).then_some(Route::TransactionPooler)),
     }
 }
@@ -151,7 +152,7 @@ fn refusal(version: Option<&str>) -> Error {
 /// Checks that a connection of `connector` keeps its session.
 ///
 /// # Errors
-/// [`Error::Configuration`] for a pooler in transaction mode, and those of [`examine`].
+/// [`Error::Configuration`] for a pooler in transaction mode, and the errors of [`examine`].
 pub(super) async fn expect_sessions(connector: &Connector) -> Result<()> {
     match examine(connector).await? {
         Route::Direct | Route::SessionPooler => Ok(()),

@@ -32,8 +32,8 @@ struct RequeueDue {
 
 impl FixedStatement for RequeueDue {
     const NAME: &'static str = "requeue_due";
-    /// Each attempt doubles the delay. Applications that were decided or deleted meanwhile are skipped. The queue's
-    /// unique index skips those with an active job.
+    /// Each attempt doubles the delay. Applications that have meanwhile been decided or deleted are skipped. The queue's
+    /// unique index skips applications with an active job.
     ///
     /// `CASE` hides the status from the planner, as in [`begin`](crate::storage::applications::begin).
     const SQL: &'static str = "\
@@ -77,7 +77,7 @@ struct CountriesDue;
 
 impl FixedStatement for CountriesDue {
     const NAME: &'static str = "countries_due";
-    /// One index lookup per country, however many applications are scheduled.
+    /// Needs only one index lookup per country, however many applications are scheduled.
     const SQL: &'static str = "\
         SELECT c.country FROM unnest(enum_range(NULL::country)) AS c (country) \
         WHERE (SELECT r.next_at FROM provider_retries r WHERE r.country = c.country ORDER BY r.next_at LIMIT 1) <= now()";

@@ -1,8 +1,9 @@
 //! Reading from a replica: lists, exports and statistics, which may be slightly old.
 //!
-//! Failures of the replica never fail a request. A replica that times out, fails a statement, or lags too far behind is
-//! not used for a while, and the primary is read immediately. The lag is measured every second ([`watch`]) from the
-//! time of the last replayed transaction; the listeners' heartbeats guarantee one every second.
+//! A failure of the replica never fails a request: the primary is read instead. A replica that times out or is unreachable
+//! is not used for [`PAUSE`]. A replica that lags behind by more than [`MAX_LAG`] is not used until it has caught up. The
+//! lag is measured every second ([`watch`]) from the time of the last replayed transaction. The heartbeats of the listeners
+//! ensure that there is a transaction every second.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,18 +25,18 @@ use crate::telemetry::metrics::{Metrics, seconds};
 /// The name of the asynchronous task that monitors the replica.
 pub const WATCH: &str = "replica_watch";
 
-/// Timeout for a connection to the replica.
+/// The timeout for a connection to the replica.
 const CONNECTION_TIMEOUT: Duration = Duration::from_millis(500);
-/// Timeout for a read from the replica.
+/// The timeout for a read from the replica.
 const READ_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a replica is not used after a failure.
 const PAUSE: Duration = Duration::from_secs(5);
-/// The maximum lag of a replica that is used.
+/// The maximum lag at which the replica is used.
 const MAX_LAG: Duration = Duration::from_secs(10);
 /// The interval of the lag measurement.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// An unmeasured lag.
+/// The value of an unknown lag.
 const UNKNOWN: i64 = -1;
 
 /// A replica of the database.
@@ -112,7 +113,7 @@ impl Replica {
         match timeout(READ_TIMEOUT, work(&mut connection)).await {
             Ok(read) => read,
             Err(_) => {
-                // The statement is still running in this session.
+                // The statement is still running, so the session must not be reused.
                 connection.facts.mark_unfit();
                 Err(Error::Timeout { what: "the replica", after: READ_TIMEOUT })
             }

@@ -35,6 +35,16 @@ pub mod sql_types {
 }
 
 diesel::table! {
+    account_settings (user_id) {
+        user_id -> Uuid,
+        language -> Nullable<Text>,
+        time_zone -> Nullable<Text>,
+        theme -> Text,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     use diesel::sql_types::*;
     use super::sql_types::AccountRole;
 
@@ -213,6 +223,21 @@ diesel::table! {
     use diesel::sql_types::*;
     use super::sql_types::Country;
 
+    circuit_changes (id) {
+        id -> Uuid,
+        country -> Country,
+        provider -> Text,
+        kind -> Text,
+        instance -> Text,
+        cause -> Text,
+        changed_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::Country;
+
     circuit_override_log (id) {
         id -> Uuid,
         country -> Country,
@@ -256,6 +281,7 @@ diesel::table! {
         input -> Jsonb,
         provider_available -> Bool,
         decided_at -> Timestamptz,
+        risk_components -> Nullable<Jsonb>,
     }
 }
 
@@ -275,6 +301,7 @@ diesel::table! {
         input -> Jsonb,
         provider_available -> Bool,
         decided_at -> Timestamptz,
+        risk_components -> Nullable<Jsonb>,
     }
 }
 
@@ -473,6 +500,19 @@ diesel::table! {
         revoked_at -> Nullable<Timestamptz>,
         session_started_at -> Timestamptz,
         uses -> Int4,
+        address -> Nullable<Bytea>,
+        user_agent -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    saved_views (id) {
+        id -> Uuid,
+        user_id -> Uuid,
+        page -> Text,
+        name -> Text,
+        filters -> Jsonb,
+        created_at -> Timestamptz,
     }
 }
 
@@ -587,13 +627,16 @@ diesel::table! {
     }
 }
 
+diesel::joinable!(account_settings -> users (user_id));
 diesel::joinable!(api_keys -> users (made_by_user));
 diesel::joinable!(login_addresses -> users (user_id));
 diesel::joinable!(refresh_tokens -> users (user_id));
+diesel::joinable!(saved_views -> users (user_id));
 diesel::joinable!(ws_tickets -> api_keys (api_key_id));
 diesel::joinable!(ws_tickets -> users (user_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
+    account_settings,
     api_keys,
     application_counts,
     application_days,
@@ -601,6 +644,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     applications_archive,
     audit_logs,
     audit_logs_archive,
+    circuit_changes,
     circuit_override_log,
     circuit_overrides,
     decisions,
@@ -618,6 +662,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     pending_jobs,
     provider_retries,
     refresh_tokens,
+    saved_views,
     scheduled_runs,
     security_events,
     staff_views,

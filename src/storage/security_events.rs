@@ -23,6 +23,8 @@ pub enum SecurityEvent {
     LoginFailed,
     /// A session was ended by its account.
     LoggedOut,
+    /// Sessions of an account were ended by the account or an admin.
+    SessionsEnded,
     /// A refresh token was reused after its grace period.
     RefreshTokenReused,
     /// An operator created an access token with the command `aval token`.
@@ -38,6 +40,7 @@ impl SecurityEvent {
             Self::LoginSucceeded => "login_succeeded",
             Self::LoginFailed => "login_failed",
             Self::LoggedOut => "logged_out",
+            Self::SessionsEnded => "sessions_ended",
             Self::RefreshTokenReused => "refresh_token_reused",
             Self::AccessTokenIssued => "access_token_issued",
             Self::LogLevelChanged => "log_level_changed",
@@ -107,7 +110,7 @@ pub async fn record(
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = security_events, check_for_backend(diesel::pg::Pg))]
 pub struct RecordedEvent {
-    /// A version 7 UUID of the event's time.
+    /// A version 7 UUID with the event's time.
     pub id: Uuid,
     /// The kind of event. Newer versions may have more kinds.
     pub kind: String,
@@ -116,7 +119,7 @@ pub struct RecordedEvent {
     pub subject: Option<String>,
     /// Details that depend on the kind.
     pub detail: Value,
-    /// The `id` passed to [`set_origin`], which `address` is bound to.
+    /// The `id` passed to [`set_origin`]. The sealed address is bound to it.
     pub origin_id: Option<Uuid>,
     /// The sealed address of the client.
     pub address: Option<Vec<u8>>,

@@ -52,7 +52,7 @@ impl Session {
 
     /// Returns the connection without the session's facts and notifications.
     pub fn into_connection(mut self) -> AsyncPgConnection {
-        // The driver ends with the connection.
+        // The driver ends when the connection is closed, so it need not be aborted.
         self.driver.0 = None;
         self.connection
     }
@@ -64,7 +64,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     T: TlsStream + Unpin,
 {
-    // An error ends the connection. Pending requests get it from the client.
+    // An error ends the connection. Pending requests then fail with it.
     while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
         if let AsyncMessage::Notification(notification) = message {
             let _ = notifications.send(notification);

@@ -1,4 +1,4 @@
-//! Opens the sessions of a pool and discards those that can no longer be used.
+//! Opens the sessions of a pool and discards sessions that are no longer usable.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,7 +16,7 @@ use super::session::Session;
 /// The reason why no session could be opened; `None` after a success.
 pub(super) type Refusal = Arc<Mutex<Option<String>>>;
 
-/// Opens a pool's sessions and removes those that are no longer usable.
+/// The sessions of a pool.
 pub struct Sessions {
     connector: Connector,
     setup: Arc<str>,

@@ -1,11 +1,12 @@
-//! Limits how much of the pool one account, and searches, may use.
+//! Limits how many connections of the pool each account, and all searches together, may use.
 //!
 //! A request runs [on behalf of](Shares::on_behalf_of) its account. Each connection that it takes needs a permit from
 //! the account's share. A connection for a search needs two more: one from the account's share of searches, and one
 //! from the share of all searches. Therefore neither an account nor all searches together can exhaust the pool. Work
-//! without an account (actors, leaders, probes, sign-ins) needs no permits.
+//! without an account (actors, leaders, health checks, sign-ins) needs no permits from an account.
 //!
-//! A request that holds one connection must not take another: with a share of one it would deadlock.
+//! A request that holds one connection must not take another. If the account's share is one connection, it would wait for
+//! itself.
 
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
@@ -18,7 +19,7 @@ use tokio::time::timeout;
 use crate::config::DatabaseSettings;
 use crate::error::{Error, Result};
 
-/// When to retry after a share stayed used up.
+/// How long a client should wait if a share is used up.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The number of known accounts at which accounts without requests are dropped.
 const SWEEP_AT: usize = 1024;
@@ -35,7 +36,7 @@ struct AccountShare {
     searches: Arc<Semaphore>,
 }
 
-/// The shares of all accounts, and of searches.
+/// The shares of all accounts, and the share of all searches.
 #[derive(Debug)]
 pub struct Shares {
     /// Accounts with requests in progress.
@@ -97,8 +98,8 @@ impl Shares {
         Ok(Permits { _permits: permits, _account: Some(account) })
     }
 
-    /// Takes the permits of one connection for a search. The most specific share comes first, so a task that waits for
-    /// it holds no others.
+    /// Takes the permits of one connection for a search. The account's share of searches comes first, so a task that waits
+    /// for it holds no other permits.
     ///
     /// # Errors
     /// [`Error::Overloaded`] if a share stays used up.
@@ -122,7 +123,7 @@ impl Shares {
     }
 }
 
-/// A share of the pool, at least one connection.
+/// The number of connections in a share of `percent` of the pool, at least one.
 fn part(pool_size: u32, percent: u32) -> usize {
     usize::try_from(pool_size * percent / 100).unwrap_or(usize::MAX).max(1)
 }

@@ -1,5 +1,5 @@
-//! Audit views: which staff account read which applications, when and in which request. The table is append-only; each
-//! row has its own retention.
+//! Audit views: which staff account viewed which applications, when and in which request. The table is append-only. Each
+//! row has its own expiry time.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -58,7 +58,7 @@ impl ViewAction {
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = staff_views, check_for_backend(diesel::pg::Pg))]
 pub struct StaffView {
-    /// A version 7 UUID of the time.
+    /// A version 7 UUID with the time of the view.
     pub id: Uuid,
     pub account: String,
     /// The name of a [`ViewAction`].
@@ -107,8 +107,7 @@ impl From<&StaffView> for ViewRow {
 
 impl FixedStatement for InsertViews {
     const NAME: &'static str = "insert_views";
-    /// A batch whose result was lost is written again. Its identifiers are random, so a conflict can only be with
-    /// itself.
+    /// A batch is written again if its result was lost. Identifiers are random, so a view can only conflict with itself.
     const SQL: &'static str = "\
         INSERT INTO staff_views (?) SELECT * FROM ? \
         ON CONFLICT (id) DO NOTHING";
@@ -119,7 +118,7 @@ impl FixedStatement for InsertViews {
     }
 }
 
-/// Inserts views, ignoring those that exist.
+/// Inserts views. Views that are already stored are ignored.
 pub async fn insert(connection: &mut AsyncPgConnection, views: &[StaffView]) -> Result<()> {
     let insert: InsertViews = views.iter().map(ViewRow::from).collect();
     Prepared(insert).execute(connection).await?;

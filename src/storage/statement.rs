@@ -1,7 +1,7 @@
 //! Statements with a fixed text, which stay prepared on their connection.
 //!
-//! Diesel parses and plans a `sql_query` on every call, which doubles the round trips of a small statement. The text of
-//! a [`FixedStatement`] never changes, so its type can be the key in the connection's statement cache. Each `?` in the
+//! A `sql_query` of Diesel is prepared again on every call, which doubles the round trips of a small statement. The text
+//! of a [`FixedStatement`] never changes, so its type can be the key in the connection's statement cache. Each `?` in the
 //! text is bound once, in order.
 
 use std::str::Split;
@@ -16,7 +16,7 @@ use super::operation;
 
 /// A statement whose text never changes.
 pub(super) trait FixedStatement {
-    /// The name in metrics, and in the text that PostgreSQL receives: it starts with the name as a comment.
+    /// The name in metrics. The text that PostgreSQL receives begins with it, as a comment.
     const NAME: &'static str;
     /// The text, with a `?` for each bound value.
     const SQL: &'static str;
@@ -97,8 +97,8 @@ impl<'b> Arrays<'_, 'b> {
     }
 }
 
-/// Declares the rows of a set-based statement: a struct for one row, and one with an array per column. The types and
-/// order of the arrays and the column names in the statement all come from this list.
+/// Declares the rows of a set-based statement: a struct for one row, and a struct with one array per column. The arrays,
+/// their types and order, and the column names in the statement all come from this list.
 macro_rules! rows {
     ($(#[$meta:meta])* struct $rows:ident of $row:ident { $($column:ident: $value:ty as $sql:ty,)* }) => {
         struct $row {

@@ -1,4 +1,5 @@
-//! Named transactions that are retried after transient failures and whose plans do not depend on statistics.
+//! Named transactions. They are retried after transient failures, and the plans of their statements do not depend on
+//! PostgreSQL's statistics about the tables.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use slog::{Logger, debug};
 use crate::error::{Error, Result};
 use crate::storage::{Database, planner};
 
-/// Attempts of one transaction. Deadlocks and serialisation failures are rare, and one retry nearly always succeeds.
+/// The maximum number of attempts. Deadlocks and serialisation failures are rare, and one retry nearly always succeeds.
 const MAX_TRIES: u32 = 4;
 
 /// A failure inside a transaction. Both kinds roll it back.
@@ -43,8 +44,8 @@ impl From<Abort> for Error {
 
 type Manager = <AsyncPgConnection as AsyncConnection>::TransactionManager;
 
-/// Runs `work` in a transaction and repeats it after transient database failures. `work` must have no effects outside
-/// the database; it returns its results.
+/// Runs `work` in a transaction and repeats it after transient database failures. `work` must have no effects outside the
+/// database.
 ///
 /// # Errors
 /// The error of `work`, or the last database error.
@@ -60,7 +61,7 @@ pub async fn run<R>(
 /// Like [`run`], but also passes the number of the attempt to `work`, starting at 1.
 ///
 /// # Errors
-/// As [`run`].
+/// The errors of [`run`].
 pub async fn run_counted<R>(
     database: &Database,
     logger: &Logger,
@@ -139,7 +140,7 @@ pub async fn end<R, E: Into<Error>>(
             Ok(value)
         }
         Err(error) => {
-            // Reports the first error. A connection whose rollback failed is not reused.
+            // The caller gets the first error. A connection whose rollback failed is not reused.
             let _ = Manager::rollback_transaction(connection).await;
             Err(error.into())
         }

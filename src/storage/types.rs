@@ -1,8 +1,7 @@
 //! Mapping of the domain's enumerations to PostgreSQL enums.
 //!
-//! The domain does not depend on Diesel, so each enumeration has a wrapper here that converts both ways. Reading
-//! through the wrapper fails for a label unknown to this version. Lists use [`PgLabel`], which accepts unknown
-//! labels.
+//! The domain does not depend on Diesel, so each enumeration has a wrapper here that converts in both directions. Reading
+//! a label that is unknown to this version fails with the wrapper. Lists use [`PgLabel`], which accepts unknown labels.
 
 use std::io::Write as _;
 
@@ -45,7 +44,7 @@ impl UnknownLabel {
     }
 }
 
-/// An enumeration column in a row that can be shown with any label.
+/// The value of an enumeration column. Its label may be unknown to this version.
 #[derive(Debug, Clone, PartialEq, Eq, FromSqlRow)]
 pub struct PgLabel<T>(pub Label<T>);
 

@@ -1,7 +1,7 @@
 //! Users.
 //!
-//! Triggers invalidate access tokens (`token_version`) and sessions and notify all instances of every change, including
-//! changes made with plain SQL (see the migrations).
+//! Triggers react to every change, including changes made with plain SQL: they invalidate access tokens (`token_version`)
+//! and sessions where needed, and notify all instances (see the migrations).
 
 use chrono::{DateTime, Utc};
 use diesel::dsl::sql;
@@ -25,7 +25,7 @@ pub struct User {
     pub username: String,
     #[diesel(deserialize_as = PgRole)]
     pub role: Role,
-    /// The version that valid access tokens must carry.
+    /// The version that an access token must contain to be valid.
     pub token_version: i64,
     pub disabled_at: Option<DateTime<Utc>>,
     pub created_by: String,
@@ -221,8 +221,8 @@ pub async fn list_page(
     Ok(query.load(connection).await?)
 }
 
-/// Locks all enabled admins against changes until the transaction ends, and returns how many there are besides `id`.
-/// The lock serialises two transactions that would each remove one of the last two admins.
+/// Locks all enabled admins against changes until the transaction ends, and returns how many there are besides `id`. The
+/// lock prevents two transactions from each removing one of the last two admins.
 pub async fn lock_other_admins(connection: &mut AsyncPgConnection, id: Uuid) -> Result<usize> {
     let query = users::table
         .select(users::id)

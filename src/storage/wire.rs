@@ -1,9 +1,9 @@
 //! Watched connections, which add the SQLSTATE to error messages.
 //!
-//! Diesel returns an error's message, whose language is the server's, and drops its SQLSTATE. A [`Watched`] stream
-//! reads the server's frames (PostgreSQL documentation, "Message Formats") and prepends the SQLSTATE to the message of
-//! each `ErrorResponse`, as an [`Origin`]. It also records errors after which the session must not be reused in
-//! [`SessionFacts`]. All other bytes pass unchanged.
+//! Diesel returns an error's message, which is in the server's language, but not its SQLSTATE. A [`Watched`] stream reads
+//! the server's frames (PostgreSQL documentation, "Message Formats") and prepends an [`Origin`] with the SQLSTATE to the
+//! message of each `ErrorResponse`. It also records in [`SessionFacts`] that a session must not be reused after an error.
+//! All other bytes pass unchanged.
 
 use std::future::{Ready, ready};
 use std::io;
@@ -24,7 +24,7 @@ use super::fitness::SessionFacts;
 
 /// The size of one read.
 const READ_BYTES: usize = 8 * 1024;
-/// Larger errors pass unread. PostgreSQL's are far smaller.
+/// The size above which an error passes without being read. Errors of PostgreSQL are far smaller.
 const MAX_FRAME_BYTES: usize = 256 * 1024;
 
 const ERROR_RESPONSE: u8 = b'E';
@@ -130,7 +130,7 @@ impl Frames {
         }
     }
 
-    /// The connection ended within a frame; passes on the rest.
+    /// Passes on the rest of a connection that ended within a frame.
     fn give_up(&mut self) {
         let rest = self.incoming.split();
         self.outgoing.extend_from_slice(&rest);
@@ -206,8 +206,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for Plain<S> {
     }
 }
 
-/// Watches clear-text connections. tokio-postgres only allows a connection to be wrapped as a TLS stream. With
-/// `sslnegotiation=direct` it sends nothing to the server before that.
+/// Watches clear-text connections. tokio-postgres allows a connection to be wrapped only as a TLS stream. With
+/// `sslnegotiation=direct`, it sends nothing to the server before it wraps the connection, so the connection can stay in
+/// clear text.
 #[derive(Clone)]
 pub(super) struct WatchPlain(pub(super) Arc<SessionFacts>);
 

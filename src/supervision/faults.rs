@@ -43,7 +43,7 @@ impl FaultPoint {
 #[derive(Debug, Default)]
 pub struct Faults {
     enabled: bool,
-    /// The remaining panics of each point, for one scope or (`None`) for all.
+    /// The number of panics that remain for each point and scope. The scope `None` means all scopes.
     armed: Mutex<HashMap<(FaultPoint, Option<&'static str>), u32>>,
 }
 
@@ -56,7 +56,7 @@ impl Faults {
         self.enabled
     }
 
-    /// Makes the next `count` passes of `point` panic: those for `scope`, or all if it is `None`.
+    /// Makes the next `count` passes of `point` panic. If `scope` is given, only passes with this scope count.
     ///
     /// # Errors
     /// [`Error::Forbidden`] if fault injection is off.

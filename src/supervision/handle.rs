@@ -2,12 +2,12 @@
 //!
 //! actix's own `Supervisor` does not survive a panic, because it runs in the same task as the actor. Therefore each
 //! supervised actor holds a [`LivenessGuard`]. However the actor ends (a panic in a message, stopping itself, or the
-//! end of its thread), the guard is dropped, and the other end ([`LivenessGuard::pair`]) resolves immediately, without
-//! polling. Clients of a permanent actor hold a [`Handle`], which always refers to the newest actor.
+//! end of its thread), the guard is dropped, and its [`Termination`] resolves immediately, without polling. Callers of a
+//! permanent actor hold a [`Handle`], which always refers to the newest actor.
 //!
-//! actix does not report the length of a mailbox. Therefore the handle counts the messages that it has sent and whose
-//! handling has not ended ([`Handle::measure`]). For a message that is sent without waiting, an asynchronous
-//! task waits until it is handled.
+//! actix does not report the length of a mailbox. Therefore the handle counts the messages that were sent through it and
+//! are not handled yet ([`Handle::measure`]). For a message that is sent without waiting, an asynchronous task waits until
+//! it is handled.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, RwLock};
@@ -59,11 +59,11 @@ struct Target<A: Actor> {
 
 /// The messages that an actor has not handled yet.
 struct Mailbox {
-    /// All of them. Shared by all actors of the same name.
+    /// Their number. Actors of the same name share this gauge.
     unhandled: IntGauge,
-    /// Those that were sent without waiting.
+    /// How many of them were sent without waiting.
     sent_without_waiting: AtomicUsize,
-    /// The maximum number of messages that were sent without waiting.
+    /// The maximum of `sent_without_waiting`.
     capacity: usize,
 }
 
@@ -105,8 +105,8 @@ impl<A: Actor> Handle<A> {
         Self { name, target: Arc::new(target) }
     }
 
-    /// Counts unhandled messages in `unhandled`. Of those that are sent without waiting, at most `capacity` may be
-    /// unhandled. Called before the first message; further calls have no effect.
+    /// Counts unhandled messages in `unhandled`, and limits those that are sent without waiting to `capacity`. Must be called
+    /// before the first message; further calls have no effect.
     pub(super) fn measure(&self, unhandled: IntGauge, capacity: usize) {
         let _ = self.target.mailbox.set(Mailbox {
             unhandled,
@@ -146,7 +146,7 @@ impl<A: Actor> Handle<A> {
         self.target.current.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
-    /// Sends a message and waits for the response, within the mailbox's bound.
+    /// Sends a message and waits for the response. If the mailbox is full, it also waits for space.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the actor is dead or dies before it responds.
@@ -182,7 +182,7 @@ impl<A: Actor> Handle<A> {
             return Err(Error::Overloaded { what: self.name, retry_after });
         }
         let unhandled = Unhandled::count(&self.target, true);
-        // The message is in the mailbox now, unless other senders filled it meanwhile; then the task waits for space.
+        // The message is in the mailbox now. If other senders have filled the mailbox first, the spawned task waits for space.
         let sent = addr.send(message);
         tokio::spawn(async move {
             let _ = sent.await;
@@ -191,7 +191,8 @@ impl<A: Actor> Handle<A> {
         Ok(())
     }
 
-    /// Sends a hint, ignoring failures. The receiver does not depend on hints: it polls, and a new actor checks first.
+    /// Sends a hint and ignores failures. The receiver does not depend on hints: it polls, and a new actor first checks for
+    /// work.
     pub fn hint<M>(&self, message: M)
     where
         M: Message + Send + 'static,
@@ -224,30 +225,30 @@ mod tests {
     #[derive(Message)]
     #[rtype(result = "()")]
     struct Touch {
-        hard: bool,
+        must_panic: bool,
     }
 
     impl Handler<Touch> for Fragile {
         type Result = ();
 
         fn handle(&mut self, message: Touch, _: &mut Self::Context) {
-            assert!(!message.hard, "touched too hard");
+            assert!(!message.must_panic, "the message requests a panic");
         }
     }
 
     #[actix_rt::test]
     async fn a_panic_in_a_message_drops_the_guard_and_closes_the_mailbox() {
         let handle = Handle::<Fragile>::vacant("fragile");
-        assert!(matches!(handle.ask(Touch { hard: false }).await, Err(Error::Unavailable { .. })));
+        assert!(matches!(handle.ask(Touch { must_panic: false }).await, Err(Error::Unavailable { .. })));
         let (guard, termination) = LivenessGuard::pair();
         handle.point_at(Fragile { _liveness: guard }.start());
-        handle.ask(Touch { hard: false }).await.unwrap();
-        assert!(handle.ask(Touch { hard: true }).await.is_err());
+        handle.ask(Touch { must_panic: false }).await.unwrap();
+        assert!(handle.ask(Touch { must_panic: true }).await.is_err());
         termination.wait().await;
         assert!(!handle.is_alive());
 
         let (guard, _termination) = LivenessGuard::pair();
         handle.clone().point_at(Fragile { _liveness: guard }.start());
-        handle.ask(Touch { hard: false }).await.expect("every clone reaches the restarted actor");
+        handle.ask(Touch { must_panic: false }).await.expect("every clone reaches the restarted actor");
     }
 }

@@ -140,7 +140,7 @@ impl Root {
         let (resources, stopping, fatal) =
             (self.resources.clone(), self.stopping.clone(), self.fatal.clone());
         let logger: Logger = resources.logger.new(slog::o!("actor" => name));
-        // Exported as 0 from the start.
+        // Creates the series, so it is exported as 0 from the start.
         let restarts = resources.metrics.actor_restarts_total.with_label_values(&[name]);
         self.keepers.spawn(async move {
             loop {

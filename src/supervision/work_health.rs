@@ -1,7 +1,7 @@
 //! The health of the loops that all work depends on: claiming jobs and publishing events.
 //!
-//! A database can respond and accept writes while these statements fail, for example after a schema change that
-//! this version does not support. In that case the readiness check fails, which load balancers and operators can
+//! A database can respond and accept writes while the statements of these loops fail, for example after a schema change
+//! that this version does not support. In that case the readiness check fails, which load balancers and operators can
 //! detect. A single failure does not count, because the loops are retried within a second.
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -4,7 +4,8 @@
 //! need two samples. Therefore a metric names the source of its label values ([`KnownLabels`]) and is exported with 0 for
 //! each of them from the start. The values come from the modules that use them; the composition root collects them.
 
-/// Rows of label values: each row has a value for each label of a group.
+/// Rows of label values. A row has one value, or one for each of several labels whose values belong together, such as the
+/// country and its bureau.
 #[derive(Debug, Clone, Default)]
 pub struct Values(Vec<Vec<&'static str>>);
 
@@ -14,7 +15,7 @@ impl Values {
         &self.0
     }
 
-    /// Every combination of the rows of `groups`, with the values in the order of the groups.
+    /// Every combination of one row from each of `groups`. The values are in the order of the groups.
     pub fn combine(groups: &[&Self]) -> Vec<Vec<&'static str>> {
         groups.iter().fold(vec![Vec::new()], |combined, group| {
             let extended = |head: &Vec<&'static str>| {
@@ -41,7 +42,7 @@ impl FromIterator<[&'static str; 2]> for Values {
 /// The label values that are known when a process starts.
 #[derive(Debug, Clone, Default)]
 pub struct KnownLabels {
-    /// Supervised actors and tasks.
+    /// Supervised actors and asynchronous tasks.
     pub actors: Values,
     /// Country and label of each bureau.
     pub bureaus: Values,
@@ -79,7 +80,7 @@ pub struct KnownLabels {
     pub tasks: Values,
     /// Results of webhooks.
     pub webhook_results: Values,
-    /// Labels of bureaus that send webhooks, and that of unknown senders.
+    /// Labels of bureaus that send webhooks, and the label of unknown senders.
     pub webhook_senders: Values,
 }
 

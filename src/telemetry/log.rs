@@ -3,8 +3,8 @@
 //! Loggers are passed explicitly. Each component adds its fields (`logger`, `request_id`, `application_id`, `country`),
 //! so log lines show their source without global state. A separate thread writes the lines; if it falls behind, lines
 //! are dropped and counted instead of slowing requests. Personal data cannot be logged: its types have no `Display`
-//! (see `domain::personal_data`). Lines that are written within a trace get its `trace_id` and `span_id`, and lines
-//! that are written for an account its identifier, `account`.
+//! (see `domain::personal_data`). Lines that are written within a trace contain `trace_id` and `span_id`. Lines that are
+//! written for an account contain its identifier as `account`.
 
 use std::io::{IsTerminal as _, Write};
 

@@ -20,7 +20,7 @@ const CRATE: &str = "aval";
 /// A change of the log level.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LevelChange {
-    /// The module with the modules below it, without the name of the crate; `None`: all modules.
+    /// The path of the module without the name of the crate. The modules below it are included. `None` means all modules.
     pub module: Option<String>,
     pub level: LogLevel,
     pub reason: String,
@@ -41,7 +41,7 @@ struct Inner {
     /// At most one for each module.
     changes: RwLock<Vec<LevelChange>>,
     /// The least severe level that any module may log.
-    most: AtomicUsize,
+    least_severe: AtomicUsize,
 }
 
 impl LogLevels {
@@ -51,7 +51,7 @@ impl LogLevels {
             configured,
             clock: clock.clone(),
             changes: RwLock::default(),
-            most: AtomicUsize::new(slog_level(configured).as_usize()),
+            least_severe: AtomicUsize::new(slog_level(configured).as_usize()),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -75,8 +75,8 @@ impl LogLevels {
         changes.retain(|known| known.expires_at > now && known.module != change.module);
         changes.push(change);
         let levels = changes.iter().map(|change| change.level).chain([self.inner.configured]);
-        let most = levels.map(|level| slog_level(level).as_usize()).max().unwrap_or(0);
-        self.inner.most.store(most, Ordering::Release);
+        let least_severe = levels.map(|level| slog_level(level).as_usize()).max().unwrap_or(0);
+        self.inner.least_severe.store(least_severe, Ordering::Release);
     }
 
     /// A logger that passes the lines that these levels admit to `logger`.
@@ -86,7 +86,7 @@ impl LogLevels {
     }
 
     fn admits(&self, level: Level, module: &str) -> bool {
-        if level.as_usize() > self.inner.most.load(Ordering::Acquire) {
+        if level.as_usize() > self.inner.least_severe.load(Ordering::Acquire) {
             return false;
         }
         let changes = self.inner.changes.read().unwrap_or_else(PoisonError::into_inner);
@@ -161,7 +161,7 @@ mod tests {
             !admits(Level::Warning, "aval::storage::pool") && admits(Level::Error, "aval::storage::pool")
         );
         assert!(!admits(Level::Info, "aval::http") && admits(Level::Warning, "aval::http"));
-        assert!(!admits(Level::Debug, "aval::storages"), "a name that only begins alike");
+        assert!(!admits(Level::Debug, "aval::storages"), "another module with the same prefix");
         assert_eq!(levels.changes().len(), 3);
         clock.advance(Duration::from_secs(5 * 60));
         assert!(admits(Level::Info, "aval::http") && admits(Level::Debug, "aval::storage::pool"));

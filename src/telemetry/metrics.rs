@@ -1,10 +1,14 @@
 //! All metrics, with their names, labels and help texts (docs/specification.md 12, docs/metrics.md).
 //!
 //! Label values are bounded: countries, statuses, route patterns, names of actors and tasks. Identifiers, paths and
-//! input from clients are never labels. `of` names the sources of the label values, in the order of the labels
-//! ([`KnownLabels`]); these series are exported as 0 from the start. A metric without it has values that are not known
-//! in advance. [`kinds`] has the gauges that are not always exported: those of a leader, and those of quantities that may
-//! be unknown.
+//! input from clients are never labels.
+//!
+//! In a declaration, `of` names the sources of the label values ([`KnownLabels`]), in the order of the labels. These series
+//! are exported as 0 from the start. The label values of a metric without `of` are not known in advance. `in` names the
+//! buckets of a histogram.
+//!
+//! [`kinds`] defines the gauges that are not always exported: gauges that only the leader exports, and gauges whose value
+//! may be unknown.
 
 mod kinds;
 
@@ -23,7 +27,7 @@ use crate::error::{Error, Result};
 /// Seconds, from cached answers to bureau timeouts.
 const LATENCY: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
-/// Seconds, from an indexed read to the statement timeout. Fewer, because there are many operations.
+/// Seconds, from an indexed read to the statement timeout. Fewer buckets, because there are many operations.
 const QUERY: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
 /// Seconds that work waits: from an idle instance to an outage of hours.

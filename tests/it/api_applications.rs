@@ -7,6 +7,7 @@ use aval::domain::application::Country;
 use aval::domain::status::{Initiator, Status};
 use aval::providers::simulator::scenario::Scenario;
 use aval::providers::simulator::test_documents::test_documents;
+use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
 use crate::support::app::{Answer, TestApp};
@@ -46,6 +47,9 @@ async fn every_sample_document_is_accepted_decided_and_explained() {
         let decision = app.get(&format!("{}/decision", path(&id))).await.expect(200);
         assert_eq!((&decision["status"], &decision["reasons"]), (&"APPROVED".into(), &json!([])));
         assert_eq!(decision["risk_score"], decided["risk_score"]);
+        let parts = decision["risk_components"].as_array().unwrap();
+        let points = parts.iter().map(|part| part["points"].as_str().unwrap().parse::<Decimal>().unwrap());
+        assert_eq!(points.sum::<Decimal>().to_string(), decision["risk_score"].as_str().unwrap());
         assert_eq!(decision["banking_data"], decided["banking_data"]);
         let rules = decision["rules"].as_array().unwrap();
         assert!(rules.len() >= 3 && rules.iter().all(|rule| rule["result"] == "passed"), "{decision}");

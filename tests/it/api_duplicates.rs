@@ -1,5 +1,5 @@
-//! The duplicate rule: one open application per account and document within a day. Applications of other accounts cause
-//! a review.
+//! The duplicate rule: one open application per account and document within a day. Applications of other accounts with the
+//! same document cause a review.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -33,7 +33,7 @@ fn assert_duplicate_of(answer: &Answer, id: &str) {
     assert!((23..=24).contains(&left.num_hours()) && open_until.len() == 27, "{open_until}");
 }
 
-/// Inserts an application of the account `tester` that was created `ago` before now.
+/// Inserts an application of the account `tester` that seems to have been created some time `ago`.
 async fn by_another_account(app: &TestApp, ago: Duration, document: &str) -> NewApplication {
     let clock = Clock::manual(Clock::system().now() - ago);
     let row = application(&clock, Country::Es, document);

@@ -25,7 +25,7 @@ async fn count(app: &TestApp) -> String {
     app.sql("SELECT count(*) FROM applications").await
 }
 
-/// The parts of a response that a client can compare, without the replay marker.
+/// The parts of a response that must be equal when it is replayed.
 fn essence(answer: &Answer) -> (u16, String, String, String) {
     let header = |name| answer.header(name).to_owned();
     (answer.status.as_u16(), header("location"), header("etag"), answer.text())

@@ -13,7 +13,7 @@ use crate::support::app::TestApp;
 use crate::support::builders::{body, samples};
 use crate::support::engine::application;
 
-/// The first countries of the registry, which `fill` uses. The expected counts do not depend on later countries.
+/// `fill` uses only the first six countries, so the expected counts do not change when a country is added.
 const FILLED: usize = 6;
 
 /// Inserts `count` applications of the first six countries in turn, with amounts 1.00, 2.00 and so on.
@@ -38,7 +38,7 @@ fn ids(page: &Value) -> Vec<String> {
     applications(page).iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
 }
 
-/// The whole list, page by page.
+/// Reads the whole list page by page. Calls `after_each_page` after each page.
 async fn walk(app: &TestApp, query: &str, after_each_page: impl AsyncFn()) -> Vec<Value> {
     let mut rows = Vec::new();
     let mut cursor = String::new();

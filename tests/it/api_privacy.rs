@@ -13,9 +13,9 @@ use crate::support::engine::SECRETS;
 const NAME: &str = "Xochiquetzalina Quetzalcoatlzin";
 /// The parts to search for. Searching for the whole name would miss partial leaks.
 const NAMES: [&str; 2] = ["Xochiquetzalina", "Quetzalcoatlzin"];
-/// Documents with a malformed report, a server error, a thin file and a generated report. The samples are clean.
+/// Spanish documents with other results than the samples: a malformed report, a server error, a thin file, a generated report.
 const SPANISH: [&str; 4] = ["90000014W", "90000011E", "90000008L", "48214907F"];
-/// Encoded in the Italian and the Mexican sample, and sent by the client for a Spanish applicant.
+/// The first two are encoded in the Italian and the Mexican document. The third is sent by the client for Spanish applicants.
 const BIRTH_DATES: [&str; 3] = ["1980-01-01", "1985-01-01", "1971-03-29"];
 
 /// Contact data in applications.
@@ -74,7 +74,7 @@ async fn dump(app: &TestApp) -> String {
 /// Decided applications of every country with every kind of report. The actor of the last one panics.
 async fn applications_of_every_kind(app: &TestApp) -> Vec<String> {
     let mut ids = Vec::new();
-    let personal_members = json!({"birth_date": BIRTH_DATES[2], "employer": "kept", "email": CONTACTS[0], "iban": CONTACTS[1], 
+    let personal_members = json!({"birth_date": BIRTH_DATES[2], "employer": "kept", "email": CONTACTS[0], "iban": CONTACTS[1],
         "spouse_document": CONTACTS[2], "note": CONTACTS[3]});
     for (country, document) in samples().into_iter().chain(SPANISH.map(|document| (Country::Es, document))) {
         let mut application = with(body(country, document), "full_name", NAME);
@@ -95,7 +95,7 @@ async fn applications_of_every_kind(app: &TestApp) -> Vec<String> {
     ids
 }
 
-/// Every kind of rejected request that contains personal data.
+/// Sends every kind of request that is rejected and contains personal data. Returns the responses.
 async fn refusals(app: &TestApp, id: &str) -> String {
     let path = format!("/api/v1/applications/{id}");
     let mut refusals = Vec::new();

@@ -1,4 +1,4 @@
-//! Invalid input of every kind gets its 4xx problem, and no malformed request causes a 500 or a panic.
+//! Every kind of invalid input gets a problem with the right 4xx status, and no malformed request causes a 500 or a panic.
 
 use actix_web::http::Method;
 use aval::domain::application::Country;
@@ -357,7 +357,7 @@ async fn invalid_http_is_rejected_and_the_server_keeps_running() {
     ];
     for bytes in noise {
         let answer = app.send_raw(bytes).await;
-        // Bytes that cannot be parsed are answered below the application with a bare status.
+        // The HTTP server itself answers bytes that it cannot parse, with a status but without a problem.
         assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
     }
     app.get("/health").await.expect(200);
@@ -451,7 +451,7 @@ fn odd_header() -> impl Strategy<Value = (String, String)> {
 
 #[actix_rt::test]
 async fn random_requests_cause_no_500_and_no_panic() {
-    // Otherwise the requests could inject panics.
+    // With fault injection, random requests could inject panics.
     let app = TestApp::start(&[("AVAL__FAULTS__INJECTION", "false")]).await;
     let id = app.submit(&spanish()).await;
     let seed: [u8; 32] = match std::env::var("AVAL_FUZZ_SEED") {

@@ -23,7 +23,7 @@ async fn submit_many(app: &TestApp) -> BTreeSet<String> {
     futures_util::future::join_all(bodies).await.into_iter().collect()
 }
 
-/// Reads to the end. Returns the close code.
+/// Reads until the connection is closed. Returns the close code.
 async fn until_closed(mut socket: TestSocket) -> Option<CloseCode> {
     loop {
         if let Heard::Closed(code) = socket.hear().await {
@@ -32,7 +32,7 @@ async fn until_closed(mut socket: TestSocket) -> Option<CloseCode> {
     }
 }
 
-/// Starts another instance and checks that it finishes everything exactly once.
+/// Starts another instance and checks that it decides every accepted application exactly once.
 async fn finish_on_another(database: Rc<crate::support::db::TestDatabase>, accepted: &BTreeSet<String>) {
     let next = TestApp::start_on(database, &[]).await;
     for id in accepted {

@@ -91,7 +91,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The modules of this crate that a file names, without its tests.
+/// The top-level modules of this crate that a file names outside its tests.
 fn imports(path: &Path) -> BTreeSet<String> {
     let named = named_paths(path);
     let modules = named.iter().filter_map(|path| path.strip_prefix("crate::")?.split("::").next());
@@ -223,7 +223,7 @@ fn expand(tree: &str, prefix: &str, paths: &mut Vec<String>) {
     }
 }
 
-/// The paths that a file without its tests names from `crate`, `super` or `self`.
+/// The paths from `crate`, `super` or `self` that a file names outside its tests.
 fn named_paths(file: &Path) -> Vec<String> {
     let text = fs::read_to_string(file).unwrap();
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
@@ -336,7 +336,7 @@ fn every_module_is_listed() {
     }
 }
 
-/// The functions that Markdown names as `module::function`, apart from short names, which may be types or SQL.
+/// The functions that a Markdown text names as `module::function`. Short names are ignored, because they may be types or SQL.
 fn functions_named_in(markdown: &str) -> Vec<String> {
     let code = markdown.split('`').skip(1).step_by(2);
     let paths = code.filter_map(|code| code.rsplit_once("::"));
@@ -353,7 +353,7 @@ fn every_test_that_a_document_names_exists() {
         .chain(&sources(Path::new("tests")))
         .map(|file| fs::read_to_string(file).unwrap())
         .collect();
-    // `how_to` checks the guides, which name files and other functions too.
+    // The guides in `docs/how-to/` are checked by the test module `how_to`.
     let pages = fs::read_dir("docs").unwrap().map(|entry| entry.unwrap().path());
     let documents = pages.chain(["README.md", "SECURITY.md", "CONTRIBUTING.md"].map(PathBuf::from));
     let mut named = 0;

@@ -16,6 +16,7 @@ const ASYNC: (&str, &str) = ("AVAL__PROVIDERS__DEFAULTS__MODE", "async");
 /// Longer than any test.
 const NEVER: Duration = Duration::from_secs(600);
 
+/// For each job: the status, the attempt, whether it has no lease, and whether it is due later.
 const JOBS: &str = "SELECT string_agg(concat_ws(' ', status, attempt, lease_token IS NULL, run_at > now()), ', ') \
     FROM pending_jobs";
 
@@ -33,7 +34,7 @@ async fn submit_until_accepted(app: &TestApp) -> (String, String) {
 }
 
 #[actix_rt::test]
-async fn every_accepted_request_is_answered_by_a_signed_webhook_that_decides() {
+async fn every_accepted_request_is_answered_by_a_signed_webhook_that_decides_the_application() {
     let app = TestApp::start(&[ASYNC]).await;
     for (country, document) in samples() {
         let id = app.submit(&body(country, document)).await;

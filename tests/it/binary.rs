@@ -1,4 +1,4 @@
-//! The built binary, started and stopped as by an operator.
+//! The built binary: how it starts, stops and rejects a wrong configuration.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};

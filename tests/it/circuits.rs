@@ -6,6 +6,7 @@ use aval::domain::application::Country;
 use aval::supervision::faults::FaultPoint;
 use serde_json::{Value, json};
 
+use crate::support::accounts::ANALYST;
 use crate::support::app::TestApp;
 use crate::support::builders::{body, spanish, with};
 use crate::support::eventually;
@@ -30,6 +31,82 @@ async fn wait_for_breaker(app: &TestApp, mode: &str, state: &str) {
         (here["mode"] == mode && here["state"] == state).then_some(())
     })
     .await;
+}
+
+const HISTORY: &str = "/api/v1/admin/circuits/history";
+
+/// The kinds of the entries, newest first.
+fn kinds(page: &Value) -> Vec<&str> {
+    page["items"].as_array().unwrap().iter().map(|item| item["kind"].as_str().unwrap()).collect()
+}
+
+#[actix_rt::test]
+async fn the_history_lists_overrides_with_their_operators_and_changes_of_breakers_newest_first() {
+    let app = TestApp::start(&[]).await;
+    app.put(SPAIN, &forced(&app, "forced_open", 600)).await.expect(200);
+    wait_for_breaker(&app, "forced_open", "open").await;
+    app.put(SPAIN, &json!({"mode": "auto", "reason": "Maintenance is over"})).await.expect(200);
+    wait_for_breaker(&app, "auto", "closed").await;
+    let history = eventually("four entries", async || {
+        let page = app.get(&format!("{HISTORY}?country=es")).await.expect(200);
+        (kinds(&page).len() == 4).then_some(page)
+    })
+    .await;
+    let of_kind = |kind: &str| {
+        history["items"].as_array().unwrap().iter().find(|item| item["kind"] == kind).unwrap().clone()
+    };
+    let (opened, forced_open) = (of_kind("opened"), of_kind("forced_open"));
+    assert_eq!((&opened["country"], &opened["provider"]), (&json!("ES"), &json!("ASNEF-CIRBE")));
+    assert_eq!((&opened["cause"], &opened["by"]), (&json!("forced"), &Value::Null));
+    let instance = app.get(LIST).await.expect(200)["instance"].clone();
+    assert_eq!(opened["instance"], instance);
+    assert_eq!((&forced_open["by"], &forced_open["provider"]), (&json!("test-admin"), &json!("ASNEF-CIRBE")));
+    assert_eq!(forced_open["reason"], "The bureau has announced maintenance");
+    assert!(forced_open["expires_at"].is_string() && forced_open.get("instance").is_none(), "{forced_open}");
+    assert_eq!(of_kind("automatic")["reason"], "Maintenance is over");
+    assert_eq!(of_kind("closed")["cause"], "given_back");
+    let times: Vec<&str> =
+        history["items"].as_array().unwrap().iter().map(|item| item["time"].as_str().unwrap()).collect();
+    assert!(times.is_sorted_by(|newer, older| newer[..23] >= older[..23]), "{times:?}");
+
+    let mut read = Vec::new();
+    let mut path = format!("{HISTORY}?limit=3");
+    loop {
+        let page = app.get(&path).await.expect(200);
+        read.extend(page["items"].as_array().unwrap().clone());
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        path = format!("{HISTORY}?limit=3&cursor={cursor}");
+    }
+    assert_eq!(Value::from(read), history["items"]);
+    assert_eq!(app.get(&format!("{HISTORY}?country=PT")).await.expect(200)["items"], json!([]));
+    for (query, error) in [
+        ("limit=0", "?limit out_of_range"),
+        ("country=FR", "?country unknown_country"),
+        ("cursor=x", "?cursor bad_cursor"),
+    ] {
+        assert_eq!(app.get(&format!("{HISTORY}?{query}")).await.field_errors(), [error]);
+    }
+    app.acting_as(ANALYST).await.get(HISTORY).await.expect(403);
+}
+
+#[actix_rt::test]
+async fn the_history_of_an_outage_shows_that_the_breaker_opened_probed_and_closed() {
+    let app = TestApp::start(&[("AVAL__PROVIDERS__DEFAULTS__BREAKER__CONSECUTIVE_FAILURES", "1")]).await;
+    app.simulator().script().fail_next(Country::Es, 1);
+    let id = app.submit(&spanish()).await;
+    let history = eventually("the breaker to have closed again", async || {
+        let page = app.get(HISTORY).await.expect(200);
+        (kinds(&page).first() == Some(&"closed")).then_some(page)
+    })
+    .await;
+    assert_eq!(kinds(&history), ["closed", "half_opened", "opened"]);
+    let causes: Vec<&str> =
+        history["items"].as_array().unwrap().iter().map(|item| item["cause"].as_str().unwrap()).collect();
+    assert_eq!(causes, ["probe_succeeded", "open_time_over", "consecutive_failures"]);
+    assert_eq!(app.decided(&id).await, "APPROVED");
+    let events =
+        "SELECT string_agg(o.type, ' ' ORDER BY o.id) FROM outbox o JOIN circuit_changes c USING (id)";
+    assert_eq!(app.sql(events).await, "circuit.opened.v1 circuit.closed.v1");
 }
 
 fn mode_metric(country: &str, provider: &str) -> String {
@@ -61,7 +138,7 @@ async fn an_override_on_one_instance_applies_to_all_and_stops_all_calls() {
     second.put(SPAIN, &json!({"mode": "auto", "reason": "Maintenance is over"})).await.expect(200);
     wait_for_breaker(&first, "auto", "closed").await;
     assert_eq!(spain(&first).await["override"], json!(null));
-    eventually("both to be decided again", async || {
+    eventually("both Spanish applications to be decided again", async || {
         (first.sql("SELECT count(*) FROM applications WHERE status = 'APPROVED'").await == "3").then_some(())
     })
     .await;

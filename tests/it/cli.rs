@@ -1,4 +1,4 @@
-//! The subcommands for operators, run as by an operator: the built binary, its output and its exit code.
+//! The subcommands for operators. The tests run the built binary and check its output and its exit code.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -64,10 +64,10 @@ async fn check_config_shows_where_every_value_comes_from_and_no_secret() {
         ("ENABLE_PROMETHEUS", "false"),
         ("DB_HOST", "db.example"),
     ];
-    let (code, said, _) = aval(&["check-config", "--json"], &variables).await;
-    assert_eq!(code, 0, "{said}");
-    assert!(!said.contains("hunter2") && !said.contains(jwt), "{said}");
-    let report = json(&said);
+    let (code, printed, _) = aval(&["check-config", "--json"], &variables).await;
+    assert_eq!(code, 0, "{printed}");
+    assert!(!printed.contains("hunter2") && !printed.contains(jwt), "{printed}");
+    let report = json(&printed);
     assert_eq!((&report["is_valid"], &report["environment"]), (&true.into(), &"development".into()));
     assert!(report["notes"][0].as_str().unwrap().contains("use DATABASE_URL"), "{}", report["notes"]);
     let value = |key: &str| {
@@ -85,11 +85,14 @@ async fn check_config_shows_where_every_value_comes_from_and_no_secret() {
     assert_eq!(value("secrets.jwt")["value"], "********");
     assert_eq!(value("secrets.index")["value"], "");
 
-    let (code, said, _) = aval(&["check-config", "--changed"], &variables).await;
+    let (code, printed, _) = aval(&["check-config", "--changed"], &variables).await;
     assert_eq!(code, 0);
-    let port = said.lines().find(|line| line.starts_with("server.port = 9123")).unwrap();
+    let port = printed.lines().find(|line| line.starts_with("server.port = 9123")).unwrap();
     assert!(port.ends_with("/development.toml:3"), "{port}");
-    assert!(!said.contains("jobs.heartbeat_ms") && said.contains("the configuration is valid"), "{said}");
+    assert!(
+        !printed.contains("jobs.heartbeat_ms") && printed.contains("the configuration is valid"),
+        "{printed}"
+    );
 }
 
 #[actix_rt::test]
@@ -106,23 +109,23 @@ async fn an_unknown_or_contradictory_key_is_reported_with_its_file_and_line() {
         ("[server]\nport = = 1\n", &["development.toml:2"]),
     ] {
         let folder = config_dir(text);
-        let (code, _, said) = aval(&["check-config"], &[("AVAL_CONFIG_DIR", folder.path())]).await;
-        assert_eq!(code, 3, "{text}: {said}");
-        assert!(parts.iter().all(|part| said.contains(part)), "{text}: {said}");
+        let (code, _, printed) = aval(&["check-config"], &[("AVAL_CONFIG_DIR", folder.path())]).await;
+        assert_eq!(code, 3, "{text}: {printed}");
+        assert!(parts.iter().all(|part| printed.contains(part)), "{text}: {printed}");
     }
-    let (code, said, _) = aval(&["check-config", "--json"], &[("AVAL__SERVER__PROT", "1")]).await;
-    let report = json(&said);
+    let (code, printed, _) = aval(&["check-config", "--json"], &[("AVAL__SERVER__PROT", "1")]).await;
+    let report = json(&printed);
     assert_eq!((code, &report["is_valid"]), (3, &false.into()));
     let error = report["error"].as_str().unwrap();
     assert!(error.contains("server.prot is not a known key (AVAL__SERVER__PROT)"), "{error}");
-    let (code, _, said) = aval(&["check-config"], &[("API_PREFIX", "api/v2")]).await;
-    assert!(code == 3 && said.contains("API_PREFIX"), "{said}");
+    let (code, _, printed) = aval(&["check-config"], &[("API_PREFIX", "api/v2")]).await;
+    assert!(code == 3 && printed.contains("API_PREFIX"), "{printed}");
     let (code, ..) = aval(&["check-config"], &[("API_PREFIX", "/api/v1"), ("AVAL_ENV", "test")]).await;
     assert_eq!(code, 0);
 }
 
 #[actix_rt::test]
-async fn exit_codes_tell_wrong_arguments_configuration_outages_and_refusals_apart() {
+async fn exit_codes_distinguish_wrong_arguments_configuration_outages_and_refusals() {
     let folder = open_dir();
     let unreachable = [("DATABASE_URL", "postgres://127.0.0.1:1/aval?connect_timeout=1")];
     let damaged = folder.path().join("damaged.tar");
@@ -203,9 +206,9 @@ async fn status_shows_the_instance_and_what_all_instances_share() {
     let url = format!("http://{}", app.address());
     let variables = [("DATABASE_URL", app.database.url())];
     let report = eventually("both leaders", async || {
-        let (code, said, failed) = aval(&["status", "--json", "--url", &url], &variables).await;
-        assert_eq!(code, 0, "{failed}");
-        let report = json(&said);
+        let (code, printed, errors) = aval(&["status", "--json", "--url", &url], &variables).await;
+        assert_eq!(code, 0, "{errors}");
+        let report = json(&printed);
         let leaders = report["database"]["leaders"].as_array().unwrap().clone();
         leaders.iter().all(|leader| leader["pid"].is_number()).then_some(report)
     })
@@ -230,9 +233,9 @@ async fn status_shows_the_instance_and_what_all_instances_share() {
     ] {
         assert!(screen.contains(part), "{part}: {screen}");
     }
-    // Without an instance the database still answers.
-    let (code, said, _) = aval(&["status", "--json", "--url", "http://127.0.0.1:1"], &variables).await;
-    let report = json(&said);
+    // Without an instance, the shared state is still shown.
+    let (code, printed, _) = aval(&["status", "--json", "--url", "http://127.0.0.1:1"], &variables).await;
+    let report = json(&printed);
     assert_eq!(code, 0);
     assert!(report["instances"][0]["error"].is_string() && report["database"]["queue"].is_array());
 }
@@ -242,21 +245,24 @@ async fn migrations_are_listed_reverted_after_confirmation_and_run_again() {
     let database = TestDatabase::create().await;
     let variables = [("DATABASE_URL", database.url())];
     let pending = async || {
-        let (code, said, failed) = aval(&["migrate", "--status", "--json"], &variables).await;
-        assert_eq!(code, 0, "{failed}");
-        let listed = json(&said)["migrations"].as_array().unwrap().clone();
+        let (code, printed, errors) = aval(&["migrate", "--status", "--json"], &variables).await;
+        assert_eq!(code, 0, "{errors}");
+        let listed = json(&printed)["migrations"].as_array().unwrap().clone();
         assert_eq!(listed.len(), fs::read_dir("migrations").unwrap().count());
         listed.iter().filter(|migration| migration["applied_at"].is_null()).count()
     };
     assert_eq!(pending().await, 0);
-    let (code, _, said) = aval(&["migrate", "--revert", "2"], &variables).await;
-    assert!(code == 5 && said.contains("--yes") && said.contains("retry_webhooks_as_jobs"), "{said}");
+    let (code, _, printed) = aval(&["migrate", "--revert", "2"], &variables).await;
+    assert!(
+        code == 5 && printed.contains("--yes") && printed.contains("retry_webhooks_as_jobs"),
+        "{printed}"
+    );
     assert_eq!(pending().await, 0, "nothing is reverted without confirmation");
-    let (code, said, failed) = aval(&["migrate", "--revert", "2", "--yes"], &variables).await;
-    assert!(code == 0 && said.starts_with("reverted "), "{said}{failed}");
+    let (code, printed, errors) = aval(&["migrate", "--revert", "2", "--yes"], &variables).await;
+    assert!(code == 0 && printed.starts_with("reverted "), "{printed}{errors}");
     assert_eq!(pending().await, 2);
-    let (code, _, said) = aval(&["migrate", "--revert", "500", "--yes"], &variables).await;
-    assert_eq!(code, 5, "{said}");
+    let (code, _, printed) = aval(&["migrate", "--revert", "500", "--yes"], &variables).await;
+    assert_eq!(code, 5, "{printed}");
     assert_eq!(aval(&["migrate"], &variables).await.0, 0);
     assert_eq!(pending().await, 0);
 }
@@ -284,9 +290,9 @@ impl Installation {
     }
 
     async fn succeed(&self, arguments: &[&str]) -> String {
-        let (code, said, failed) = self.run(arguments).await;
-        assert_eq!(code, 0, "{arguments:?}: {failed}");
-        said
+        let (code, printed, errors) = self.run(arguments).await;
+        assert_eq!(code, 0, "{arguments:?}: {errors}");
+        printed
     }
 
     /// The names of the accounts.
@@ -303,7 +309,7 @@ async fn a_backup_is_restored_with_its_secrets_into_an_empty_directory_only() {
     let original = Installation::new(root.path(), "original");
     original.succeed(&["user", "add", "ana", "--role", "analyst"]).await;
 
-    // While Aval serves.
+    // The backup is made while Aval serves.
     let variables = original.variables();
     let variables = variables.each_ref().map(|(name, value)| (*name, value.as_str()));
     let mut server = ServerProcess::new(&["serve"], &variables, free_port(), &root.path().join("log"));
@@ -316,7 +322,7 @@ async fn a_backup_is_restored_with_its_secrets_into_an_empty_directory_only() {
     assert!(server.ended().await.success());
     assert_eq!(written["manifest"]["files"].as_array().unwrap().len(), 2);
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(original.run(&["backup", "--to", path]).await.0, 5, "it replaces no file");
+    assert_eq!(original.run(&["backup", "--to", path]).await.0, 5, "an existing file must not be replaced");
     original.succeed(&["backup", "--verify", path]).await;
 
     let restored = Installation::new(root.path(), "restored");
@@ -328,8 +334,8 @@ async fn a_backup_is_restored_with_its_secrets_into_an_empty_directory_only() {
     let mode = fs::metadata(restored.data_dir.join("secrets.toml")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 
-    let (code, _, said) = restored.run(&["restore", "--from", path]).await;
-    assert!(code == 5 && said.contains("is not empty"), "{said}");
+    let (code, _, printed) = restored.run(&["restore", "--from", path]).await;
+    assert!(code == 5 && printed.contains("is not empty"), "{printed}");
     assert_eq!(restored.users().await, original.users().await);
 }
 
@@ -338,7 +344,7 @@ async fn a_damaged_backup_changes_nothing_and_a_failed_restore_leaves_the_direct
     let root = open_dir();
     let original = Installation::new(root.path(), "original");
     original.succeed(&["migrate"]).await;
-    // An existing directory gets a file named by the time.
+    // In an existing directory, the file is named after the current time.
     let folder = root.path().to_str().unwrap().to_owned();
     let written = json(&original.succeed(&["backup", "--to", &folder, "--without-secrets", "--json"]).await);
     let path = PathBuf::from(written["path"].as_str().unwrap());
@@ -348,11 +354,11 @@ async fn a_damaged_backup_changes_nothing_and_a_failed_restore_leaves_the_direct
     let half = root.path().join("half.tar");
     fs::write(&half, &whole[..whole.len() / 2]).unwrap();
     let target = Installation::new(root.path(), "target");
-    let (code, _, said) = target.run(&["restore", "--from", half.to_str().unwrap()]).await;
-    assert!(code == 5 && said.contains("damaged"), "{said}");
+    let (code, _, printed) = target.run(&["restore", "--from", half.to_str().unwrap()]).await;
+    assert!(code == 5 && printed.contains("damaged"), "{printed}");
     assert!(!target.data_dir.exists());
 
-    // Programs that cannot restore: the work directory is removed again.
+    // If `pg_restore` fails, the work directory is removed again.
     let programs = root.path().join("bin");
     fs::create_dir(&programs).unwrap();
     fs::set_permissions(&programs, Permissions::from_mode(0o755)).unwrap();
@@ -366,17 +372,17 @@ async fn a_damaged_backup_changes_nothing_and_a_failed_restore_leaves_the_direct
     }
     let mut variables = target.variables().to_vec();
     variables.push(("AVAL_PG_BIN", programs.to_str().unwrap().to_owned()));
-    let (code, _, said) = aval(&["restore", "--from", path.to_str().unwrap()], &variables).await;
-    assert!(code == 4 && said.contains("disk full"), "{said}");
+    let (code, _, printed) = aval(&["restore", "--from", path.to_str().unwrap()], &variables).await;
+    assert!(code == 4 && printed.contains("disk full"), "{printed}");
     assert_eq!(fs::read_dir(&target.data_dir).unwrap().count(), 0);
     target.succeed(&["restore", "--from", path.to_str().unwrap()]).await;
 }
 
 #[actix_rt::test]
 async fn backups_are_refused_for_a_server_of_the_operator() {
-    let (code, _, said) =
+    let (code, _, printed) =
         aval(&["backup", "--to", "b.tar"], &[("DATABASE_URL", "postgres://localhost/aval")]).await;
-    assert!(code == 3 && said.contains("pg_dump") && said.contains("docs/backup.md"), "{said}");
+    assert!(code == 3 && printed.contains("pg_dump") && printed.contains("docs/backup.md"), "{printed}");
 }
 
 /// The requests in `api.http`: the method, and the path without variables and query.
@@ -429,7 +435,7 @@ async fn api_http_has_every_operation_of_the_api_and_no_other() {
     assert!(missing.is_empty(), "not in api.http: {missing:#?}");
 }
 
-/// The keys and metrics that a page names in code.
+/// The texts that a page marks as code.
 fn code_in(page: &str) -> Vec<String> {
     let text = fs::read_to_string(page).unwrap();
     text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
@@ -520,8 +526,8 @@ fn a_migration_after_a_release_that_breaks_or_blocks_the_previous_version_is_ref
         "-- allowed: no released version reads it\nALTER TABLE a DROP COLUMN id;",
         "-- DROP TABLE a; in a comment",
     ] {
-        let (passed, said) = accepted(sql);
-        assert!(passed, "{sql}: {said}");
+        let (passed, printed) = accepted(sql);
+        assert!(passed, "{sql}: {printed}");
     }
     for sql in [
         "DROP TABLE a;",
@@ -539,13 +545,13 @@ fn a_migration_after_a_release_that_breaks_or_blocks_the_previous_version_is_ref
         "TRUNCATE a;",
         "DROP FUNCTION f();",
     ] {
-        let (passed, said) = accepted(sql);
-        assert!(!passed && said.contains("0002_change/up.sql"), "{sql}: {said}");
+        let (passed, printed) = accepted(sql);
+        assert!(!passed && printed.contains("0002_change/up.sql"), "{sql}: {printed}");
     }
-    let (passed, said) = check(Some("ALTER TABLE a ADD COLUMN note text;\n"));
-    assert!(!passed && said.contains("lock_timeout"), "{said}");
+    let (passed, printed) = check(Some("ALTER TABLE a ADD COLUMN note text;\n"));
+    assert!(!passed && printed.contains("lock_timeout"), "{printed}");
     assert!(check(None).0);
     migration(root.path(), "0001_create", "CREATE TABLE a (id bigint);\n");
-    let (passed, said) = check(None);
-    assert!(!passed && said.contains("0001_create"), "{said}");
+    let (passed, printed) = check(None);
+    assert!(!passed && printed.contains("0001_create"), "{printed}");
 }

@@ -7,7 +7,7 @@ use crate::support::app::{Answer, TestApp};
 const PAGES: [&str; 4] =
     ["/", "/console", "/console/applications", "/console/applications?status=APPROVED&x=%20"];
 
-/// The nonce that a policy admits.
+/// The nonce in the content security policy of a response.
 fn nonce(answer: &Answer) -> String {
     let policy = answer.header("content-security-policy");
     let (_, rest) = policy.split_once("script-src 'self' 'nonce-").unwrap_or_else(|| panic!("{policy}"));
@@ -59,7 +59,7 @@ async fn files_are_compressed_and_immutable_and_other_names_are_not_found() {
         assert_eq!(app.get(&format!("/assets/{name}")).await.expect(404)["code"], "not_found", "{name}");
     }
     let html = app.get("/").await.text();
-    // Without a build, the document names no file and says how to make one.
+    // If the console was not built, the document names no file and says how to build it.
     let Some((_, rest)) = html.split_once("src=\"/assets/") else {
         assert!(html.contains("scripts/console.sh build"), "{html}");
         return;

@@ -31,7 +31,7 @@ fn arguments(url: String, token: &str, with_outages: bool) -> DemoArgs {
     }
 }
 
-/// Runs the demonstration against its own application.
+/// Runs the demonstration against a new instance and returns its report.
 async fn demonstrate(with_outages: bool) -> Value {
     demonstrate_with(&[], |args| DemoArgs { with_outages, ..args }).await
 }

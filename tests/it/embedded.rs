@@ -25,7 +25,8 @@ fn open_dir() -> TempDir {
     tempfile::Builder::new().prefix("aval-it-").permissions(Permissions::from_mode(0o755)).tempdir().unwrap()
 }
 
-/// Settings for a database below `root`. If the tests run as root, an inaccessible one is placed in `root/fallback`.
+/// Settings for a database below `root`. If the tests run as root and the server's user cannot access `data_dir`, the database
+/// is in `root/fallback`.
 fn settings(root: &Path) -> EmbeddedSettings {
     EmbeddedSettings {
         durable: false,
@@ -43,6 +44,7 @@ async fn start(root: &Path) -> EmbeddedPostgres {
     }
 }
 
+/// The message of the configuration error that the start must fail with.
 fn refusal(outcome: Result<EmbeddedPostgres>) -> String {
     match outcome {
         Ok(_) => panic!("the server started"),
@@ -56,6 +58,7 @@ async fn execute(server: &EmbeddedPostgres, statement: &str) {
     connection.batch_execute(statement).await.unwrap();
 }
 
+/// The value of an SQL expression, as text.
 async fn answer(server: &EmbeddedPostgres, expression: &str) -> String {
     #[derive(QueryableByName)]
     struct Row {
@@ -149,7 +152,7 @@ async fn a_pid_file_of_another_kind_of_process_is_stale() {
     let recorded = fs::read_to_string(&pid_file).unwrap();
     server.stop().await.unwrap();
 
-    // This test's own process stands in for one that was assigned the dead server's pid.
+    // This test's own process plays the role of an unrelated process that got the process id of the dead server.
     let reused = recorded.replacen(recorded.lines().next().unwrap(), &std::process::id().to_string(), 1);
     fs::write(&pid_file, reused).unwrap();
     let server = start(root.path()).await;
@@ -389,7 +392,7 @@ async fn the_server_never_runs_as_root() {
     server.stop().await.unwrap();
 }
 
-/// Runs two of the tests above as an unprivileged user, which is `nobody` if these run as root.
+/// Runs two of the tests above in a separate process of an unprivileged user: `nobody` if the tests run as root.
 #[tokio::test]
 async fn an_unprivileged_user_can_run_it() {
     let root = open_dir();

@@ -1,4 +1,4 @@
-//! The detailed health report: what it says about each dependency, and how long it waits for them.
+//! The detailed health report: what it contains about each dependency, and how long it waits for one that does not respond.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};

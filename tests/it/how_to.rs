@@ -1,4 +1,5 @@
-//! Checks that what the guides of `docs/how-to/` name exists, and that no step that is easily forgotten is missing.
+//! Checks the guides in `docs/how-to/`: every file and function that they name exists. Also checks that no step of a guide
+//! was forgotten in the code.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,7 +12,7 @@ use serde_json::Value;
 
 use crate::support::engine::TestEngine;
 
-/// Words in the names of the files that the examples of the guides add.
+/// Parts of the names of files that exist only in the examples of the guides.
 const EXAMPLES: [&str; 4] = ["age.rs", "peru", "sentinel", "/pe.toml"];
 
 fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
@@ -160,7 +161,7 @@ fn every_declared_event_type_is_registered_once_and_its_file_is_documented() {
     );
 }
 
-/// The broadcaster finds the owner only in the data of an application.
+/// Only the data of application events contains an owner. The broadcaster cannot deliver other events to owners.
 #[test]
 fn only_events_of_applications_are_for_owners() {
     for event_type in event_types().iter().filter(|event_type| event_type.audience == Audience::Owner) {

@@ -26,6 +26,7 @@ async fn text(app: &TestApp, request: &str) -> String {
     String::from_utf8(exchange(app, request.as_bytes()).await).unwrap()
 }
 
+/// A request after which the server closes the connection.
 const LAST: &str = "GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
 #[actix_rt::test]

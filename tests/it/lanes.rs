@@ -24,7 +24,7 @@ fn claim(limit: i32, lanes: &[&str]) -> Claim {
     }
 }
 
-/// Queues `count` jobs that have been due for `seconds`.
+/// Queues `count` jobs that became due `seconds` ago.
 async fn queue(sql: &mut AsyncPgConnection, lane: &str, priority: i16, seconds: u32, count: u32) {
     let statement = format!(
         "INSERT INTO pending_jobs (task_name, lane, priority, run_at) SELECT 'process_credit_application', '{lane}', \
@@ -234,7 +234,7 @@ async fn pausing_requires_a_reason_and_an_existing_lane() {
     }
 }
 
-/// Pauses applications while Spain's bureau is unavailable.
+/// Makes applications wait while Spain's bureau is unavailable.
 const PAUSING: [(&str, &str); 5] = [
     ("AVAL__PROVIDERS__ES__WHEN_OPEN", "pause"),
     ("AVAL__PROVIDERS__ES__PAUSE_AFTER_MS", "0"),

@@ -70,7 +70,7 @@ async fn a_forged_forwarded_address_is_ignored() {
 }
 
 #[actix_rt::test]
-async fn probes_are_never_limited_and_without_limits_nothing_is() {
+async fn probes_are_never_limited_and_nothing_is_limited_if_limits_are_disabled() {
     let tight = [
         ON,
         ("AVAL__LIMITS__STANDARD__ADDRESS__BURST", "1"),
@@ -101,7 +101,7 @@ async fn a_target_or_a_header_that_is_too_large_is_a_problem() {
     assert_eq!((refused.status.as_u16(), &refused.json["code"]), (431, &json!("header_too_large")));
 }
 
-/// Opens a connection and sends `bytes` and then nothing.
+/// Opens a connection and sends only `bytes`.
 async fn silent_after(app: &TestApp, bytes: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(app.address()).await.unwrap();
     stream.write_all(bytes).await.unwrap();
@@ -252,7 +252,7 @@ async fn a_full_server_answers_probes_and_rejects_other_requests() {
         stream.read_exact(&mut answer).await.unwrap();
         open.push(stream);
     }
-    // More silent connections than spare ones.
+    // More silent connections than the server keeps in reserve for probes.
     for _ in 0..80 {
         open.push(TcpStream::connect(app.address()).await.unwrap());
     }

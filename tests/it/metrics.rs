@@ -1,4 +1,4 @@
-//! Metrics: what is declared, what is exported when, and exact values after a known run.
+//! Metrics: their declarations, when they are exported, and their exact values after a known run.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -30,14 +30,14 @@ fn is_vector(declaration: &Declaration) -> bool {
     !declaration.labels.is_empty()
 }
 
-/// The series of a page, without values. Buckets of histograms are left out.
+/// The series of a page, without values. Buckets of histograms are omitted.
 fn series(page: &str) -> BTreeSet<String> {
     let lines = page.lines().filter(|line| !line.starts_with('#'));
     let names = lines.filter_map(|line| Some(line.rsplit_once(' ')?.0.to_owned()));
     names.filter(|name| !name.contains("_bucket{")).collect()
 }
 
-/// Those of `series` that belong to a metric.
+/// The series that belong to a metric.
 fn of_metric<'a>(series: &'a BTreeSet<String>, name: &str) -> BTreeSet<&'a str> {
     let belongs = |series: &&str| {
         let own = series.split('{').next().unwrap();
@@ -46,6 +46,7 @@ fn of_metric<'a>(series: &'a BTreeSet<String>, name: &str) -> BTreeSet<&'a str> 
     series.iter().map(String::as_str).filter(belongs).collect()
 }
 
+/// The series of an instance that has just started.
 fn fresh() -> BTreeSet<String> {
     series(&Metrics::new(&known_labels()).unwrap().render().unwrap())
 }
@@ -59,7 +60,7 @@ fn every_counter_with_known_label_values_is_exported_from_the_start() {
         let is_known = !is_vector(declared) || declared.has_known_labels;
         assert_ne!(
             is_open, is_known,
-            "{}: either `of` names its label values, or OPEN has it",
+            "{}: either src/app/labels.rs lists its label values, or OPEN contains it",
             declared.name
         );
         assert_eq!(is_known, !of_metric(&fresh, declared.name).is_empty(), "{}", declared.name);
@@ -142,8 +143,8 @@ fn total(page: &str, name: &str) -> f64 {
         .sum()
 }
 
-/// Three Spanish applications, one of them rejected, and an Italian one. Then an invalid application, an application
-/// over the rate limit, a confirmation that changes nothing, a webhook with a wrong signature, and a repeated read.
+/// Submits three Spanish applications, one of which is rejected, and an Italian one. Then sends an invalid application, an
+/// application over the rate limit, a confirmation that changes nothing, and a webhook with a wrong signature.
 async fn run(app: &TestApp) -> Vec<String> {
     let mut ids = Vec::new();
     for (country, document) in [
@@ -226,7 +227,7 @@ async fn a_known_run_has_exact_values() {
         ("db_connections_max", 6.0),
         (r#"actor_mailbox_depth{actor="scheduler"}"#, 0.0),
     ] {
-        // Some are counted shortly after the commit becomes visible.
+        // Some metrics change shortly after the commit becomes visible.
         let is_exact = async || {
             let page = app.get("/metrics").await.text();
             let line = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
@@ -272,7 +273,7 @@ async fn a_read_from_the_cache_is_a_hit() {
     let app = TestApp::start_idle().await;
     let path = format!("/api/v1/applications/{}", app.submit(&spanish()).await);
     let count = async |name: &str| app.metric(&format!("{name}{{cache_key_pattern=\"application\"}}")).await;
-    // Reads are not cached until the instance has read the event of the application.
+    // The instance caches the application only after it has received the application's event.
     eventually("a cached response", async || {
         let before = count("cache_hits_total").await;
         app.get(&path).await.expect(200);
@@ -352,7 +353,7 @@ async fn the_metrics_port_serves_metrics_and_health_and_nothing_else() {
 }
 
 #[actix_rt::test]
-async fn without_a_metrics_port_there_is_none() {
+async fn by_default_there_is_no_metrics_port() {
     let app = TestApp::start_idle().await;
     assert_eq!(app.metrics_address(), None);
 }

@@ -1,5 +1,5 @@
-//! The rules and dashboards in `k8s/monitoring`, and the runbooks: promtool accepts them, they name existing metrics,
-//! and every alert has its page.
+//! The rules and dashboards in `k8s/monitoring`, and the runbooks: promtool accepts the rules and dashboards, all of them
+//! name existing metrics, and every alert has a runbook.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -130,7 +130,7 @@ fn metric_names(expression: &str) -> BTreeSet<String> {
     names
 }
 
-/// The names that exist: those that Aval exports, and those of recording rules.
+/// The names of all existing metrics: the metrics that Aval exports and the metrics that recording rules create.
 fn known_names() -> BTreeSet<String> {
     let mut names: BTreeSet<String> = FOREIGN.map(str::to_owned).into();
     for declared in Metrics::DECLARATIONS {
@@ -170,7 +170,7 @@ fn every_alert_has_a_test_that_fires_and_one_that_does_not() {
 fn promtool_accepts_every_expression_of_the_dashboards() {
     let check = |(index, (_, expression)): (usize, (String, String))| json!({"record": format!("check:{index}"), "expr": expression});
     let rules: Vec<Value> = all_expressions().into_iter().enumerate().map(check).collect();
-    // JSON is YAML.
+    // Every JSON document is also a YAML document.
     let document = json!({"groups": [{"name": "expressions", "rules": rules}]});
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("expressions.yml");
@@ -234,7 +234,7 @@ fn every_alert_links_to_its_runbook_and_every_runbook_belongs_to_an_alert() {
     assert_eq!(files(RUNBOOKS, "md").len(), alerts.len() + 1, "a page without an alert");
 }
 
-/// Messages of the log, and names of metrics, that the runbooks tell operators to look for.
+/// Checks the log messages and the metrics that the runbooks tell operators to look for.
 #[test]
 fn runbooks_name_existing_metrics_and_log_messages() {
     let mut sources = String::new();

@@ -8,7 +8,7 @@ use crate::support::accounts::{ANALYST, PASSWORD, USER};
 use crate::support::app::TestApp;
 use crate::support::builders::{body, spanish};
 
-/// Writes without this version's triggers, as a newer version's triggers would.
+/// Writes what a newer version would write, without running this version's triggers.
 async fn write(app: &TestApp, sql: &str) {
     let mut connection = app.database.connect().await;
     connection.batch_execute(&format!("SET session_replication_role = replica; {sql}")).await.unwrap();
@@ -138,6 +138,6 @@ async fn events_of_an_unknown_type_or_shape_block_neither_delivery_nor_counting(
     .await;
     assert_eq!(app.get(&decision).await.expect(409)["code"], "unknown_label");
     let least = "SELECT min(applications)::text FROM application_counts";
-    assert_eq!(app.sql(least).await, "0", "no event may be counted partly");
+    assert_eq!(app.sql(least).await, "0", "no event may be counted partially");
     assert!(app.metric("unknown_labels_total{table=\"outbox\"}").await >= 5.0);
 }

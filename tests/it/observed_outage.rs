@@ -26,7 +26,7 @@ fn panel(title: &str) -> String {
     panel["targets"][0]["expr"].as_str().unwrap().to_owned()
 }
 
-/// Evaluates the rules and the dashboard on the instance's breaker metrics, unchanged for ten minutes.
+/// Evaluates the rules and the dashboard as if the instance's breaker metrics stayed unchanged for ten minutes.
 fn check_alert_and_dashboard(page: &str) {
     let scraped = page.lines().filter(|line| line.starts_with("provider_circuit_breaker_"));
     let series: Vec<Value> = scraped
@@ -59,7 +59,7 @@ fn check_alert_and_dashboard(page: &str) {
     });
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("outage.yml");
-    // JSON is YAML.
+    // Every JSON document is also a YAML document.
     fs::write(&path, test.to_string()).unwrap();
     promtool(&["test", "rules"], &[path]);
 }

@@ -1,4 +1,4 @@
-//! Failing bureaus: breakers, fallback figures, and re-decisions after the recovery.
+//! Failing bureaus: circuit breakers, fallback figures, and re-decisions after the recovery.
 
 use aval::actors::provider_gateway::{BankingAnswer, FetchBankingData, ReadBreakers};
 use aval::domain::application::Country;

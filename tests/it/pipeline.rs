@@ -1,4 +1,4 @@
-//! Processing of an application from the row to the decision, without HTTP.
+//! Processing of an application from the inserted row to the decision, without HTTP.
 
 use aval::clock::Clock;
 use aval::domain::application::Country;
@@ -10,7 +10,7 @@ use crate::support::db::{TestDatabase, execute};
 use crate::support::engine::{TestEngine, application, key_ring, settings, start_engine};
 use crate::support::eventually;
 
-/// An insert by plain SQL, for an applicant with Spain's sample document.
+/// The plain SQL that inserts an application for an applicant with Spain's sample document.
 fn plain_insert() -> String {
     let keys = key_ring(&settings(&[]));
     let id = Clock::system().new_uuid();

@@ -22,7 +22,8 @@ fn claim(limit: i32) -> Claim {
     }
 }
 
-async fn queue(sql: &mut AsyncPgConnection, count: usize) {
+/// Inserts `count` pending applications. A trigger adds their jobs to the queue.
+async fn enqueue(sql: &mut AsyncPgConnection, count: usize) {
     let clock = aval::clock::Clock::system();
     let rows: Vec<_> = (0..count).map(|_| application(&clock, Country::Es, "12345678Z").into()).collect();
     aval::storage::applications::insert(sql, &key_ring(&settings(&[])), &rows).await.unwrap();
@@ -32,7 +33,7 @@ async fn queue(sql: &mut AsyncPgConnection, count: usize) {
 async fn two_claims_never_get_the_same_job() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
-    queue(&mut sql, 40).await;
+    enqueue(&mut sql, 40).await;
     let claims = (0..4).map(|_| async {
         let mut connection = database.connect().await;
         jobs::claim(&mut connection, &claim(15)).await.unwrap().jobs
@@ -53,7 +54,7 @@ async fn two_claims_never_get_the_same_job() {
 async fn a_worker_that_lost_its_lease_cannot_change_anything() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
-    queue(&mut sql, 1).await;
+    enqueue(&mut sql, 1).await;
     let first = jobs::claim(&mut sql, &claim(1)).await.unwrap().jobs.remove(0);
     assert!(
         jobs::claim(&mut sql, &claim(1)).await.unwrap().jobs.is_empty(),
@@ -84,10 +85,10 @@ async fn a_worker_that_lost_its_lease_cannot_change_anything() {
 async fn an_expired_job_is_claimed_even_if_the_queue_is_never_empty() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
-    queue(&mut sql, 1).await;
+    enqueue(&mut sql, 1).await;
     let lost = jobs::claim(&mut sql, &claim(1)).await.unwrap().jobs.remove(0);
     execute(&mut sql, "UPDATE pending_jobs SET leased_until = now() - interval '1 second'").await.unwrap();
-    queue(&mut sql, 5).await;
+    enqueue(&mut sql, 5).await;
     let claimed = jobs::claim(&mut sql, &claim(2)).await.unwrap().jobs;
     assert_eq!(claimed.len(), 2, "expired jobs must leave room for due jobs in the batch");
     assert!(claimed.iter().any(|job| job.lease.job_id == lost.lease.job_id && job.attempt == 2));
@@ -97,7 +98,7 @@ async fn an_expired_job_is_claimed_even_if_the_queue_is_never_empty() {
 async fn a_renewal_does_not_wait_for_a_job_that_another_transaction_is_ending() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
-    queue(&mut sql, 2).await;
+    enqueue(&mut sql, 2).await;
     let claimed = jobs::claim(&mut sql, &claim(2)).await.unwrap().jobs;
     execute(&mut sql, "UPDATE pending_jobs SET leased_until = now() + interval '1 second'").await.unwrap();
     let mut other = database.connect().await;
@@ -119,7 +120,7 @@ async fn a_renewal_does_not_wait_for_a_job_that_another_transaction_is_ending() 
 async fn a_snooze_does_not_use_an_attempt_and_a_failure_does() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
-    queue(&mut sql, 1).await;
+    enqueue(&mut sql, 1).await;
     for (give_attempt_back, attempts) in [(true, "0"), (false, "1"), (false, "2")] {
         let job = jobs::claim(&mut sql, &claim(1)).await.unwrap().jobs.remove(0);
         let error = Some(("timeout".to_owned(), "too slow".to_owned()));
@@ -135,7 +136,7 @@ async fn a_snooze_does_not_use_an_attempt_and_a_failure_does() {
 async fn a_job_whose_worker_died_in_the_last_attempt_becomes_a_dead_letter() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
-    queue(&mut sql, 1).await;
+    enqueue(&mut sql, 1).await;
     execute(
         &mut sql,
         "UPDATE pending_jobs SET status = 'processing', attempt = 3, lease_token = 1, leased_by = 'gone', \
@@ -159,7 +160,7 @@ async fn a_job_whose_worker_died_in_the_last_attempt_becomes_a_dead_letter() {
 async fn a_job_of_a_dead_instance_runs_on_another_after_its_lease() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
-    queue(&mut sql, 5).await;
+    enqueue(&mut sql, 5).await;
     let abandoned = Claim { lease_ms: 300, ..claim(5) };
     assert_eq!(jobs::claim(&mut sql, &abandoned).await.unwrap().jobs.len(), 5);
     let engine = start_engine(&database, &[("AVAL__JOBS__POLL_INTERVAL_MS", "50")]).await;
@@ -192,7 +193,7 @@ async fn more_jobs_than_slots_are_all_done() {
     ])
     .await;
     let mut sql = test.database.connect().await;
-    queue(&mut sql, 50).await;
+    enqueue(&mut sql, 50).await;
     test.holds(
         "fifty decisions without a poll",
         "SELECT 1 WHERE (SELECT count(*) FROM applications WHERE status = 'APPROVED') = 50",
@@ -204,7 +205,7 @@ async fn more_jobs_than_slots_are_all_done() {
 async fn deleting_a_pending_application_ends_its_job_without_errors() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
-    queue(&mut sql, 1).await;
+    enqueue(&mut sql, 1).await;
     let job = jobs::claim(&mut sql, &claim(1)).await.unwrap().jobs.remove(0);
     execute(&mut sql, "UPDATE applications SET deleted_at = now()").await.unwrap();
     assert_eq!(
@@ -220,7 +221,7 @@ async fn deleting_a_pending_application_ends_its_job_without_errors() {
 async fn the_time_before_the_claim_does_not_count_as_work_on_a_job() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
-    queue(&mut sql, 1).await;
+    enqueue(&mut sql, 1).await;
     let hours_ago = "UPDATE pending_jobs SET created_at = now() - interval '3 hours', run_at = now() - interval '3 hours'";
     execute(&mut sql, hours_ago).await.unwrap();
     let first = jobs::claim(&mut sql, &claim(1)).await.unwrap().jobs.remove(0);
@@ -237,7 +238,7 @@ async fn the_time_before_the_claim_does_not_count_as_work_on_a_job() {
 async fn begin_during(change: &str) -> (TestDatabase, AsyncPgConnection, aval::error::Result<Begun>) {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
-    queue(&mut sql, 1).await;
+    enqueue(&mut sql, 1).await;
     let job = jobs::claim(&mut sql, &claim(1)).await.unwrap().jobs.remove(0);
     let begin = BeginJob {
         lease: job.lease,
@@ -271,8 +272,8 @@ async fn begin_during(change: &str) -> (TestDatabase, AsyncPgConnection, aval::e
     (database, sql, begun.unwrap().remove(0))
 }
 
-/// In its snapshot, the statement sees the application as `PENDING` and cannot change it. It must not conclude that the
-/// application needs no job.
+/// The worker's statement sees the application as `PENDING` in its snapshot but cannot change it. It must not conclude
+/// that the application needs no job.
 #[actix_rt::test]
 async fn a_job_whose_application_changes_while_it_starts_is_kept_and_retried() {
     let moved = "UPDATE applications SET status = 'VALIDATING'";

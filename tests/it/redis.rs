@@ -115,7 +115,8 @@ async fn an_application_created_on_one_instance_is_pushed_to_sockets_of_the_othe
     assert_eq!(socket.updates_until(&id, "APPROVED").await, ["PENDING", "VALIDATING", "APPROVED"]);
     pair.wait_for_health("ok", "up").await;
     for app in pair.both() {
-        // An instance without sockets reads events only for its cache, so submit applications until it has read one.
+        // Without sockets, an instance reads events only for its cache. Therefore this submits applications until the
+        // instance has read an event.
         eventually("events to be read from Redis", async || {
             pair.one.submit(&spanish()).await;
             let read = app.metric(r#"bus_events_read_total{source="redis"}"#).await;
@@ -160,7 +161,7 @@ async fn no_event_is_lost_or_repeated_and_no_request_fails_during_failures_of_re
             _ => pair.wait_for_health("ok", "up").await,
         }
     }
-    // The stream is complete again: its newest entries are the last events, without a gap.
+    // The stream is complete again: it ends with the last event and has no gap.
     let key: Vec<String> = ::redis::cmd("KEYS").arg("aval:events:*").query(&mut redis.connection()).unwrap();
     let entries: ::redis::streams::StreamRangeReply =
         ::redis::cmd("XRANGE").arg(&key).arg("-").arg("+").query(&mut redis.connection()).unwrap();
@@ -190,9 +191,9 @@ async fn a_database_that_lost_events_begins_a_new_epoch_and_clients_must_reload(
     let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
         WHERE datname = current_database() AND pid <> pg_backend_pid()";
     pair.one.execute(cut).await;
-    eventually("a new sequence", async || (pair.one.sql(epoch).await != old).then_some(())).await;
+    eventually("a new epoch", async || (pair.one.sql(epoch).await != old).then_some(())).await;
     let subscribe = json!({"action": "subscribe", "channel": "applications", "epoch": old, "offset": 3});
-    // Sockets of the old epoch are closed, so the client reconnects.
+    // The server closes WebSockets that began in the old epoch, so the client connects again until it is answered.
     let mut socket = eventually("a subscription that is not recovered", async || {
         let mut socket = pair.other.websocket().await;
         let sent = socket.try_send(&subscribe).await;
@@ -207,7 +208,7 @@ async fn a_database_that_lost_events_begins_a_new_epoch_and_clients_must_reload(
     assert_eq!((&update["data"]["id"], &update["offset"]), (&json!(after), &json!(2)));
 }
 
-/// Commands with which an attacker with write access to Redis could replace the stream or append to it.
+/// Commands that an attacker with write access to Redis could use to replace the stream or to append to it.
 fn forged_commands(key: &str, genuine: &[u8]) -> Vec<Vec<Vec<u8>>> {
     let words = |words: &[&str]| words.iter().map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>();
     let add = |id: &str, field: &[u8], value: &[u8]| {

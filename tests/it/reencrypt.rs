@@ -9,7 +9,7 @@ use aval::domain::application::{Country, NewApplication};
 use aval::error::{Error, Result};
 use aval::storage::applications::{Insertion, insert};
 use aval::storage::seal::SealedField;
-use aval::storage::security_events;
+use aval::storage::{refresh_tokens, security_events};
 use diesel_async::SimpleAsyncConnection as _;
 use futures_util::future::join_all;
 
@@ -50,7 +50,7 @@ async fn run(
     reencrypt(settings, 7, &Clock::system(), &logger, on_progress).await
 }
 
-/// The prefixes of all envelopes.
+/// The distinct prefixes of all envelopes. A prefix identifies the key.
 async fn prefixes(database: &TestDatabase) -> String {
     text(
         &mut database.connect().await,
@@ -65,7 +65,7 @@ fn prefix_of(variable: (&str, &str)) -> String {
     key_ring(&settings(&[variable])).active_prefix().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Everything about the applications except their envelopes.
+/// Everything that is stored about the applications, except envelopes.
 async fn unsealed_state(database: &TestDatabase) -> Vec<String> {
     let mut sql = database.connect().await;
     let mut unsealed_state = Vec::new();
@@ -190,7 +190,7 @@ async fn concurrent_changes_take_precedence() {
         execute(&mut other, "COMMIT").await.unwrap();
     };
     let (resealed, ()) = futures_util::join!(running, committing);
-    // The row, and the audit row of its change with the old and the new envelope.
+    // Two rows: the application, and the audit row of its change, which contains the old and the new envelope.
     assert_eq!(resealed.unwrap(), 2);
     let app = TestApp::start_on(Rc::new(database), &[NEW]).await;
     let read = app.get(&format!("/api/v1/applications/{id}")).await.expect(200);
@@ -234,10 +234,16 @@ async fn unreadable_rows_are_left_and_reported() {
         Err(Error::Conflict(message)) => message.to_string(),
         other => panic!("{other:?}"),
     };
-    let untouched = refusal(NEW).await;
-    assert!(untouched.starts_with("4 rows are not sealed by the active key: 4 could not"), "{untouched}");
-    let clear = refusal(NEW_AND_OLD).await;
-    assert!(clear.starts_with("1 rows are not sealed by the active key: 1 could not"), "{clear}");
+    let without_old_key = refusal(NEW).await;
+    assert!(
+        without_old_key.starts_with("4 rows are not sealed by the active key: 4 could not"),
+        "{without_old_key}"
+    );
+    let with_old_key = refusal(NEW_AND_OLD).await;
+    assert!(
+        with_old_key.starts_with("1 rows are not sealed by the active key: 1 could not"),
+        "{with_old_key}"
+    );
 }
 
 #[actix_rt::test]
@@ -256,8 +262,8 @@ async fn a_new_index_key_rebuilds_the_blind_index() {
     assert!(after.split(' ').all(|entry| !before.contains(entry)));
 }
 
-/// Minimal versions of the other tables, in a schema that precedes the real one. Re-encryption only needs a key and a
-/// column.
+/// Creates minimal versions of two other tables with envelopes, in a schema that precedes the real one in the search
+/// path. Re-encryption needs only the key and the sealed column of a table.
 const OTHER_TABLES: &str = "CREATE SCHEMA small; \
     CREATE TABLE small.webhook_events (id uuid PRIMARY KEY, payload bytea NOT NULL); \
     CREATE TABLE small.idempotency_keys (key_digest bytea PRIMARY KEY, reply bytea NOT NULL); \
@@ -289,7 +295,20 @@ async fn other_tables_are_resealed() {
         hex(&origin)
     );
     execute(&mut sql, &event).await.unwrap();
-    assert_eq!(run(&database, &[NEW_AND_OLD], |_| {}).await.unwrap(), 42);
+    let token = [9; 16];
+    let address = hex(&old.seal(SealedField::SessionAddress, token, "203.0.113.9").unwrap());
+    let session = format!(
+        "INSERT INTO users (id, username, password_hash, role, created_by) \
+             VALUES (uuid_v7_now(), 'ana.garcia', '$argon2id$', 'user', 'test'); \
+         INSERT INTO refresh_tokens (id, token_hash, family, user_id, issued_at, expires_at, session_started_at, address) \
+             SELECT '{}', sha256(''), id, id, now(), now() + interval '1 day', now(), '\\x{address}' FROM users",
+        hex(&token)
+    );
+    sql.batch_execute(&session).await.unwrap();
+    assert_eq!(run(&database, &[NEW_AND_OLD], |_| {}).await.unwrap(), 43);
+    let user = text(&mut sql, "SELECT user_id FROM refresh_tokens").await.unwrap().parse().unwrap();
+    let sessions = refresh_tokens::open_sessions(&mut sql, user, Clock::system().now(), 10).await.unwrap();
+    assert_eq!(sessions[0].open_address(&new).as_deref(), Some("203.0.113.9"));
     let opened = security_events::list_page(&mut sql, &Default::default(), None, 10).await.unwrap();
     assert!(opened.iter().all(|event| event.open_address(&new).as_deref() == Some("203.0.113.9")));
     for (field, row) in &rows {
@@ -312,7 +331,7 @@ async fn other_tables_are_resealed() {
 }
 
 #[actix_rt::test]
-async fn only_changes_of_envelopes_alone_create_no_version() {
+async fn only_re_encryption_creates_no_version() {
     let database = TestDatabase::create().await;
     sealed_with_the_old_key(&database, 1).await;
     let mut sql = database.connect().await;

@@ -1,4 +1,4 @@
-//! Separate database users: one owns and changes the schema, the other only serves.
+//! Separate database users: `aval_owner` owns and migrates the schema, and `aval_server` only reads and writes rows.
 
 use std::rc::Rc;
 
@@ -10,7 +10,7 @@ use crate::support::db::{TestDatabase, connect, execute, text};
 
 const SCRIPT: &str = include_str!("../../config/roles.sql");
 
-/// `url` for another user.
+/// `url` with another user.
 fn as_user(url: &str, user: &str) -> String {
     url.replacen("user=aval", &format!("user={user}"), 1)
 }
@@ -23,6 +23,7 @@ async fn separated() -> TestDatabase {
     database
 }
 
+/// Connects as the serving user.
 async fn serving(database: &TestDatabase) -> AsyncPgConnection {
     connect(&as_user(database.url(), "aval_server")).await
 }
@@ -59,7 +60,7 @@ async fn a_missing_partition_is_created_on_insert_by_the_serving_user() {
     assert_eq!(made.as_deref(), Some("0"));
     let url = as_user(database.url(), "aval_server");
     let app = TestApp::start_on(Rc::new(database), &[("AVAL__DATABASE__URL", &url)]).await;
-    // Holds the lock of the partitions, so the housekeeper does not create any at the same time.
+    // Drops all partitions. Holds their lock meanwhile, so the housekeeper does not create any at the same time.
     app.execute(
         "DO $$ DECLARE child text; BEGIN PERFORM pg_advisory_xact_lock(hashtext('aval.partitions')); \
          FOR child IN SELECT inhrelid::regclass FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid \
@@ -139,7 +140,7 @@ async fn the_serving_user_can_only_change_the_status_of_webhook_events_and_dead_
         execute(&mut sql, insert).await.unwrap();
     }
     for statement in [
-        // Resealed by another key.
+        // Re-encryption with another key must stay possible.
         "UPDATE webhook_events SET payload = '\\x010000000102'",
         "UPDATE failed_jobs SET status = 'ignored', updated_at = now()",
     ] {
@@ -199,7 +200,7 @@ async fn a_server_that_cannot_run_pending_migrations_exits_with_the_reason() {
     let owner = as_user(database.url(), "aval_owner");
     aval::storage::migrations::run_pending(&owner).await.unwrap();
     assert_eq!(aval::storage::migrations::run_pending(&server).await.unwrap(), Vec::<String>::new());
-    // Makes a migration pending, as after an upgrade of Aval.
+    // Makes the last migration pending, as after an upgrade of Aval.
     let last = "DELETE FROM __diesel_schema_migrations WHERE version = (SELECT max(version) FROM __diesel_schema_migrations)";
     execute(&mut connect(&owner).await, last).await.unwrap();
     let message = refused().await;

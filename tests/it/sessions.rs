@@ -1,4 +1,4 @@
-//! Sessions with PostgreSQL that are no longer usable, and failing replicas and poolers.
+//! Database sessions that become unusable, failing replicas, and unsuitable poolers.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,20 +17,20 @@ use crate::support::accounts::{PASSWORD, USER};
 use crate::support::app::TestApp;
 use crate::support::builders::{body, samples};
 use crate::support::chaos_proxy::{ChaosProxy, Link, Upstream};
-use crate::support::db::{self, Server, TestDatabase, connect, execute, text};
+use crate::support::db::{self, Server, TestDatabase, change_schema, connect, execute, text};
 use crate::support::engine::{settings, settings_on};
 use crate::support::eventually;
 use crate::support::pgbouncer::{PgBouncer, Program};
 use crate::support::standby::Replicated;
 
-/// Concurrent requests: twice the pool's connections, so every session has prepared every statement.
+/// The number of concurrent requests. It is twice the size of the pool, so every session prepares every statement.
 const AT_ONCE: usize = 12;
-/// The time within which a silent connection must be detected.
+/// The time within which Aval must detect a silent connection.
 const DETECTION_LIMIT: Duration = Duration::from_secs(8);
 
 /// Disables the cache and long waits for connections.
 const STRICT: [(&str, &str); 2] =
-    [("AVAL__CACHE__ENABLED", "false"), ("AVAL__DATABASE__ACQUIRE_TIMEOUT_MS", "1000")];
+    [("AVAL__CACHE__ENABLED", "false"), ("AVAL__DATABASE__ACQUIRE_TIMEOUT_MS", "3000")];
 
 fn sample() -> Value {
     let (country, document) = samples()[0];
@@ -79,7 +79,7 @@ async fn errors_are_classified_by_sqlstate_and_not_by_message() {
 #[actix_rt::test]
 async fn schema_changes_fail_no_request_and_leave_nothing_undecided() {
     let app = TestApp::start(&STRICT).await;
-    let mut sql = app.database.connect().await;
+    let server = Server::of(&app.database);
     let first = app.submit(&sample()).await;
     let paths = [
         "/api/v1/applications".to_owned(),
@@ -98,7 +98,7 @@ async fn schema_changes_fail_no_request_and_leave_nothing_undecided() {
         "ALTER TABLE pending_jobs ALTER COLUMN lane TYPE varchar(100)",
         "REINDEX TABLE applications",
     ] {
-        execute(&mut sql, change).await.unwrap_or_else(|error| panic!("{change}: {error}"));
+        change_schema(&server, change).await.unwrap_or_else(|error| panic!("{change}: {error}"));
         for path in &paths {
             for answer in join_all((0..AT_ONCE).map(|_| app.get(path))).await {
                 assert_eq!(answer.status.as_u16(), 200, "{path} after {change}: {}", answer.json);
@@ -122,7 +122,7 @@ async fn sign_ins_and_operators_requests_are_repeated_when_their_session_fails()
         "ALTER TABLE users ALTER COLUMN username TYPE varchar(500)",
         "ALTER TABLE scheduled_runs ALTER COLUMN task TYPE varchar(100)",
     ] {
-        app.execute(change).await;
+        change_schema(&Server::of(&app.database), change).await.unwrap();
         let logins = (0..AT_ONCE).map(|_| anonymous.post("/api/v1/auth/login", &login));
         for answer in join_all(logins).await {
             assert_eq!(answer.status.as_u16(), 200, "after {change}: {}", answer.json);
@@ -200,7 +200,7 @@ async fn a_read_only_session_fails_the_health_check() {
     let test = TestDatabase::create().await;
     // The sessions must be the application's own, which it can close; a pooler would keep them.
     let direct = ("AVAL__DATABASE__URL", test.url());
-    let database = open(&test, &[direct, ("AVAL__DATABASE__ACQUIRE_TIMEOUT_MS", "1000")]).await;
+    let database = open(&test, &[direct, ("AVAL__DATABASE__ACQUIRE_TIMEOUT_MS", "3000")]).await;
     database.time().await.expect("a writable server");
     let size = settings(&[]).database.pool_size;
     let held = join_all((0..size).map(|_| database.get())).await;

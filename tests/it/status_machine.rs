@@ -1,10 +1,10 @@
-//! The status machine is the same in the code and in the database.
+//! The status machine is the same in the code and in the database's triggers, and history cannot be changed.
 
 use aval::domain::status::Status;
 
 use crate::support::db::{TestDatabase, execute, text};
 
-/// Sets the status of the only application without any trigger, as no client can.
+/// Sets the status of the only application without running triggers, which no client can do.
 async fn force(sql: &mut diesel_async::AsyncPgConnection, status: Status) {
     execute(sql, "SET session_replication_role = replica").await.unwrap();
     execute(sql, &format!("UPDATE applications SET status = '{status}'")).await.unwrap();

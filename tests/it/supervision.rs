@@ -5,13 +5,13 @@ use aval::supervision::faults::FaultPoint;
 
 use crate::support::engine::TestEngine;
 
-/// Restarts permitted before a job returns to the queue.
+/// The restarts that the default budget of an actor permits.
 const RESTARTS: u32 = 3;
-/// Attempts before a job becomes a dead letter.
+/// The number of attempts after which a job becomes a dead letter.
 const ATTEMPTS: u32 = 3;
 
 #[actix_rt::test]
-async fn a_job_actor_that_panics_is_restarted_and_its_application_decided() {
+async fn a_job_actor_that_panics_is_restarted_and_its_application_is_decided() {
     let test = TestEngine::start(&[]).await;
     test.engine.resources.faults.arm(FaultPoint::ApplicationActor, Some(Country::Es.code()), 2).unwrap();
     let id = test.submit(Country::Es, "12345678Z").await;

@@ -1,4 +1,4 @@
-//! TLS: of the server, also for WebSockets, and to PostgreSQL. `redis.rs` tests TLS to Redis.
+//! TLS of Aval's port, including WebSockets, and of connections to PostgreSQL. `redis.rs` tests TLS to Redis.
 
 use std::collections::HashMap;
 use std::fs;
@@ -31,7 +31,7 @@ use crate::support::{PATIENCE, eventually};
 const HTTP_1: &[&str] = &["http/1.1"];
 const HTTP_2: &[&str] = &["h2", "http/1.1"];
 
-/// Starts an instance with a certificate of `authority`, whose files are in `folder`.
+/// Starts an instance with a certificate of `authority`. Its files are in `folder`.
 async fn start(authority: &Authority, folder: &Path, overrides: &[(&str, &str)]) -> TestApp {
     let (certificate, key) = authority.write_pair(&["localhost"], folder);
     let own = [
@@ -48,7 +48,7 @@ fn url(app: &TestApp) -> String {
 
 async fn is_trusted(client: &awc::Client, app: &TestApp) -> bool {
     let Ok(mut answer) = client.get(url(app)).send().await else { return false };
-    // A connection whose response was read stays open for the next request.
+    // The client keeps a connection open only if the response was read completely.
     answer.body().await.is_ok() && answer.status().is_success()
 }
 
@@ -90,13 +90,13 @@ async fn a_new_certificate_is_used_without_a_restart_unless_it_is_invalid() {
 #[actix_rt::test]
 async fn clients_need_tls_1_3_unless_the_configuration_permits_1_2() {
     let authority = Authority::new();
-    for (min_version, takes_1_2) in [(None, false), (Some("1.3"), false), (Some("1.2"), true)] {
+    for (min_version, accepts_1_2) in [(None, false), (Some("1.3"), false), (Some("1.2"), true)] {
         let folder = TempDir::new().unwrap();
         let set = min_version.map(|version| ("AVAL__SERVER__TLS__MIN_VERSION", version));
         let app = start(&authority, folder.path(), set.as_slice()).await;
         let accepts = async |version| is_trusted(&authority.client_with(HTTP_1, &[version]), &app).await;
         assert!(accepts(&TLS13).await, "{min_version:?}");
-        assert_eq!(accepts(&TLS12).await, takes_1_2, "{min_version:?}");
+        assert_eq!(accepts(&TLS12).await, accepts_1_2, "{min_version:?}");
     }
     let refused = Settings::from_variables(&HashMap::from([(
         "AVAL__SERVER__TLS__MIN_VERSION".to_owned(),
@@ -188,7 +188,8 @@ async fn silent_connections_are_counted_and_do_not_block_handshakes() {
     ];
     let app = start(&authority, folder.path(), &limits).await;
     let refused = &app.engine().resources.metrics.http_connections_refused_total;
-    // All connect at the same time, so that the first ones have not reached their time limit when the client connects.
+    // The silent clients connect at the same time, so that none has reached its time limit when the client below
+    // connects.
     let connecting = (0..299).map(|_| TcpStream::connect(app.address()));
     let mut silent = futures_util::future::try_join_all(connecting).await.unwrap();
     let client = authority.client(HTTP_1);
@@ -219,7 +220,7 @@ async fn a_client_that_never_finishes_its_handshake_is_disconnected() {
         tokio::time::timeout(PATIENCE, reading).await.expect("the server to close the connection");
 }
 
-/// A PostgreSQL that listens on a port and requires TLS.
+/// A PostgreSQL server that listens on a port and requires TLS.
 struct TlsPostgres {
     server: Child,
     port: u16,
@@ -227,12 +228,12 @@ struct TlsPostgres {
 }
 
 impl TlsPostgres {
-    /// Starts one with a certificate for `names` and all versions of TLS that it supports.
+    /// Starts a server with a certificate for `names`. It accepts all versions of TLS that it supports.
     async fn start(authority: &Authority, names: &[&str]) -> Self {
         Self::start_with(authority, names, "").await
     }
 
-    /// Like the above, with `newest` as the newest version of TLS.
+    /// Like [`Self::start`], with `newest` as the newest version of TLS; no limit if it is empty.
     async fn start_with(authority: &Authority, names: &[&str], newest: &str) -> Self {
         let open = fs::Permissions::from_mode(0o755);
         let folder = tempfile::Builder::new().prefix("aval-tls-").permissions(open).tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! Traces: the tree of spans of one application, trace context in all outputs, and collectors that fail.
+//! Traces: the tree of an application's spans, the trace context in responses, logs, rows and events, and failing
+//! collectors.
 
 use std::rc::Rc;
 
@@ -12,6 +13,7 @@ use crate::support::eventually;
 use crate::support::otlp::{Collector, ReceivedSpan};
 
 const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+/// The `traceparent` header of a client.
 const CALLER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const DOCUMENT: &str = "12345678Z";
 
@@ -22,6 +24,7 @@ fn with<'a>(
     collector.iter().map(|(key, value)| (*key, value.as_str())).chain(more.iter().copied()).collect()
 }
 
+/// Submits an application with this `traceparent` header. Returns its identifier and the `traceresponse` header.
 async fn submit_traced(app: &TestApp, caller: &str) -> (String, String) {
     let headers = [("traceparent", caller), ("content-type", "application/json")];
     let body = spanish().to_string();
@@ -30,6 +33,7 @@ async fn submit_traced(app: &TestApp, caller: &str) -> (String, String) {
     (answer.expect(201)["id"].as_str().unwrap().to_owned(), response)
 }
 
+/// The only span with this name.
 fn one<'a>(spans: &'a [ReceivedSpan], name: &str) -> &'a ReceivedSpan {
     let found: Vec<_> = spans.iter().filter(|span| span.name == name).collect();
     assert_eq!(found.len(), 1, "{name}: {spans:#?}");
@@ -134,7 +138,7 @@ async fn every_log_line_of_a_request_and_its_job_has_the_trace() {
     let one_failure = json!({"country": "ES", "failure_count": 1});
     app.post("/api/v1/test/inject-failure", &one_failure).await.expect(200);
     let (id, response) = submit_traced(&app, CALLER).await;
-    assert_eq!(response, CALLER, "without an exporter the caller's context is passed on");
+    assert_eq!(response, CALLER, "without an exporter, the response must contain the client's trace context");
     assert_eq!(app.decided(&id).await, "APPROVED");
     let lines = app.log.lines().await;
     let of_trace = |message: &str| {
@@ -155,18 +159,18 @@ async fn a_request_without_a_trace_context_gets_one_that_its_job_and_events_carr
     let headers = [("content-type", "application/json")];
     let body = spanish().to_string();
     let answer = app.send(Method::POST, "/api/v1/applications", &headers, body).await;
-    let made = answer.header("traceresponse").to_owned();
+    let generated = answer.header("traceresponse").to_owned();
     let id = answer.expect(201)["id"].as_str().unwrap().to_owned();
-    assert!(made.ends_with("-00"), "not sampled: {made}");
+    assert!(generated.ends_with("-00"), "the new trace must not be sampled: {generated}");
     app.decided(&id).await;
     let stored = format!(
         "SELECT string_agg(DISTINCT traceparent, ' ') FROM (SELECT traceparent FROM outbox WHERE subject = '{id}' \
          UNION ALL SELECT traceparent FROM job_history WHERE application_id = '{id}' \
          UNION ALL SELECT traceparent FROM audit_logs WHERE application_id = '{id}') t"
     );
-    assert_eq!(app.sql(&stored).await, made);
+    assert_eq!(app.sql(&stored).await, generated);
     let audit = app.get(&format!("/api/v1/applications/{id}/audit")).await.expect(200);
-    assert_eq!(audit["entries"][0]["trace_id"].as_str(), made.split('-').nth(1));
+    assert_eq!(audit["entries"][0]["trace_id"].as_str(), generated.split('-').nth(1));
     assert_eq!(app.metric("trace_spans_finished_total").await, 0.0);
 }
 

@@ -20,12 +20,12 @@ async fn an_application_whose_client_disconnected_while_queued_is_not_written() 
 
     let (first, abandoned) = (row(), row());
     let (first_id, abandoned_id) = (first.id, abandoned.id);
-    let mut under_way = Box::pin(aval::lending::submit::insert(&test.engine.write_batchers, first));
-    assert!((&mut under_way).now_or_never().is_none());
+    let mut in_progress = Box::pin(aval::lending::submit::insert(&test.engine.write_batchers, first));
+    assert!((&mut in_progress).now_or_never().is_none());
     assert!(aval::lending::submit::insert(&test.engine.write_batchers, abandoned).now_or_never().is_none());
     execute(&mut sql, "COMMIT").await.unwrap();
 
-    under_way.await.unwrap();
+    in_progress.await.unwrap();
     aval::lending::submit::insert(&test.engine.write_batchers, row()).await.unwrap();
     let written = format!("SELECT count(*) FROM applications WHERE id IN ('{first_id}', '{abandoned_id}')");
     assert_eq!(text(&mut sql, &written).await.as_deref(), Some("1"));
@@ -41,8 +41,8 @@ async fn writes_without_a_database_fail_quickly_and_later_ones_succeed() {
     .await;
     let row = || application(&test.engine.resources.clock, Country::Es, "12345678Z");
     let name = test.text("SELECT current_database()").await.unwrap();
-    let elsewhere = test.database.url().replacen(&name, "postgres", 1);
-    let mut admin = AsyncPgConnection::establish(&elsewhere).await.unwrap();
+    let admin_url = test.database.url().replacen(&name, "postgres", 1);
+    let mut admin = AsyncPgConnection::establish(&admin_url).await.unwrap();
     execute(&mut admin, &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false")).await.unwrap();
     let cut = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
     execute(&mut admin, &cut).await.unwrap();
@@ -52,7 +52,10 @@ async fn writes_without_a_database_fail_quickly_and_later_ones_succeed() {
         (0..60).map(|_| aval::lending::submit::insert(&test.engine.write_batchers, row())),
     )
     .await;
-    assert!(began.elapsed() < Duration::from_secs(10), "individual timeouts would take half a minute");
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "each write waited for its own timeout, which takes half a minute in total"
+    );
     for answer in answers {
         assert!(answer.expect_err("the database is unavailable").retryable());
     }

@@ -3,8 +3,6 @@
 
 import createClient from 'openapi-fetch';
 import { accessToken, renewSession } from '../session/session';
-import type { PendingPaths } from './pending';
-import type { PendingReviewPaths } from './pending-reviews';
 import { ApiError, readProblem } from './problem';
 import type { paths } from './schema';
 
@@ -22,10 +20,7 @@ function authorized(request: Request, token: string | undefined): Request {
     return request;
 }
 
-export const api = createClient<paths & PendingPaths & PendingReviewPaths>({
-    baseUrl: globalThis.location.origin,
-    fetch: send,
-});
+export const api = createClient<paths>({ baseUrl: globalThis.location.origin, fetch: send });
 
 interface Answer<Data> {
     data?: Data;

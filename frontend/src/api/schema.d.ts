@@ -65,6 +65,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/circuits/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["list_circuit_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/failed-jobs": {
         parameters: {
             query?: never;
@@ -577,6 +593,86 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/auth/me/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["list_own_sessions"];
+        put?: never;
+        post?: never;
+        delete: operations["sign_out_everywhere"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/me/sessions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete: operations["end_own_session"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/me/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_own_settings"];
+        put: operations["set_own_settings"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/me/views": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["list_saved_views"];
+        put?: never;
+        post: operations["create_saved_view"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/me/views/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete: operations["delete_saved_view"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/auth/password": {
         parameters: {
             query?: never;
@@ -769,6 +865,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/stats/daily": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_daily_statistics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/users": {
         parameters: {
             query?: never;
@@ -799,6 +911,22 @@ export interface paths {
         options?: never;
         head?: never;
         patch: operations["change_user"];
+        trace?: never;
+    };
+    "/api/v1/users/{id}/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["list_user_sessions"];
+        put?: never;
+        post?: never;
+        delete: operations["end_user_sessions"];
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/webhooks/bank-confirmation": {
@@ -1235,6 +1363,27 @@ export interface components {
             password?: string | null;
             role?: components["schemas"]["RoleName"] | null;
         };
+        /** @enum {string} */
+        CircuitChangeKind: "opened" | "half_opened" | "closed" | "forced_open" | "forced_closed" | "automatic";
+        CircuitChangeView: {
+            by: string | null;
+            cause: string | null;
+            country: components["schemas"]["CountryCode"];
+            /** Format: date-time */
+            expires_at: string | null;
+            /** Format: uuid */
+            id: string;
+            instance: string | null;
+            kind: components["schemas"]["CircuitChangeKind"];
+            provider: string | null;
+            reason: string | null;
+            /** Format: date-time */
+            time: string;
+        };
+        CircuitHistoryPage: {
+            items: components["schemas"]["CircuitChangeView"][];
+            next_cursor: string | null;
+        };
         CircuitList: {
             circuits: components["schemas"]["CircuitView"][];
             instance: string;
@@ -1341,6 +1490,11 @@ export interface components {
         };
         /** @enum {string} */
         CurrencyCode: "BRL" | "COP" | "EUR" | "MXN";
+        DailyStatistics: {
+            /** Format: date-time */
+            as_of: string;
+            items: components["schemas"]["DayView"][];
+        };
         DatabaseHealth: {
             answers: boolean;
             /** Format: int64 */
@@ -1357,6 +1511,22 @@ export interface components {
         };
         /** @enum {string} */
         DataMemberKind: "text" | "choice" | "integer" | "amount" | "flag" | "date" | "email" | "code";
+        DayView: {
+            amount_approved: string;
+            amount_requested: string;
+            /** Format: int64 */
+            approved: number;
+            country: components["schemas"]["CountryCode"];
+            /** Format: int64 */
+            created: number;
+            date: string;
+            /** Format: int64 */
+            decided: number;
+            /** Format: int64 */
+            rejected: number;
+            /** Format: int64 */
+            under_review: number;
+        };
         /** @enum {string} */
         DeadLetterActionName: "retry" | "ignore" | "review";
         DeadLetterActionView: {
@@ -1431,6 +1601,7 @@ export interface components {
         DecisionView: {
             reasons: components["schemas"]["DecisionReason"][];
             risk_band: components["schemas"]["RiskBandName"] | null;
+            risk_components: components["schemas"]["RiskComponentView"][] | null;
             risk_score: string | null;
             rules: components["schemas"]["RuleView"][];
             rules_version: string;
@@ -1456,7 +1627,7 @@ export interface components {
         /** @enum {string} */
         FailedJobStatus: "pending" | "reviewed" | "reprocessed" | "ignored";
         /** @enum {string} */
-        FieldCode: "ambiguous" | "bad_account" | "bad_amount" | "bad_boolean" | "bad_check_digit" | "bad_code" | "bad_cursor" | "bad_date" | "bad_email" | "bad_format" | "bad_identifier" | "bad_length" | "bad_module" | "bad_name" | "bad_note" | "bad_provider" | "bad_range" | "bad_reason" | "bad_reference" | "bad_state" | "bad_text" | "bad_time" | "bad_type" | "bad_uuid" | "bad_value" | "blocked_word" | "duplicate_field" | "duplicate_parameter" | "in_the_future" | "inexact_number" | "needs_country" | "not_a_person" | "not_allowed" | "not_positive" | "not_searchable" | "nul_character" | "out_of_range" | "personal_data" | "read_only" | "repeated_digits" | "required" | "scope_needs_role" | "staff_only" | "too_common" | "too_deep" | "too_large" | "too_many" | "too_many_rows" | "too_obvious" | "too_old" | "underage" | "unknown_action" | "unknown_country" | "unknown_field" | "unknown_level" | "unknown_mode" | "unknown_outcome" | "unknown_parameter" | "unknown_risk_band" | "unknown_role" | "unknown_scope" | "unknown_separator" | "unknown_sort" | "unknown_status" | "unknown_target" | "unknown_task" | "unknown_value" | "wrong_reference";
+        FieldCode: "ambiguous" | "bad_account" | "bad_amount" | "bad_boolean" | "bad_check_digit" | "bad_code" | "bad_cursor" | "bad_date" | "bad_email" | "bad_format" | "bad_identifier" | "bad_length" | "bad_module" | "bad_name" | "bad_note" | "bad_provider" | "bad_range" | "bad_reason" | "bad_reference" | "bad_state" | "bad_text" | "bad_time" | "bad_type" | "bad_uuid" | "bad_value" | "blocked_word" | "duplicate_field" | "duplicate_parameter" | "in_the_future" | "inexact_number" | "needs_country" | "not_a_person" | "not_allowed" | "not_positive" | "not_searchable" | "nul_character" | "out_of_range" | "personal_data" | "read_only" | "repeated_digits" | "required" | "scope_needs_role" | "staff_only" | "too_common" | "too_deep" | "too_large" | "too_many" | "too_many_rows" | "too_obvious" | "too_old" | "underage" | "unknown_action" | "unknown_country" | "unknown_field" | "unknown_level" | "unknown_mode" | "unknown_outcome" | "unknown_parameter" | "unknown_risk_band" | "unknown_role" | "unknown_scope" | "unknown_separator" | "unknown_sort" | "unknown_status" | "unknown_target" | "unknown_task" | "unknown_time_zone" | "unknown_value" | "wrong_reference";
         /** @enum {string} */
         ForcedCircuitMode: "forced_open" | "forced_closed";
         /** @enum {string} */
@@ -1564,6 +1735,8 @@ export interface components {
             pause: components["schemas"]["PauseView"] | null;
             paused: boolean;
         };
+        /** @enum {string} */
+        LanguageName: "en" | "es" | "pt" | "it";
         LeaderHealth: {
             leads: boolean;
             role: components["schemas"]["LeaderRole"];
@@ -1663,6 +1836,16 @@ export interface components {
             set_at: string;
             set_by: string;
         };
+        OwnSettingsRequest: {
+            language?: components["schemas"]["LanguageName"] | null;
+            theme: components["schemas"]["ThemeName"];
+            time_zone?: string | null;
+        };
+        OwnSettingsView: {
+            language: components["schemas"]["LanguageName"] | null;
+            theme: components["schemas"]["ThemeName"];
+            time_zone: string | null;
+        };
         PasswordRequest: {
             current_password: string;
             new_password: string;
@@ -1728,7 +1911,7 @@ export interface components {
             type: string;
         };
         /** @enum {string} */
-        ProblemCode: "malformed_request" | "unauthenticated" | "credential_malformed" | "credential_expired" | "credential_revoked" | "wrong_credential_kind" | "forbidden" | "not_found" | "method_not_allowed" | "request_timeout" | "conflict" | "duplicate_application" | "unknown_label" | "archived" | "in_flight" | "illegal_transition" | "expectation_failed" | "precondition_failed" | "payload_too_large" | "uri_too_long" | "unsupported_media_type" | "validation_failed" | "idempotency_key_reused" | "upgrade_required" | "rate_limited" | "header_too_large" | "request_refused" | "internal_error" | "overloaded" | "unavailable" | "timeout";
+        ProblemCode: "malformed_request" | "unauthenticated" | "credential_malformed" | "credential_expired" | "credential_revoked" | "wrong_credential_kind" | "forbidden" | "not_found" | "method_not_allowed" | "request_timeout" | "conflict" | "duplicate_application" | "duplicate_view" | "unknown_label" | "archived" | "in_flight" | "illegal_transition" | "expectation_failed" | "precondition_failed" | "payload_too_large" | "uri_too_long" | "unsupported_media_type" | "validation_failed" | "idempotency_key_reused" | "upgrade_required" | "rate_limited" | "header_too_large" | "request_refused" | "internal_error" | "overloaded" | "unavailable" | "timeout";
         ProblemField: {
             code: components["schemas"]["FieldCode"];
             detail: string;
@@ -1803,6 +1986,12 @@ export interface components {
         };
         /** @enum {string} */
         RiskBandName: "low" | "medium" | "high" | "critical";
+        RiskComponentView: {
+            component: components["schemas"]["RiskPartName"];
+            points: string;
+        };
+        /** @enum {string} */
+        RiskPartName: "credit" | "affordability" | "history" | "rejecting_rules" | "review_rules" | "cap" | "minimum";
         Risks: {
             average: string | null;
             /** Format: int64 */
@@ -1866,6 +2055,27 @@ export interface components {
             started_at: string | null;
             task: string;
         };
+        SavedViewItem: {
+            /** Format: date-time */
+            created_at: string;
+            filters: {
+                [key: string]: string;
+            };
+            /** Format: uuid */
+            id: string;
+            name: string;
+            page: components["schemas"]["ViewPageName"];
+        };
+        SavedViewList: {
+            items: components["schemas"]["SavedViewItem"][];
+        };
+        SaveViewRequest: {
+            filters: {
+                [key: string]: string;
+            };
+            name: string;
+            page: components["schemas"]["ViewPageName"];
+        };
         ScheduledTask: {
             cron: string;
             last_run: components["schemas"]["RunView"] | null;
@@ -1922,6 +2132,9 @@ export interface components {
             /** Format: int64 */
             page_size: number;
         };
+        SessionList: {
+            items: components["schemas"]["SessionView"][];
+        };
         SessionTokens: {
             access_token: string;
             /** Format: int64 */
@@ -1930,6 +2143,19 @@ export interface components {
             refresh_expires_in: number;
             refresh_token: string;
             token_type: components["schemas"]["TokenType"];
+        };
+        SessionView: {
+            address: string | null;
+            /** Format: date-time */
+            created_at: string;
+            current: boolean;
+            /** Format: date-time */
+            expires_at: string;
+            /** Format: uuid */
+            id: string;
+            /** Format: date-time */
+            last_used_at: string;
+            user_agent: string | null;
         };
         SimulatorHealth: {
             /** Format: int64 */
@@ -2001,6 +2227,8 @@ export interface components {
             /** Format: int32 */
             min: number;
         };
+        /** @enum {string} */
+        ThemeName: "light" | "dark" | "auto";
         TicketView: {
             /** Format: date-time */
             expires_at: string;
@@ -2033,6 +2261,8 @@ export interface components {
             old: unknown;
             pointer: string;
         };
+        /** @enum {string} */
+        ViewPageName: "applications" | "reviews";
         WebhookEventPage: {
             events: components["schemas"]["WebhookEventView"][];
             next_cursor: string | null;
@@ -2191,6 +2421,37 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["CircuitView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_circuit_history: {
+        parameters: {
+            query?: {
+                country?: components["schemas"]["CountryCode"];
+                cursor?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CircuitHistoryPage"];
                 };
             };
             default: {
@@ -3469,6 +3730,228 @@ export interface operations {
             };
         };
     };
+    list_own_sessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionList"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sign_out_everywhere: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    end_own_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_own_settings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnSettingsView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    set_own_settings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OwnSettingsRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnSettingsView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_saved_views: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedViewList"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_saved_view: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SaveViewRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedViewItem"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_saved_view: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     change_own_password: {
         parameters: {
             query?: never;
@@ -3833,6 +4316,37 @@ export interface operations {
             };
         };
     };
+    get_daily_statistics: {
+        parameters: {
+            query?: {
+                country?: components["schemas"]["CountryCode"];
+                from?: string;
+                to?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DailyStatistics"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_users: {
         parameters: {
             query?: {
@@ -3948,6 +4462,62 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["UserView"];
                 };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_user_sessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionList"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    end_user_sessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: {
                 headers: {

@@ -25,6 +25,10 @@ export type BulkTarget = Pick<Pending.BulkStatusRequest, 'filter' | 'ids'>;
 export type BulkResult = Pending.BulkStatusView;
 export type Decision = Schema<'DecisionView'> & { risk_components?: RiskComponent[] | null };
 export type Role = Schema<'RoleName'>;
+export type Settings = Schema<'OwnSettingsView'>;
+export type SessionView = Schema<'SessionView'>;
+export type CircuitChange = Schema<'CircuitChangeView'>;
+export type DailyFigures = Schema<'DayView'>;
 
 // The values of enumerations, for lists of choices. The type of each makes an omitted or unknown value a compile error.
 const values = <T extends string>(all: Record<T, true>): T[] => Object.keys(all) as T[];

@@ -127,11 +127,11 @@ export async function changePassword(current_password: string, new_password: str
         body: JSON.stringify({ current_password, new_password }),
     });
     // The answer is a session whose refresh token scripts can read. It is replaced by one with a cookie.
-    await signIn(account, new_password).catch(forgetSession);
     await fetch('/api/v1/auth/logout', {
         method: 'POST',
         headers: { authorization: `Bearer ${answer.access_token}` },
     }).catch(() => {});
+    await signIn(account, new_password).catch(forgetSession);
 }
 
 /** Signs out in all tabs. The session ends here even if the server cannot be reached. */

@@ -4,7 +4,7 @@ import { useMantineColorScheme } from '@mantine/core';
 import { queryOptions, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useEffect } from 'react';
 import { api, unwrap } from '../api/client';
-import type { AccountSettings } from '../api/pending';
+import type { Settings } from '../api/types';
 import { chooseTimeZone } from '../format/time-zone';
 import { chooseLanguage } from '../i18n/i18n';
 
@@ -32,7 +32,7 @@ export function useAppliedSettings(): void {
 export function useSaveSettings() {
     const queryClient = useQueryClient();
     return useMutation({
-        mutationFn: async (change: Partial<AccountSettings>) => {
+        mutationFn: async (change: Partial<Settings>) => {
             const current = await queryClient.fetchQuery({ ...settingsQuery(), staleTime: 0 });
             return unwrap(api.PUT('/api/v1/auth/me/settings', { body: { ...current, ...change } }));
         },

@@ -1,7 +1,7 @@
 import { Badge, Button, Group, Text, VisuallyHidden } from '@mantine/core';
 import { useMemo } from 'react';
 import { useTranslation } from 'react-i18next';
-import type { SessionView } from '../api/pending';
+import type { SessionView } from '../api/types';
 import { type Column, DataTable } from './data-table';
 import { Optional, Time } from './text';
 
@@ -65,10 +65,10 @@ export function SessionTable(props: { sessions: SessionView[]; onEnd?: (session:
     return <DataTable label={t('sessions.title')} columns={columns} rows={props.sessions} rowId={({ id }) => id} />;
 }
 
-function Moment({ time }: { time: string | null }) {
+function Moment({ time }: { time: string }) {
     return (
-        <Text size="sm" style={{ whiteSpace: 'nowrap' }} component="div">
-            {time === null ? <Optional value={null} /> : <Time time={time} />}
+        <Text size="sm" style={{ whiteSpace: 'nowrap' }}>
+            <Time time={time} />
         </Text>
     );
 }

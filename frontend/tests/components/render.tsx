@@ -36,6 +36,7 @@ export async function show(page: () => ReactNode): Promise<void> {
 export interface Received {
     method: string;
     path: string;
+    search: URLSearchParams;
     key: string | null;
     body: unknown;
 }
@@ -49,6 +50,7 @@ export function serve(respond: (received: Received) => { status: number; body: u
         const received = {
             method: request.method,
             path: new URL(request.url).pathname,
+            search: new URL(request.url).searchParams,
             key: request.headers.get('idempotency-key'),
             body: text === '' ? undefined : (JSON.parse(text) as unknown),
         };

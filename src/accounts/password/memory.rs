@@ -19,7 +19,7 @@ impl HashMemory {
         let kept = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut buffer = kept.unwrap_or_default();
         if buffer.len() < blocks {
-            // Replaced instead of extended, because its content need not be copied.
+            // A new buffer instead of a longer one, because the content need not be copied.
             buffer = vec![Block::new(); blocks];
         }
         let (part, _) = buffer.split_at_mut(blocks);

@@ -1,7 +1,7 @@
 //! Maps events to topics, viewers and frames.
 //!
-//! Only this part of the broadcaster depends on the families of events. `application.*` events go to the application's
-//! topics. All others go to the audience that the [registry](crate::events::registry) declares.
+//! This is the only part of the broadcaster that distinguishes event types. `application.*` events go to the topics of
+//! their application. All other events go to the audience that the [registry](crate::events::registry) declares.
 
 use uuid::Uuid;
 
@@ -19,7 +19,8 @@ pub(super) struct Update {
     pub(super) offset: i64,
     pub(super) topics: Vec<Topic>,
     pub(super) viewers: Viewers,
-    /// The application, if a slow client may miss older updates of it. Other updates are never replaced.
+    /// Set if a newer update of the same application may replace this one in a long queue. Updates without an application
+    /// are never replaced.
     pub(super) application: Option<ApplicationId>,
     pub(super) frame: Frame,
 }
@@ -27,14 +28,15 @@ pub(super) struct Update {
 /// Who may see an update.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Viewers {
-    /// This account, and all accounts that see all applications.
+    /// The account that owns the application, and all accounts that may see every application.
     OwnerAndStaff(String),
     /// Accounts that may see the channel `operations`.
     Operators,
 }
 
 impl Update {
-    /// `None` for an event of a type or shape unknown to this version. It is not delivered.
+    /// Returns `None` if the event must not be delivered, because this version does not know its type or the form of its
+    /// data.
     pub(super) fn new(types: &EventRegistry, epoch: Uuid, event: &Envelope) -> Option<Self> {
         let offset = event.offset;
         if let Some(changed) = event.data::<ApplicationChanged>() {
@@ -122,7 +124,7 @@ mod tests {
         assert!(update("application.created.v1", &json!({"id": ID})).is_none());
         assert!(
             update("application.escalated.v9", &changed()).is_some(),
-            "all types of the family have the same shape"
+            "all `application.*` events have the same data"
         );
     }
 }

@@ -62,7 +62,7 @@ impl FrameKind {
     }
 }
 
-/// A text frame. All sessions that it is sent to share its text.
+/// A text frame. All sessions that receive it share its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
     pub kind: FrameKind,
@@ -71,7 +71,7 @@ pub struct Frame {
     position: Option<Position>,
 }
 
-/// The contents of all frames.
+/// The JSON of each kind of frame.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Content<'a> {
@@ -119,7 +119,7 @@ enum Content<'a> {
     },
 }
 
-/// The part of a change that subscribers may see: without version and owner.
+/// The members of a change that subscribers may see. Version and owner are omitted.
 #[derive(Serialize)]
 struct UpdateData<'a> {
     id: ApplicationId,
@@ -132,7 +132,7 @@ struct UpdateData<'a> {
     updated_at: &'a DateTime<Utc>,
 }
 
-/// A topic in the form that the client used.
+/// A topic, as the client named it in its request.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum EchoedTopic {
@@ -186,19 +186,19 @@ impl From<Content<'_>> for Frame {
 }
 
 impl Frame {
-    /// A frame for a test.
     #[cfg(test)]
     pub(super) fn of_text(kind: FrameKind, text: &str) -> Self {
         Self { kind, text: text.into(), position: None }
     }
 
-    /// The frame with another value for `offset`, if it has one.
-    pub fn with_offset(&self, number: impl FnOnce(Position) -> i64) -> Self {
+    /// Replaces the value of `offset`. A frame without a position is returned unchanged.
+    pub fn with_offset(&self, new_offset: impl FnOnce(Position) -> i64) -> Self {
         let Some(position) = self.position else { return self.clone() };
-        // Replaces the first member with this name. Only a topic precedes it, which contains no client text.
-        let (own, other) =
-            (format!("\"offset\":{}", position.offset), format!("\"offset\":{}", number(position)));
-        Self { text: self.text.replacen(&own, &other, 1).into(), ..self.clone() }
+        // Replaces the first `offset` in the text. The members before it contain no text from clients or events, so the
+        // first match is always the member itself.
+        let (old, new) =
+            (format!("\"offset\":{}", position.offset), format!("\"offset\":{}", new_offset(position)));
+        Self { text: self.text.replacen(&old, &new, 1).into(), ..self.clone() }
     }
 
     /// `application_update`: a change to an application, with the trace context of the change.
@@ -234,7 +234,8 @@ impl Frame {
         .into()
     }
 
-    /// `subscribed`: every event of the topic after `position` follows. `recovered` is set for clients that resumed.
+    /// `subscribed`: every event of the topic after `position` follows. `recovered` is set only if the client asked to
+    /// resume from a position.
     pub fn subscribed(topic: Topic, position: Position, recovered: Option<bool>) -> Self {
         let Position { epoch, offset } = position;
         Content::Subscribed { topic: topic.into(), epoch, offset, recovered }.into()

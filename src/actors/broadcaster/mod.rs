@@ -2,12 +2,13 @@
 //!
 //! It reads the bus from its last position after each hint ([`Wake`]), and on a poll in case a hint was lost. The JSON
 //! of an event is built once and shared. State that must survive a restart is in [`Sessions`], outside the actor.
-//! Clients that reconnect get missed events from the bus (see [`Sessions`]). This replay runs concurrently with live
-//! delivery, so a thousand reconnecting clients do not delay live events.
+//! When a client reconnects, the broadcaster reads the missed events from the bus again. This replay runs concurrently
+//! with live delivery, so a thousand reconnecting clients do not delay live events.
 //!
-//! Failure modes: if the bus cannot be read, delivery is delayed until a later poll succeeds, and no event is lost; if
-//! the broadcaster fails, its replacement continues, and queues ignore events that they already have; if a client does
-//! not read, its [`SessionQueue`] stays bounded.
+//! Failure modes:
+//! - If the bus cannot be read, delivery is delayed until a later poll succeeds. No event is lost.
+//! - If the broadcaster fails, its replacement continues. Queues ignore events that they already have.
+//! - If a client does not read, its [`SessionQueue`] stays bounded.
 
 mod feed;
 mod frame;
@@ -42,7 +43,7 @@ pub use self::topic::Topic;
 /// The actor's name in logs and metrics.
 pub const NAME: &str = "broadcaster";
 
-/// The number of events per read, live or replayed.
+/// The maximum number of events in one read of the bus, for live delivery and for replays.
 const PAGE: u32 = 512;
 
 /// A hint that events were published, or that a session needs a response or can continue its replay.
@@ -55,7 +56,9 @@ pub struct Broadcaster {
     bus: Arc<dyn EventBus>,
     types: Arc<EventRegistry>,
     sessions: Sessions,
+    /// The rounds of live delivery.
     delivering: Rounds,
+    /// The rounds of replays. They run concurrently with live delivery.
     recovering: Rounds,
     _liveness: LivenessGuard,
 }
@@ -92,7 +95,7 @@ impl Broadcaster {
         let task = actix_rt::spawn(async move { deliver_new(&resources, &*bus, &types, &sessions).await });
         ctx.spawn(task.into_actor(self).map(|ended, broadcaster, ctx| {
             let again = broadcaster.delivering.end();
-            if broadcaster.succeeded("delivering", ended) {
+            if broadcaster.succeeded("delivery of events", ended) {
                 broadcaster.recover(ctx);
                 if again {
                     broadcaster.deliver(ctx);
@@ -101,6 +104,7 @@ impl Broadcaster {
         }));
     }
 
+    /// Answers waiting subscriptions and continues replays, if there are any.
     fn recover(&mut self, ctx: &mut Context<Self>) {
         if !self.sessions.needs_recovery() || !self.recovering.begin() {
             return;
@@ -109,7 +113,7 @@ impl Broadcaster {
         let task = actix_rt::spawn(async move { recover_all(&*bus, &types, &sessions).await });
         ctx.spawn(task.into_actor(self).map(|ended, broadcaster, ctx| {
             let again = broadcaster.recovering.end();
-            if broadcaster.succeeded("recovering", ended) && again {
+            if broadcaster.succeeded("replay of events", ended) && again {
                 broadcaster.recover(ctx);
             }
         }));
@@ -127,7 +131,7 @@ impl Broadcaster {
     }
 }
 
-/// Reads the bus from the current position to its end. Without listeners, it only moves the position.
+/// Delivers all events after the current position. If no session has a subscription, it only moves the position.
 async fn deliver_new(
     resources: &Resources,
     bus: &dyn EventBus,
@@ -188,7 +192,8 @@ fn note_unknown(resources: &Resources, event: &Envelope) {
         "type" => &event.event_type, "offset" => event.offset);
 }
 
-/// Answers waiting subscriptions and replays, page by page, until no session can take more.
+/// Answers the waiting subscriptions. Then replays missed events page by page, until no recovering session has room for
+/// more.
 async fn recover_all(bus: &dyn EventBus, types: &EventRegistry, sessions: &Sessions) -> Result<()> {
     let extent = bus.extent().await?;
     sessions.skip_to(extent.end);

@@ -22,8 +22,8 @@ impl Topic {
     /// The channel of [`Topic::Operations`].
     pub const OPERATIONS_CHANNEL: &'static str = "operations";
 
-    /// Whether an event can belong to both topics. The country of an application is unknown here, so an application may
-    /// be in any country.
+    /// Whether an event can belong to both topics. The country of an application is unknown here, so the topic of an
+    /// application may overlap with that of any country.
     pub(super) fn may_overlap(self, other: Self) -> bool {
         match (self, other) {
             (Self::Country(one), Self::Country(two)) => one == two,

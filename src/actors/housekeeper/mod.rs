@@ -5,9 +5,9 @@
 //! starts a recurring task if one is due ([`schedule`], [`tasks`]). Only one task runs at a time, concurrently with the
 //! ticks. The database stores the history of runs ([`runs`]), so a new leader continues where the previous one stopped.
 //!
-//! If the leader's connection is lost, so is the lock. The leader detects that at its next tick, and its task at the
-//! next step. Two instances that briefly act as leader do no harm: each due time belongs to one row, and every task may
-//! be stopped at any point and run again.
+//! If the leader's connection is lost, the lock is lost too. The leader detects that at its next tick, and the running task
+//! stops before its next statement. It is harmless if two instances briefly act as leader: the history has only one row for
+//! each due time, and every task may be stopped at any point and run again.
 
 mod redecision;
 mod runs;
@@ -37,7 +37,7 @@ pub const NAME: &str = "housekeeper";
 /// The interval at which slowly changing metrics are measured.
 const MEASURE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Sent when a bureau has recovered, to look for waiting applications immediately.
+/// Makes the housekeeper look for waiting applications immediately. Sent when a bureau has recovered.
 #[derive(Message, Clone, Copy)]
 #[rtype(result = "()")]
 pub struct Wake;
@@ -48,8 +48,11 @@ pub struct Housekeeper {
     leadership: Option<Leadership>,
     /// Shows the running task whether this instance is still the leader.
     lead: Lead,
+    /// Whether a tick is in progress.
     busy: bool,
-    task_runs: bool,
+    /// Whether a recurring task is running.
+    task_is_running: bool,
+    /// When this leader last measured the slowly changing metrics.
     measured_at: Option<Duration>,
     _liveness: LivenessGuard,
 }
@@ -62,7 +65,7 @@ struct Round {
     lead: Lead,
     /// Whether a recurring task may start.
     idle: bool,
-    /// Whether slowly changing metrics are due.
+    /// Whether to measure the slowly changing metrics.
     measure: bool,
 }
 
@@ -78,12 +81,13 @@ impl Housekeeper {
             leadership: None,
             lead: Lead::default(),
             busy: false,
-            task_runs: false,
+            task_is_running: false,
             measured_at: None,
             _liveness: liveness,
         }
     }
 
+    /// Does one round of work, unless one is running.
     fn tick(&mut self, ctx: &mut Context<Self>) {
         if self.busy {
             return;
@@ -96,7 +100,7 @@ impl Housekeeper {
             gateway: self.gateway.clone(),
             leadership: self.leadership.take(),
             lead: self.lead.clone(),
-            idle: !self.task_runs,
+            idle: !self.task_is_running,
             measure,
         };
         // Runs as a separate asynchronous task, so a panic becomes an error and releases the leadership with the
@@ -117,17 +121,17 @@ impl Housekeeper {
                 Err(error) => warn!(housekeeper.resources.logger, "housekeeping failed"; error),
             }
             if housekeeper.leadership.is_none() {
-                housekeeper.follow();
+                housekeeper.stop_leading();
             }
         }));
     }
 
     /// Runs a task concurrently with the ticks, and looks for the next one when it ends. The task ends with this actor.
     fn carry_out(&mut self, begun: Begun, ctx: &mut Context<Self>) {
-        self.task_runs = true;
+        self.task_is_running = true;
         let work = runs::carry_out(self.resources.clone(), self.lead.clone(), begun);
         ctx.spawn(catch_panic("run", work).into_actor(self).map(|ended, housekeeper, ctx| {
-            housekeeper.task_runs = false;
+            housekeeper.task_is_running = false;
             if let Err(panic) = ended {
                 warn!(housekeeper.resources.logger, "a recurring task panicked"; panic);
             }
@@ -135,9 +139,9 @@ impl Housekeeper {
         }));
     }
 
-    /// Stops acting as the leader. Another instance may be the leader now and report the global metrics, so a task that
-    /// runs here must end.
-    fn follow(&mut self) {
+    /// Stops acting as the leader, because another instance may be the leader now. The running task, if any, ends at its
+    /// next step, and this instance no longer reports the global metrics.
+    fn stop_leading(&mut self) {
         self.lead.set(false);
         self.measured_at = None;
         self.resources.metrics.lead(Leader::Housekeeper, false);
@@ -146,10 +150,10 @@ impl Housekeeper {
 
 impl Round {
     async fn run(mut self) -> Result<RoundResult> {
-        let Some(leadership) = self.lead().await? else { return Ok((None, None)) };
+        let Some(leadership) = self.keep_or_acquire_leadership().await? else { return Ok((None, None)) };
         self.lead.set(true);
         self.resources.metrics.lead(Leader::Housekeeper, true);
-        // An error in one tick stops neither the schedule nor the leadership.
+        // After an error, recurring tasks still start, and this instance remains the leader.
         if let Err(error) = self.each_tick().await {
             warn!(self.resources.logger, "housekeeping failed"; error);
         }
@@ -161,13 +165,14 @@ impl Round {
         Ok((Some(leadership), begun))
     }
 
+    /// The work that every tick does as the leader.
     async fn each_tick(&self) -> Result<()> {
         self.measure().await?;
         redecision::redecide(&self.resources, &self.gateway).await
     }
 
-    /// Keeps or acquires leadership. Returns `None` if another instance is the leader.
-    async fn lead(&mut self) -> Result<Option<Leadership>> {
+    /// Returns `None` if this instance is not the leader.
+    async fn keep_or_acquire_leadership(&mut self) -> Result<Option<Leadership>> {
         let mut leadership = match self.leadership.take() {
             Some(leadership) => leadership,
             None => match Leadership::try_acquire(&self.resources.database, NAME).await? {
@@ -179,7 +184,7 @@ impl Round {
             },
         };
         if !leadership.holds().await {
-            warn!(self.resources.logger, "leadership lost: its connection failed");
+            warn!(self.resources.logger, "leadership lost: the database connection failed");
             return Ok(None);
         }
         Ok(Some(leadership))
@@ -203,7 +208,7 @@ impl Round {
 }
 
 impl Drop for Housekeeper {
-    /// A housekeeper that died leads no more.
+    /// Resets the metric, because an actor that has ended is not the leader.
     fn drop(&mut self) {
         self.resources.metrics.lead(Leader::Housekeeper, false);
     }

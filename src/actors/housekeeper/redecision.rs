@@ -1,9 +1,12 @@
 //! Queues re-decisions of applications that were decided without their bureau, after the bureau has recovered.
 //!
-//! This instance's own circuit breaker shows whether the bureau has recovered. If the breaker is closed, the configured
-//! rate limits the number of applications. If it is half-open and waiting for a probe, one application is queued; it is
-//! the probe if there is no other traffic. If it is open, none is queued. The pause of each application doubles with
-//! every attempt, independently of other instances.
+//! This instance's own circuit breaker shows whether the bureau has recovered. The number of applications that are queued
+//! depends on its state:
+//! - closed: as many as `redecision.per_second` allows;
+//! - half-open and ready for a probe: one. Without other traffic, its call is the probe;
+//! - open: none.
+//!
+//! The delay before the next re-decision of an application doubles with every attempt. The database stores it.
 
 use slog::info;
 

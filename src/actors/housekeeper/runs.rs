@@ -19,8 +19,9 @@ pub(super) struct Begun {
     task: Task,
 }
 
-/// Starts the run that is due, if any: requested runs first, then the one that has been due longest. Only a leader that
-/// runs no task calls this, so any run that the history shows as running is marked as abandoned.
+/// Records the start of the run that is due, if any: requested runs first, then the one that has been due longest. The
+/// caller must be the leader and run no task. Therefore any run that the history still shows as running is marked as
+/// abandoned.
 pub(super) async fn begin_due(resources: &Resources) -> Result<Option<Begun>> {
     let (now, metrics) = (resources.clock.now(), &resources.metrics);
     let skew = (now - resources.database.time().await?).abs().to_std().unwrap_or(Duration::MAX);
@@ -78,7 +79,7 @@ pub(super) async fn begin_due(resources: &Resources) -> Result<Option<Begun>> {
     Ok(None)
 }
 
-/// Runs a task and records the result. If the result cannot be recorded, the leader at that time marks the run as abandoned.
+/// Runs a task and records the result. If the result cannot be recorded, a leader later marks the run as abandoned.
 pub(super) async fn carry_out(resources: Resources, lead: Lead, begun: Begun) {
     let task = begun.task;
     let timeout = resources.settings.housekeeping.task_timeout();

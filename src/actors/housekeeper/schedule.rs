@@ -16,14 +16,13 @@ use crate::storage::scheduled_runs::{Cause, Outcome, TaskRecord};
 pub struct Rules {
     /// The time zone of the cron expressions.
     pub zone: Tz,
-    /// How late a run may start and still count as on time.
+    /// How long after its due time a run may start without counting as missed.
     pub missed_after: TimeDelta,
     /// The pause after a failed run.
     pub retry_pause: TimeDelta,
 }
 
 impl Rules {
-    /// The rules of a configuration.
     pub fn of(settings: &HousekeepingSettings) -> Self {
         Self {
             zone: settings.zone(),
@@ -41,7 +40,7 @@ pub struct Due {
     pub at: DateTime<Utc>,
 }
 
-/// The run of a task that may start now, if any. Requested runs do not depend on this.
+/// The scheduled run or retry of a task that may start now, if any. Requested runs do not depend on the schedule.
 pub fn due(schedule: &TaskSchedule, rules: &Rules, record: &TaskRecord, now: DateTime<Utc>) -> Option<Due> {
     let is_on_time =
         |at: DateTime<Utc>| schedule.missed == MissedPolicy::Run || now - at <= rules.missed_after;
@@ -55,7 +54,7 @@ pub fn due(schedule: &TaskSchedule, rules: &Rules, record: &TaskRecord, now: Dat
     (at <= now && is_on_time(at)).then_some(Due { cause: Cause::Retry, at })
 }
 
-/// When a failed or abandoned run is retried.
+/// When the last run is retried; `None` if it did not fail.
 fn retry_at(rules: &Rules, record: &TaskRecord) -> Option<DateTime<Utc>> {
     let last = record.last?;
     let ended = last.finished_at?;
@@ -183,14 +182,14 @@ mod tests {
         assert_eq!(next_due(&daily, &RULES, &TaskRecord::default(), at("02T04:00")), Some(at("02T03:00")));
     }
 
-    /// What happens during one minute of the model.
+    /// What happens during one simulated minute.
     #[derive(Debug, Clone, Copy)]
     enum Minute {
-        /// There is a leader, and a run that starts succeeds.
+        /// There is a leader. A run that starts in this minute succeeds.
         Led,
-        /// There is a leader, and a run that starts fails.
+        /// There is a leader. A run that starts in this minute fails.
         Failing,
-        /// There is a leader, and it crashes during a run that starts.
+        /// There is a leader. If a run starts in this minute, the leader crashes during the run.
         Crashing,
         /// There is no leader.
         Leaderless,
@@ -208,12 +207,12 @@ mod tests {
     }
 
     proptest! {
-        /// Leaders start, fail, crash and stop. They share only the history.
+        /// Leaders take over from each other and share only the history.
         #[test]
         fn no_due_time_runs_twice_and_none_is_missed_while_there_is_a_leader(
             timeline in minutes(), policy in prop_oneof![Just(MissedPolicy::Run), Just(MissedPolicy::Skip)],
         ) {
-            let hourly = schedule("*/20 * * * *", policy);
+            let every_20_minutes = schedule("*/20 * * * *", policy);
             let mut history = TaskRecord::default();
             let mut dues = std::collections::BTreeSet::new();
             let mut now = at("01T00:00");
@@ -224,9 +223,9 @@ mod tests {
                 {
                     *last = LastRun { outcome: Outcome::Abandoned, finished_at: Some(now), ..*last };
                 }
-                let last_due = hourly.cron.last_due(now, Tz::UTC).unwrap();
+                let last_due = every_20_minutes.cron.last_due(now, Tz::UTC).unwrap();
                 if !matches!(minute, Minute::Leaderless) {
-                    let found = due(&hourly, &RULES, &history, now);
+                    let found = due(&every_20_minutes, &RULES, &history, now);
                     if let Some(due) = found {
                         prop_assert!(dues.insert(due.at), "{} is due twice", due.at);
                         prop_assert!(due.at <= now);

@@ -17,15 +17,15 @@ use crate::error::{Error, Result};
 use crate::resources::Resources;
 use crate::storage::partitions::Month;
 use crate::storage::{
-    applications, archive, idempotency, login_addresses, outbox, partitions, refresh_tokens, scheduled_runs,
-    security_events, staff_views, transaction, webhooks, ws_tickets,
+    applications, archive, circuit_history, idempotency, login_addresses, outbox, partitions, refresh_tokens,
+    scheduled_runs, security_events, staff_views, transaction, webhooks, ws_tickets,
 };
 
 /// The number of expired rows that one statement deletes.
 const DELETE_BATCH: u32 = 5000;
 
-/// The retention of the addresses from which an account logged in.
-const LOGIN_ADDRESS_DAYS: u32 = 90;
+/// How long the addresses from which an account logged in are kept.
+const LOGIN_ADDRESS_RETENTION_DAYS: u32 = 90;
 
 /// A recurring task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,7 +36,7 @@ pub enum Task {
     ExpireCredentials,
     /// Deletes old published events.
     ExpireOutbox,
-    /// Deletes stored responses to writes with an `Idempotency-Key`.
+    /// Deletes expired idempotency keys and the responses stored for them.
     ExpireIdempotencyKeys,
     /// Deletes expired claims on documents.
     ExpireDocumentClaims,
@@ -48,6 +48,8 @@ pub enum Task {
     ExpireWebhooks,
     /// Drops the partitions of old finished jobs.
     ExpireJobHistory,
+    /// Deletes old changes of circuit breakers.
+    ExpireCircuitChanges,
     /// Deletes old rows of the history of runs.
     ExpireScheduledRuns,
     /// Moves closed months to the archive.
@@ -56,7 +58,7 @@ pub enum Task {
 
 impl Task {
     /// All tasks, in the order in which they run if several are due.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::MakePartitions,
         Self::ExpireCredentials,
         Self::ExpireOutbox,
@@ -66,6 +68,7 @@ impl Task {
         Self::ExpireSecurityEvents,
         Self::ExpireWebhooks,
         Self::ExpireJobHistory,
+        Self::ExpireCircuitChanges,
         Self::ExpireScheduledRuns,
         Self::Archive,
     ];
@@ -82,12 +85,12 @@ impl Task {
             Self::ExpireSecurityEvents => "expire_security_events",
             Self::ExpireWebhooks => "expire_webhooks",
             Self::ExpireJobHistory => "expire_job_history",
+            Self::ExpireCircuitChanges => "expire_circuit_changes",
             Self::ExpireScheduledRuns => "expire_scheduled_runs",
             Self::Archive => "archive",
         }
     }
 
-    /// The task with this name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|task| task.name() == name)
     }
@@ -103,6 +106,7 @@ impl Task {
             Self::ExpireSecurityEvents => &settings.expire_security_events,
             Self::ExpireWebhooks => &settings.expire_webhooks,
             Self::ExpireJobHistory => &settings.expire_job_history,
+            Self::ExpireCircuitChanges => &settings.expire_circuit_changes,
             Self::ExpireScheduledRuns => &settings.expire_scheduled_runs,
             Self::Archive => &settings.archive,
         }
@@ -110,7 +114,7 @@ impl Task {
 
     /// Runs the task. Returns counts of what it did.
     pub(super) async fn run(self, resources: &Resources, lead: &Lead) -> Result<Value> {
-        let work = Work { resources, lead, now: resources.clock.now() };
+        let work = TaskRun { resources, lead, now: resources.clock.now() };
         match self {
             Self::MakePartitions => work.make_partitions().await,
             Self::ExpireCredentials => work.expire_credentials().await,
@@ -127,6 +131,10 @@ impl Task {
                 work.delete(work.days_ago(days), webhooks::delete_received_before).await
             }
             Self::ExpireJobHistory => work.expire_job_history().await,
+            Self::ExpireCircuitChanges => {
+                let days = resources.settings.housekeeping.circuit_retention_days;
+                work.delete(work.days_ago(days), circuit_history::delete_before).await
+            }
             Self::ExpireScheduledRuns => {
                 let days = resources.settings.housekeeping.run_retention_days;
                 work.delete(work.days_ago(days), scheduled_runs::delete_expired).await
@@ -161,13 +169,13 @@ impl Lead {
 }
 
 /// A run of a task.
-struct Work<'a> {
+struct TaskRun<'a> {
     resources: &'a Resources,
     lead: &'a Lead,
     now: DateTime<Utc>,
 }
 
-impl Work<'_> {
+impl TaskRun<'_> {
     fn days_ago(&self, days: u32) -> DateTime<Utc> {
         self.now - TimeDelta::days(days.into())
     }
@@ -186,7 +194,7 @@ impl Work<'_> {
         let mut connection = self.resources.database.get().await?;
         let tickets = ws_tickets::delete_expired(&mut connection, self.now).await?;
         let tokens = refresh_tokens::delete_expired(&mut connection, self.now).await?;
-        let before = self.days_ago(LOGIN_ADDRESS_DAYS);
+        let before = self.days_ago(LOGIN_ADDRESS_RETENTION_DAYS);
         let addresses = login_addresses::delete_before(&mut connection, before).await?;
         Ok(json!({ "tickets": tickets, "refresh_tokens": tokens, "login_addresses": addresses }))
     }
@@ -200,7 +208,7 @@ impl Work<'_> {
         self.delete(self.now, delete).await
     }
 
-    /// Deletes expired rows of one kind in batches.
+    /// Deletes rows in batches. `delete` deletes one batch; `time` is its limit for the age of rows.
     async fn delete(
         &self,
         time: DateTime<Utc>,
@@ -234,8 +242,8 @@ impl Work<'_> {
         Ok(json!({ "dropped": dropped }))
     }
 
-    /// An error in one month does not prevent the others from being moved. If a month failed or its lock could not be
-    /// acquired, the run fails and is retried.
+    /// Archives closed months and moves them to the configured tablespace. An error in one month does not stop the others.
+    /// If a month failed or its lock could not be acquired, the run fails and is retried.
     async fn archive(&self) -> Result<Value> {
         let settings = &self.resources.settings.archive;
         // Checking the bounds of a month reads all of it, which may take a long time. No caller waits for the result.
@@ -289,6 +297,6 @@ mod tests {
         for task in Task::ALL {
             assert_eq!(Task::parse(task.name()), Some(task));
         }
-        assert_eq!(Task::parse("sweep_the_floor"), None);
+        assert_eq!(Task::parse("unknown_task"), None);
     }
 }

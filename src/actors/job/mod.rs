@@ -1,10 +1,10 @@
-//! The actor of a running job. Each job has its own, for as long as it runs. For a credit application, it is the application
-//! actor.
+//! The actor of a running job. Each running job has its own actor. The actor of a job that processes a credit application
+//! is also called *application actor*.
 //!
 //! The actor holds the job's lease, renews it, limits the duration of the attempt and stops when the attempt ends. A panic
-//! in the attempt is caught and becomes an error. The actor then stops without finishing the job, and the supervisor, which
-//! also detects the end of the actor itself, decides whether to restart it. The attempt is a future of the actor, so it
-//! never runs concurrently with the attempt of a replacement.
+//! in the attempt is caught and becomes an error. The actor then stops without finishing the job. The supervisor detects the
+//! end of the actor and decides whether to restart it. The attempt is a future of the actor and ends with it, so it never
+//! runs concurrently with the attempt of a replacement.
 //!
 //! However the attempt ends, one statement records the result in the queue ([`settle`]). If that statement fails, nothing is
 //! lost: the lease expires and a worker claims the job again.
@@ -31,11 +31,11 @@ use crate::supervision::limited::catch_panic;
 /// The name of the role in metrics.
 pub const NAME: &str = "job";
 
-/// How long an actor whose lease was lost waits for its own attempt to end, because the attempt may have ended the job
-/// itself. Without the lease the attempt can change nothing in that time.
+/// How long an actor waits for its attempt to end after a renewal found that the lease is no longer valid. The attempt itself
+/// may have ended the job and with it the lease. If another worker has the lease, the attempt can change nothing in that time.
 const LOST_LEASE_GRACE: Duration = Duration::from_millis(250);
 
-/// The shared parts of job actors. Cheap to clone.
+/// What all job actors, the supervisor and the scheduler share. Cheap to clone.
 #[derive(Clone)]
 pub struct JobParts {
     pub resources: Resources,
@@ -77,7 +77,7 @@ impl JobActor {
         let renewal = async move { write_batchers.write(heartbeat).await };
         ctx.spawn(renewal.into_actor(self).map(|renewed, actor, ctx| match renewed {
             Ok(true) => {}
-            // The attempt may have ended the job in its own transaction.
+            // Either another worker has the lease, or the attempt has just ended the job in its own transaction.
             Ok(false) => {
                 ctx.run_later(LOST_LEASE_GRACE, |actor, ctx| {
                     info!(actor.logger, "lease lost: another worker has the job");

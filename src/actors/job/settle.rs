@@ -82,13 +82,14 @@ async fn settle(parts: &JobParts, attempt: &Attempt, result: Result<Outcome>) ->
         }
         Ok(Outcome::Snoozed(pause)) => {
             debug!(logger, "job snoozed"; "pause_ms" => pause.as_millis());
-            release(parts, attempt, snooze(&attempt.job, pause)).await;
+            release(parts, attempt, snooze_release(&attempt.job, pause)).await;
             return AttemptStatus::Snoozed;
         }
         Ok(Outcome::WaitingExternal { reference, timeout }) => {
             info!(logger, "job waits for an external response";
                 "provider_reference" => &reference, "timeout_ms" => timeout.as_millis());
-            let waiting = Release { provider_reference: Some(reference), ..snooze(&attempt.job, timeout) };
+            let waiting =
+                Release { provider_reference: Some(reference), ..snooze_release(&attempt.job, timeout) };
             release(parts, attempt, waiting).await;
             return AttemptStatus::Waiting;
         }
@@ -116,7 +117,7 @@ pub(in crate::actors) fn may_retry(parts: &JobParts, job: &ClaimedJob, error: &E
 }
 
 /// The release that returns a job to the queue without using an attempt.
-fn snooze(job: &ClaimedJob, pause: Duration) -> Release {
+fn snooze_release(job: &ClaimedJob, pause: Duration) -> Release {
     Release {
         lease: job.lease,
         delay_ms: i64::try_from(pause.as_millis()).unwrap_or(i64::MAX),
@@ -133,11 +134,12 @@ pub(in crate::actors) fn release_after_failure(parts: &JobParts, job: &ClaimedJo
     Release {
         give_attempt_back: false,
         error: Some(error.recorded()),
-        ..snooze(job, parts.resources.clock.jitter(max_pause))
+        ..snooze_release(job, parts.resources.clock.jitter(max_pause))
     }
 }
 
-/// Gives up a job whose worker is gone: it becomes a dead letter. If that cannot be written, the next sweep finds the job.
+/// Turns a job into a dead letter on behalf of an actor or worker that has failed. If the dead letter cannot be written, the
+/// scheduler's next sweep finds the job again.
 pub(in crate::actors) async fn give_up(parts: &JobParts, logger: &Logger, job: &ClaimedJob, error: &Error) {
     warn!(logger, "job given up: it becomes a dead letter"; "attempt" => job.attempt, error.clone());
     if let Err(error) = write_dead_letter(parts, job, error).await {

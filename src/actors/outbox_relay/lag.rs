@@ -13,7 +13,7 @@ use crate::resources::Resources;
 use crate::storage::outbox;
 use crate::telemetry::metrics::seconds;
 
-/// The name of the task in logs and metrics.
+/// The name of the asynchronous task in logs and metrics.
 pub const NAME: &str = "outbox_lag";
 
 /// The interval of the measurement.

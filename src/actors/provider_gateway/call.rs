@@ -155,7 +155,7 @@ pub(super) fn client(settings: &CallSettings) -> awc::Client {
     awc::Client::builder().connector(connector).disable_timeout().disable_redirects().finish()
 }
 
-/// Sends one request. The call timeout covers connecting, the head and the body.
+/// Sends one request. The call timeout covers everything from connecting to the end of the response.
 pub(super) async fn send(
     client: &awc::Client,
     endpoint: &Endpoint,
@@ -171,6 +171,7 @@ pub(super) async fn send(
     }
 }
 
+/// Sends the request and reads the response, without a time limit.
 async fn exchange(
     client: &awc::Client,
     endpoint: &Endpoint,
@@ -199,10 +200,11 @@ async fn exchange(
         return Ok(without_report(status, response.headers(), now));
     }
     let body = response.body().limit(endpoint.call.max_body_bytes).await.map_err(|error| not_read(&error))?;
-    if is_accepted { read_acceptance(&body, fetch) } else { read(endpoint, &body, fetch) }
+    if is_accepted { read_acceptance(&body, fetch) } else { read_report(endpoint, &body, fetch) }
 }
 
-/// References are stored in clear text, so one that contains the document is rejected.
+/// Reads the reference in the body of a 202. References are stored in clear text, so a reference that contains the document is
+/// rejected.
 fn read_acceptance(body: &Bytes, fetch: &FetchBankingData) -> Result<BureauAnswer, Failure> {
     let malformed = |cause: String| Failure { kind: FailureKind::Malformed, cause };
     let provider_reference = acceptance::parse(body).map_err(|error| malformed(error.to_string()))?;
@@ -212,13 +214,15 @@ fn read_acceptance(body: &Bytes, fetch: &FetchBankingData) -> Result<BureauAnswe
     Ok(BureauAnswer::Accepted { provider_reference })
 }
 
-fn read(endpoint: &Endpoint, body: &Bytes, fetch: &FetchBankingData) -> Result<BureauAnswer, Failure> {
+/// Reads the report in the body of a 200.
+fn read_report(endpoint: &Endpoint, body: &Bytes, fetch: &FetchBankingData) -> Result<BureauAnswer, Failure> {
     let report = endpoint.adapter.parse(body);
     report
         .map(|report| BureauAnswer::Report(report.without_document(&fetch.subject.identity_document)))
         .map_err(|error| Failure { kind: FailureKind::Malformed, cause: error.to_string() })
 }
 
+/// The meaning of a response with another status, whose body is not read.
 fn without_report(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> BureauAnswer {
     match status {
         StatusCode::NOT_FOUND => BureauAnswer::NotFound,
@@ -239,6 +243,7 @@ fn failed(kind: FailureKind, cause: String) -> BureauAnswer {
     BureauAnswer::Failed(Failure { kind, cause })
 }
 
+/// The failure of a request that got no response.
 fn not_sent(error: &SendRequestError) -> Failure {
     let kind = match error {
         SendRequestError::Timeout => FailureKind::Timeout,
@@ -248,6 +253,7 @@ fn not_sent(error: &SendRequestError) -> Failure {
     Failure { kind, cause: error.to_string() }
 }
 
+/// The failure to read the body of a response.
 fn not_read(error: &PayloadError) -> Failure {
     let kind = match error {
         PayloadError::Incomplete(_) | PayloadError::Io(_) | PayloadError::Http2Payload(_) => {

@@ -1,10 +1,10 @@
-//! The `circuit.*` events.
+//! The `circuit.*` events, and the history of the circuit breakers.
 //!
 //! A breaker changes its state in memory, during a call. The lane only adds the change to a bounded queue
-//! ([`CircuitEvents::record`]), and a separate asynchronous task writes it to the outbox ([`CircuitEvents::write`]).
-//! While the database is unavailable, changes wait in the queue, and the oldest are dropped when it is full. Events
-//! that wait when the process stops are lost. That is acceptable because they only inform operators. Overrides are
-//! rows, so a trigger writes their events in the same transaction.
+//! ([`CircuitEvents::record`]), and a separate asynchronous task writes it to the history and the outbox
+//! ([`CircuitEvents::write`]). While the database is unavailable, changes wait in the queue, and the oldest are dropped
+//! when it is full. Changes that wait when the process stops are lost. That is acceptable because they only inform
+//! operators. Overrides are rows, so triggers write their log and their events in the same transaction.
 //!
 //! The breakers of a new instance are closed, and no event reports that.
 
@@ -24,7 +24,7 @@ use crate::error::Result;
 use crate::events::registry::{Audience, EventType, integer, moment, nullable, object, text, word};
 use crate::resilience::circuit_breaker::{Cause, CircuitMode, State, Transition};
 use crate::resources::Resources;
-use crate::storage::circuit_events::{self, NewCircuitEvent};
+use crate::storage::circuit_events::{self, NewCircuitChange};
 
 /// The name of the asynchronous task in logs and metrics.
 pub const NAME: &str = "circuit_events";
@@ -107,7 +107,7 @@ pub const TYPES: &[EventType] = &[
 pub struct CircuitEvents {
     clock: Clock,
     instance: Arc<str>,
-    waiting: Arc<Mutex<VecDeque<NewCircuitEvent>>>,
+    waiting: Arc<Mutex<VecDeque<NewCircuitChange>>>,
     added: Arc<Notify>,
 }
 
@@ -116,36 +116,43 @@ impl CircuitEvents {
         Self { clock, instance, waiting: Arc::default(), added: Arc::default() }
     }
 
-    /// Adds a change. Half-open breakers cause no event.
+    /// Adds a change. A breaker that becomes half-open causes no event.
     pub(super) fn record(&self, country: Country, provider: &str, transition: &Transition) {
-        let (instance, cause) = (&*self.instance, transition.cause.as_str());
-        let changed_at = timestamp::text(self.clock.now());
-        let (event_type, data) = match transition.to {
+        let (now, instance, cause) = (self.clock.now(), &*self.instance, transition.cause.as_str());
+        let changed_at = timestamp::text(now);
+        let (kind, event) = match transition.to {
             State::Open => {
                 let open_ms = transition.open_for.and_then(|time| u64::try_from(time.as_millis()).ok());
-                (
-                    OPENED,
-                    json!({
-                        "country": country, "provider": provider, "instance": instance, "cause": cause,
-                        "open_ms": open_ms, "changed_at": changed_at,
-                    }),
-                )
+                let data = json!({
+                    "country": country, "provider": provider, "instance": instance, "cause": cause,
+                    "open_ms": open_ms, "changed_at": changed_at,
+                });
+                ("opened", Some((OPENED, data)))
             }
-            State::Closed => (
-                CLOSED,
-                json!({
+            State::Closed => {
+                let data = json!({
                     "country": country, "provider": provider, "instance": instance, "cause": cause,
                     "changed_at": changed_at,
-                }),
-            ),
-            State::HalfOpen => return,
+                });
+                ("closed", Some((CLOSED, data)))
+            }
+            State::HalfOpen => ("half_opened", None),
         };
-        let id = EventId::new(self.clock.new_uuid());
+        let change = NewCircuitChange {
+            id: EventId::new(self.clock.new_uuid()),
+            country,
+            provider: provider.to_owned(),
+            kind,
+            instance: instance.to_owned(),
+            cause,
+            changed_at: now,
+            event,
+        };
         let mut waiting = self.waiting();
         if waiting.len() == CAPACITY {
             waiting.pop_front();
         }
-        waiting.push_back(NewCircuitEvent { id, event_type, country, data });
+        waiting.push_back(change);
         drop(waiting);
         self.added.notify_one();
     }
@@ -163,20 +170,20 @@ impl CircuitEvents {
         }
     }
 
-    /// An event leaves the queue once it is written. If the connection is lost during a write, the event may be written
-    /// twice with the same identifier.
+    /// Writes all queued changes. Each one leaves the queue after it was written. If the connection is lost during a write,
+    /// the change is written again with the same identifier, which has no effect if the first write was committed.
     async fn write_waiting(&self, resources: &Resources) -> Result<()> {
         loop {
-            let Some(event) = self.waiting().front().cloned() else { return Ok(()) };
-            circuit_events::record(&mut *resources.database.get().await?, &event).await?;
+            let Some(change) = self.waiting().front().cloned() else { return Ok(()) };
+            circuit_events::record(&mut *resources.database.get().await?, &change).await?;
             let mut waiting = self.waiting();
-            if waiting.front().is_some_and(|first| first.id == event.id) {
+            if waiting.front().is_some_and(|first| first.id == change.id) {
                 waiting.pop_front();
             }
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, VecDeque<NewCircuitEvent>> {
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<NewCircuitChange>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -199,23 +206,30 @@ mod tests {
     }
 
     #[test]
-    fn opening_and_closing_are_recorded_with_the_instance_but_half_open_is_not() {
+    fn every_change_is_recorded_with_the_instance_and_only_half_open_has_no_event() {
         let events = CircuitEvents::new(Clock::manual(DateTime::UNIX_EPOCH), "one".into());
         for to in [State::Open, State::HalfOpen, State::Closed] {
             events.record(Country::Es, "bureau", &transition(to));
         }
         let waiting = events.waiting();
-        assert_eq!(waiting.iter().map(|event| event.event_type).collect::<Vec<_>>(), [OPENED, CLOSED]);
+        let recorded =
+            |change: &NewCircuitChange| (change.kind, change.event.as_ref().map(|(name, _)| *name));
+        assert_eq!(
+            waiting.iter().map(recorded).collect::<Vec<_>>(),
+            [("opened", Some(OPENED)), ("half_opened", None), ("closed", Some(CLOSED))]
+        );
+        assert!(waiting.iter().all(|change| change.instance == "one" && change.cause == "forced"));
         let expected = json!({
             "country": "ES", "provider": "bureau", "instance": "one", "cause": "forced", "open_ms": 60_000,
             "changed_at": "1970-01-01T00:00:00.000000Z",
         });
-        assert_eq!(waiting[0].data, expected);
-        assert!(waiting[1].data.get("open_ms").is_none());
+        let data = |index: usize| &waiting[index].event.as_ref().unwrap().1;
+        assert_eq!(*data(0), expected);
+        assert!(data(2).get("open_ms").is_none());
     }
 
     #[test]
-    fn a_full_queue_drops_its_oldest_event() {
+    fn a_full_queue_drops_its_oldest_change() {
         let events = CircuitEvents::new(Clock::manual(DateTime::UNIX_EPOCH), "one".into());
         events.record(Country::Es, "bureau", &transition(State::Open));
         for _ in 0..CAPACITY {
@@ -223,6 +237,6 @@ mod tests {
         }
         let waiting = events.waiting();
         assert_eq!(waiting.len(), CAPACITY);
-        assert!(waiting.iter().all(|event| event.event_type == CLOSED));
+        assert!(waiting.iter().all(|change| change.kind == "closed"));
     }
 }

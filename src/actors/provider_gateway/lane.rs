@@ -1,5 +1,5 @@
-//! A country's lane to its bureau: circuit breaker, bulkhead, retry budget and pause, separate from those of other
-//! countries.
+//! The calls to the bureau of one country. Each country has a circuit breaker, a bulkhead, a retry budget and a pause of its
+//! own. A [`Lane`] of the gateway is not related to the lanes of the queue.
 //!
 //! A call must be admitted by the breaker, the pause after a 429, and the bulkhead. Refusals are returned immediately
 //! by the actor's handler. Calls run as asynchronous tasks on the actor's thread and share the lane with it. No borrow
@@ -58,17 +58,17 @@ pub(super) enum Refusal {
 
 /// An admitted call.
 pub(super) enum AdmittedCall {
-    Start(Attempt, BulkheadPermit),
+    Start(CallAttempt, BulkheadPermit),
     Wait(Waiting),
 }
 
-/// A breaker permit for one attempt. Dropping it releases the permit without a result.
-pub(super) struct Attempt {
+/// The breaker permit for one attempt of a call. Dropping it releases the permit without a result.
+pub(super) struct CallAttempt {
     lane: Rc<Lane>,
     permit: Option<Permit>,
 }
 
-impl Attempt {
+impl CallAttempt {
     fn record(mut self, result: CallResult) {
         if let Some(permit) = self.permit.take() {
             self.lane.with_breaker(|breaker, now, roll| breaker.record(permit, now, result, roll));
@@ -76,7 +76,7 @@ impl Attempt {
     }
 }
 
-impl Drop for Attempt {
+impl Drop for CallAttempt {
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take() {
             self.lane.with_breaker(|breaker, now, roll| breaker.release(permit, now, roll));
@@ -133,7 +133,7 @@ impl Lane {
         }
     }
 
-    /// Admits a call or returns the refusal. A waiting caller holds no permit.
+    /// Admits a call or returns why it is refused. A call that must wait holds no permit while it waits.
     pub(super) fn enter(self: &Rc<Self>) -> Result<AdmittedCall, Refusal> {
         let attempt = self.admit()?;
         match self.bulkhead.enter() {
@@ -143,12 +143,12 @@ impl Lane {
         }
     }
 
-    fn admit(self: &Rc<Self>) -> Result<Attempt, Refusal> {
+    fn admit(self: &Rc<Self>) -> Result<CallAttempt, Refusal> {
         let admission = self.with_breaker(|breaker, now, roll| breaker.admit(now, roll));
         let Admission::Admitted(permit) = admission else {
             return Err(Refusal::CircuitOpen);
         };
-        let attempt = Attempt { lane: Rc::clone(self), permit: Some(permit) };
+        let attempt = CallAttempt { lane: Rc::clone(self), permit: Some(permit) };
         match self.pause_left() {
             Some(retry_after) => Err(Refusal::RateLimited { retry_after }),
             None => Ok(attempt),
@@ -191,7 +191,7 @@ impl Lane {
     async fn wait_for_permits(
         self: &Rc<Self>,
         admission: AdmittedCall,
-    ) -> Result<(Attempt, BulkheadPermit), Refusal> {
+    ) -> Result<(CallAttempt, BulkheadPermit), Refusal> {
         match admission {
             AdmittedCall::Start(attempt, bulkhead_permit) => Ok((attempt, bulkhead_permit)),
             AdmittedCall::Wait(waiting) => {
@@ -201,7 +201,11 @@ impl Lane {
         }
     }
 
-    async fn ask_bureau(self: &Rc<Self>, mut attempt: Attempt, fetch: &FetchBankingData) -> BankingAnswer {
+    async fn ask_bureau(
+        self: &Rc<Self>,
+        mut attempt: CallAttempt,
+        fetch: &FetchBankingData,
+    ) -> BankingAnswer {
         let bureau_request = self.endpoint.adapter.request(&fetch.subject);
         self.budget.borrow_mut().count_call(self.clock.monotonic());
         let mut retries = 0;
@@ -210,7 +214,8 @@ impl Lane {
                 Ok(answer) => return answer,
                 Err(failure) => failure,
             };
-            // This also applies if no retries remain, because another attempt of the job would find the breaker open.
+            // Without a closed breaker the caller gets fallback figures, even if no retries remain: another attempt of the
+            // job would only find the breaker open.
             if self.state() != State::Closed {
                 return self.refuse(&Refusal::CircuitOpen);
             }
@@ -237,7 +242,7 @@ impl Lane {
     /// Makes one attempt and records it in breaker, metrics and log.
     async fn attempt(
         &self,
-        attempt: Attempt,
+        attempt: CallAttempt,
         bureau_request: &BureauRequest,
         fetch: &FetchBankingData,
     ) -> Result<BankingAnswer, Failure> {
@@ -303,8 +308,8 @@ impl Lane {
         self.with_breaker(|breaker, now, roll| breaker.state(now, roll))
     }
 
-    /// Accesses the breaker; there is no other way. Applies the operator's override first and publishes every
-    /// transition.
+    /// Every access to the breaker uses this function. It first applies the operator's override, and afterwards announces
+    /// every transition. `step` gets the breaker, the time and a random percentage for the jitter of the open time.
     fn with_breaker<T>(&self, step: impl FnOnce(&mut CircuitBreaker, Duration, u8) -> T) -> T {
         let (now, roll) = (self.clock.monotonic(), self.clock.percent_roll());
         let mode = self.overrides.mode(self.country);

@@ -1,14 +1,13 @@
-//! The provider gateway (section 4 of docs/specification.md, and docs/ARCHITECTURE.md), which makes all calls to
-//! bureaus.
+//! The provider gateway makes all calls to bureaus (section 4 of docs/specification.md).
 //!
-//! Each instance has one actor with a `lane` per country: circuit breaker, bulkhead and retry budget. They are local to the
-//! instance, so a network problem of one instance does not block a country on all instances. Countries share nothing,
-//! not even connections.
+//! Each instance has one gateway. For each country, the gateway has a `Lane` with a circuit breaker, a bulkhead and a retry
+//! budget. They are local to the instance, so a network problem of one instance does not block a country on all instances.
+//! Countries share nothing, not even connections.
 //!
 //! The handler immediately answers calls that the breaker refuses, with fallback figures. All other calls run as
-//! asynchronous tasks on the actor's thread. A task ends early
-//! - if it panics, with an [`Error::Panicked`] for that call only;
-//! - if its caller is dropped, which releases its permits without a result for the bureau;
+//! asynchronous tasks on the actor's thread. A task ends early:
+//! - if it panics. Only this call fails, with [`Error::Panicked`];
+//! - if its caller is dropped. The permits are released, and no result is recorded for the bureau;
 //! - if the actor fails. Callers get a mailbox error, and the replacement starts with closed breakers or with the
 //!   operators' overrides.
 //!
@@ -141,15 +140,15 @@ pub struct FetchBankingData {
     pub trace: Carried,
 }
 
-/// The result of a request to a bureau. Errors returned instead ([`Error::Panicked`], [`Error::Internal`]) are Aval's
-/// own.
+/// The result of a request to a bureau. If Aval itself fails, the caller gets an error instead ([`Error::Panicked`],
+/// [`Error::Internal`]).
 #[derive(Debug, Clone)]
 pub enum BankingAnswer {
     /// The bureau's report, or a thin file if it has no record of the document.
     Report(BankingData),
     /// The bureau accepted the request and will post its report as a webhook under this reference.
     Accepted { provider_reference: String },
-    /// Fallback figures, because the breaker is not closed or opened during this call.
+    /// Fallback figures, because the breaker refused the call or opened during it.
     CircuitOpen(BankingData),
     /// Too many calls are in flight and waiting. Does not count as a failure.
     BulkheadFull,

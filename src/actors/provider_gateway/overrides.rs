@@ -1,8 +1,8 @@
 //! The operators' circuit breaker overrides, as known to this instance.
 //!
-//! The database is the source of truth. This is the state of the last read, with expiries on this instance's monotonic
-//! clock. The gateway's lanes check it on every step. Therefore a new gateway applies the overrides from its first
-//! call, and an override ends on time even while the database is unavailable.
+//! The database is the source of truth. [`CircuitOverrides`] keeps the result of the last read, with the end of each override
+//! as a time of this instance's monotonic clock. The gateway applies it before every use of a breaker. Therefore a new
+//! gateway applies the overrides from its first call, and an override ends on time even while the database is unavailable.
 //!
 //! [`CircuitOverrides::follow`] reads the table after a notification, after a change by this instance, when an override
 //! ends, and on a poll, in case a notification was lost.
@@ -34,7 +34,7 @@ struct Forced {
     until: Duration,
 }
 
-/// The overrides. Cheap to clone.
+/// The overrides that this instance knows. Cheap to clone.
 #[derive(Clone)]
 pub struct CircuitOverrides {
     clock: Clock,
@@ -67,7 +67,7 @@ impl CircuitOverrides {
     /// Reads the overrides in force.
     ///
     /// # Errors
-    /// If the database fails; the overrides are unchanged then.
+    /// If the database fails. The overrides then remain unchanged.
     pub async fn refresh(&self, database: &Database) -> Result<()> {
         let _turn = self.reading.lock().await;
         let in_force = database.run(in_force).await?;
@@ -87,8 +87,8 @@ impl CircuitOverrides {
         known.values().map(|forced| forced.until.saturating_sub(now)).filter(|left| !left.is_zero()).min()
     }
 
-    /// Follows the table forever. Reading the breakers makes the gateway apply changes immediately, even without calls.
-    /// The result is ignored, because some instances run no gateway.
+    /// Keeps the overrides up to date. Never returns. It also sends [`ReadBreakers`], which makes the gateway apply changes
+    /// immediately, even without calls. The response is ignored, because some instances run no gateway.
     pub async fn follow(self, resources: Resources, gateway: Handle<ProviderGateway>) {
         let poll = Duration::from_millis(resources.settings.jobs.poll_interval_ms);
         loop {

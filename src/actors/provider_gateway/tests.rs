@@ -1,6 +1,6 @@
 //! Tests the gateway against a scripted bureau: a real HTTP server that plays a list of steps for each country.
 //!
-//! The clock is manual, so open times only pass when a test advances it. Only call timeouts are real time.
+//! The clock is manual, so a breaker stays open until the test advances the clock. Only call timeouts use real time.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
@@ -85,7 +85,7 @@ enum Step {
     Gate,
     /// A failure after the test opens the gate.
     GateThenFail,
-    /// A report, sent after the clock has been advanced by this time.
+    /// A report that seems to take this long: the clock is advanced before it is sent.
     Slow(Duration),
 }
 
@@ -471,7 +471,7 @@ async fn a_fallback_takes_less_than_a_millisecond_and_makes_no_call() {
         assert!(is_fallback(&rig.fetch(Country::Es).await));
     }
     let each = began.elapsed() / 2_000;
-    assert!(each < Duration::from_millis(1), "{each:?}, mailbox included");
+    assert!(each < Duration::from_millis(1), "each took {each:?}, including the mailbox");
     assert_eq!(rig.script.hits(), 5);
     // The first fallback was the response to the failure that opened the breaker.
     assert_eq!(rig.counted(Country::Es, "circuit_open"), 2_001);
@@ -661,7 +661,7 @@ async fn after_a_dropped_probe_the_next_call_is_the_probe() {
     rig.wait_for_hits(6).await;
     assert!(is_fallback(&rig.fetch(Country::Es).await));
     probe.abort();
-    rig.wait_for_spain("a probe is wanted", |spain| spain.snapshot.is_ready_for_probe()).await;
+    rig.wait_for_spain("ready for a probe", |spain| spain.snapshot.is_ready_for_probe()).await;
     assert!(is_report(&rig.fetch(Country::Es).await));
     assert_eq!(rig.state(Country::Es).await, State::Closed);
 }

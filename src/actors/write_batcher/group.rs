@@ -24,7 +24,7 @@ pub(super) trait QueuedWrite: Send {
     /// Responds with an error.
     fn refuse(self: Box<Self>, error: Error);
 
-    /// Adds the write to those of its type.
+    /// Adds the write to the group's batch of its type.
     fn join(self: Box<Self>, group: &mut Group);
 }
 
@@ -78,8 +78,10 @@ type Outcomes = Box<dyn Any>;
 trait AnyBatch {
     fn as_any_mut(&mut self) -> &mut dyn Any;
 
+    /// [`GroupWrite::ORDER`] of the type.
     fn order(&self) -> u8;
 
+    /// [`GroupWrite::WRITTEN`] of the type.
     fn effect(&self) -> Written;
 
     fn len(&self) -> usize;
@@ -97,8 +99,9 @@ trait AnyBatch {
     /// Responds with the outcomes that [`AnyBatch::write`] returned.
     fn answer(self: Box<Self>, outcomes: Outcomes);
 
-    /// Makes each write individually and responds to its caller. If the database is unavailable for one, the remaining
-    /// writes get the same error, which is returned.
+    /// Makes each write individually and responds to its caller. Once the database is unavailable, all further writes get
+    /// that error without an attempt. `database_error` is the error of an earlier batch; the return value is passed to the
+    /// next one.
     fn write_one_by_one<'a>(
         self: Box<Self>,
         resources: &'a Resources,

@@ -1,14 +1,13 @@
-//! The write batcher: makes waiting writes together, in one transaction.
+//! The write batcher: combines waiting writes into one transaction.
 //!
-//! The cost of a commit is a disk round trip, whatever its size. A write batcher therefore takes all waiting writes,
-//! writes them in one transaction of set-based statements, and answers each after the commit. It does not wait for
-//! further writes: without others, a write is written immediately. While one group is being written, the next one
-//! accumulates.
+//! A commit costs one disk round trip, whatever its size. A write batcher therefore takes all waiting writes, writes them
+//! in one transaction of set-based statements, and answers each caller after the commit. It does not delay a write to wait
+//! for others: a single write is written immediately. While one group is being written, the next one accumulates.
 //!
-//! A single bad row fails its whole group. A failed group is therefore retried write by write, and only the bad one
-//! fails. A missing partition also makes the group fail, and is created then. When the write batcher fails, its waiting
-//! writes get an error, and it is unknown whether they were committed. Therefore every write can be repeated: inserts
-//! have an id, the others are protected by their fencing token.
+//! A single invalid row makes its whole group fail. The writes of a failed group are therefore retried individually, and
+//! only the invalid one fails. A missing partition also makes the group fail; the retry creates it. When the write batcher
+//! fails, its callers get an error, and it is unknown whether their writes were committed. Therefore every write can be
+//! repeated: inserts have an id, and the other writes are protected by their fencing token.
 
 mod group;
 
@@ -44,7 +43,7 @@ pub type CommitHook = Arc<dyn Fn(Written) + Send + Sync>;
 pub struct WriteBatcher {
     resources: Resources,
     waiting: VecDeque<Box<dyn QueuedWrite>>,
-    /// This write batcher's contribution to the shared gauge.
+    /// What this write batcher has added to the gauge `actor_mailbox_depth`.
     measured: i64,
     writing: bool,
     on_commit: CommitHook,
@@ -64,6 +63,7 @@ impl WriteBatcher {
         }
     }
 
+    /// Updates the gauge of the queue's length.
     fn measure(&mut self) {
         let depth = i64::try_from(self.waiting.len()).unwrap_or(i64::MAX);
         let gauge = self.resources.metrics.actor_mailbox_depth.with_label_values(&[NAME]);
@@ -125,7 +125,7 @@ impl Handler<Enqueue> for WriteBatcher {
     }
 }
 
-/// The write batchers of an instance, for their callers. Cheap to clone.
+/// Distributes writes among the write batchers of an instance. Cheap to clone.
 #[derive(Clone)]
 pub struct WriteBatchers {
     handles: Arc<[Handle<WriteBatcher>]>,

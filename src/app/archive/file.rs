@@ -24,7 +24,7 @@ use crate::storage::archive::TABLES;
 pub const FORMAT: &str = "aval-archive";
 /// The version of the format.
 pub const VERSION: u32 = 1;
-/// The maximum length of a line in bytes, many times that of any row.
+/// The maximum length of a line in bytes. Every row is much shorter.
 const MAX_LINE_BYTES: u64 = 64 << 20;
 /// The length of a gzip header without a name.
 const GZIP_HEADER_BYTES: usize = 10;

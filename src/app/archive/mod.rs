@@ -1,9 +1,8 @@
 //! Operators' commands that archive, restore and export months (see [`crate::storage::archive`]).
 //!
-//! They run beside running instances, as the database user of the server or as the schema's owner; database functions
-//! do what requires the owner.
-//! An export is written to a temporary file, read back, and moved to its destination if it is valid. Nothing is ever
-//! deleted.
+//! The commands can be used while instances run. They connect as Aval's database user or as the schema's owner; functions
+//! in the database perform the steps that require the owner. An export is written to a temporary file, read back, and moved
+//! to its destination if it is valid. No data is ever deleted.
 
 pub mod file;
 
@@ -134,7 +133,7 @@ impl Months {
         if month.next().start() > self.now {
             return Err(conflict(format!("{month} is not over")));
         }
-        // A dedicated connection, which closes with an aborted transaction.
+        // A dedicated connection: after an error it is closed, which aborts the transaction.
         let mut connection = self.database.dedicated().await?;
         archive::begin_reading(&mut connection).await?;
         let tier = archive::tier(&mut connection, month).await?.ok_or(Error::NotFound("month"))?;
@@ -171,7 +170,7 @@ impl Months {
     pub async fn verify(&self, path: &Path) -> Result<Verified> {
         let header = read(path)?;
         let month = Month::parse(&header.month).ok_or_else(|| damaged("its header has no valid month"))?;
-        // A dedicated connection, which closes with an aborted transaction.
+        // A dedicated connection: after an early return it is closed, which aborts the transaction.
         let mut connection = self.database.dedicated().await?;
         archive::begin_reading(&mut connection).await?;
         let Some(tier) = archive::tier(&mut connection, month).await? else {

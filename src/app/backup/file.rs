@@ -1,8 +1,9 @@
 //! The file format of a backup: an uncompressed tar archive, which any tool can list and extract.
 //!
 //! Its members are `database.dump` (`pg_dump`, custom format, already compressed), `secrets.toml` if the secrets are
-//! included, and last `manifest.json` with the size and SHA-256 of the others. A file that ends early has no manifest or
-//! a wrong one and is not a backup. The size of the dump is unknown until it ends; its header is written afterwards.
+//! included, and at the end `manifest.json` with the size and SHA-256 of the other members. A truncated file has no valid
+//! manifest and is rejected. The size of a dump is unknown until it ends, so the tar header of a member is written after its
+//! contents.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek as _, SeekFrom, Write as _};
@@ -83,7 +84,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// `file` is empty and open for writing.
+    /// `file` must be empty and open for writing.
     pub fn new(file: File, manifest: Manifest) -> Self {
         Self { file, manifest }
     }
@@ -91,7 +92,7 @@ impl Writer {
     /// Begins a member.
     ///
     /// # Errors
-    /// As all functions of this type: [`Error::Unavailable`] if the file cannot be written.
+    /// [`Error::Unavailable`] if the file cannot be written, as for all functions of this type.
     pub fn begin(&mut self, name: &'static str) -> Result<OpenMember<'_>> {
         let header_at = self.file.stream_position().map_err(failed)?;
         self.file.write_all(&[0; 512]).map_err(failed)?;
@@ -176,7 +177,7 @@ pub fn read(path: &Path) -> Result<Backup> {
         match name.as_str() {
             _ if manifest.is_some() => return Err(damaged("it continues after its manifest")),
             MANIFEST => {
-                let text = small(&mut entry, bytes)?;
+                let text = read_small(&mut entry, bytes)?;
                 let read = serde_json::from_slice::<Manifest>(&text);
                 manifest = Some(read.ok().ok_or_else(|| damaged("its manifest cannot be read"))?);
                 continue;
@@ -187,7 +188,7 @@ pub fn read(path: &Path) -> Result<Backup> {
         }
         let mut hash = Sha256::new();
         if name == SECRETS {
-            let text = small(&mut entry, bytes)?;
+            let text = read_small(&mut entry, bytes)?;
             hash.update(&*text);
             let text = std::str::from_utf8(&text).ok().map(|text| Zeroizing::new(text.to_owned()));
             secrets = Some(text.ok_or_else(|| damaged("its secrets are not text"))?);
@@ -214,7 +215,8 @@ pub fn read(path: &Path) -> Result<Backup> {
     Ok(Backup { manifest, dump, secrets })
 }
 
-fn small(entry: &mut impl Read, bytes: u64) -> Result<Zeroizing<Vec<u8>>> {
+/// Reads a member of at most [`SMALL_BYTES`].
+fn read_small(entry: &mut impl Read, bytes: u64) -> Result<Zeroizing<Vec<u8>>> {
     let mut text = Zeroizing::new(Vec::new());
     if bytes > SMALL_BYTES || entry.take(SMALL_BYTES).read_to_end(&mut text).is_err() {
         return Err(damaged("a member is too large or ends early"));

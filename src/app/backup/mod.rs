@@ -1,12 +1,12 @@
 //! Backup and restore of the private PostgreSQL with the secrets that Aval keeps beside it.
 //!
-//! A backup is a logical dump: it is consistent while Aval runs, and a newer PostgreSQL can restore it, which is how a
-//! data directory moves to another major version. A restore builds the new database in a subdirectory of the empty data
-//! directory and moves it into place when it is complete, so a failed restore leaves the directory empty. A process that
-//! is killed meanwhile leaves the subdirectory, and every later restore is refused until it is deleted.
+//! A backup is a logical dump. It is consistent while Aval runs. A newer PostgreSQL can restore it; this is the way to
+//! upgrade PostgreSQL to another major version. A restore builds the new database in a subdirectory of the empty data
+//! directory and moves it into place when it is complete, so a failed restore leaves the directory empty. If the process is
+//! killed during a restore, the subdirectory remains, and every later restore is rejected until it is deleted.
 //!
-//! Backups are not encrypted here: personal data in the dump is sealed, and the secrets can be left out. A file with
-//! secrets needs the protection of the secrets themselves (docs/backup.md).
+//! Backups are not encrypted as a whole: personal data in the dump is sealed, and the secrets can be left out. A backup with
+//! secrets must be protected like the secrets themselves (docs/backup.md).
 
 pub mod file;
 
@@ -33,8 +33,8 @@ use crate::storage::{connect, migrations};
 /// The subdirectory in which a restore works.
 const UNFINISHED: &str = "restore-unfinished";
 
-/// What remains to be done after a restore: reconnecting clients reload (docs/backup.md), and statements get the plans
-/// that statistics give, which a dump does not contain.
+/// Runs after a restore. The new epoch makes reconnecting clients reload (docs/backup.md). `ANALYZE` collects the planner's
+/// statistics, which a dump does not contain.
 const AFTER_RESTORE: &str = "UPDATE outbox_position SET epoch = gen_random_uuid(); ANALYZE";
 
 /// Writes a backup to a new file. `on_bytes` gets the size of each part of the dump.
@@ -182,9 +182,9 @@ async fn restore_into(owner_url: &str, tools: &Tools, path: &Path, backup: &Back
     Ok(())
 }
 
-/// Moves the secrets and then the cluster, which makes the data directory a database.
+/// Moves the secrets and then the cluster into the data directory. The restore is complete when the cluster has moved.
 fn move_into_place(unfinished: &Path, home: &Path, data_dir: &Path) -> Result<()> {
-    // If the cluster is elsewhere, a file with its id is in its place.
+    // If the cluster is in the fallback directory, the work directory contains a file with its id instead.
     let cluster = if home.ends_with(UNFINISHED) { "postgres" } else { "postgres.id" };
     for name in [SECRETS, cluster] {
         let from = unfinished.join(name);
@@ -197,7 +197,7 @@ fn move_into_place(unfinished: &Path, home: &Path, data_dir: &Path) -> Result<()
         .map_err(|error| unusable(unfinished, error))
 }
 
-/// Removes what a failed restore has created. The data directory itself existed or is harmless.
+/// Removes what a failed restore has created. The data directory itself remains, empty.
 fn discard(work: &EmbeddedSettings, logger: &Logger) {
     let elsewhere = embedded::home(work).ok().flatten().filter(|home| !home.ends_with(UNFINISHED));
     for directory in elsewhere.iter().chain([&work.data_dir]) {
@@ -231,7 +231,7 @@ fn refuse_unless_empty(data_dir: &Path) -> Result<()> {
     )))
 }
 
-/// The secrets that development keeps in the data directory, if it generated any.
+/// The secrets that Aval generated in development and keeps in the data directory, if any.
 fn kept_secrets(data_dir: &Path) -> Option<Zeroizing<String>> {
     fs::read_to_string(data_dir.join(SECRETS)).ok().map(Zeroizing::new)
 }

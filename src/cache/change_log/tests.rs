@@ -182,7 +182,7 @@ fn step() -> impl Strategy<Value = Step> {
 struct Instance {
     change_log: ChangeLog,
     memory: HashMap<(usize, Stamp), i64>,
-    /// The minimum versions that this instance may return: those that it has applied or committed.
+    /// For each application, the lowest version that this instance may return: the newest that it has applied or committed.
     floor: [i64; 4],
 }
 
@@ -191,7 +191,7 @@ struct World {
     versions: [i64; 4],
     unpublished: VecDeque<(usize, i64)>,
     published: Vec<Envelope>,
-    /// The shared store: version and covered offset, by application.
+    /// The shared store: for each application, the stored version and the offset up to which it is current.
     shared: HashMap<usize, (i64, i64)>,
     loads: VecDeque<(usize, usize, Lookup, i64)>,
 }

@@ -1,8 +1,8 @@
 //! The applications that the demonstration sends.
 //!
-//! Each simulated bureau has a table of demo applications with invented names. Together they trigger every rule of
-//! the country and every kind of report of its bureau. Their documents are the simulator's test documents, so the
-//! outcomes are known; a test checks them against the rules. Only a server with simulated bureaus produces these outcomes.
+//! Each simulated bureau has a table of demo applications with invented names. Together they trigger every rule of the
+//! country and every kind of report of its bureau. Their documents are the simulator's test documents, so the outcomes
+//! are known; a test checks them against the rules. Only a server with simulated bureaus produces these outcomes.
 
 use serde::Serialize;
 
@@ -58,7 +58,7 @@ impl DemoCase {
     }
 }
 
-/// Every failure of a bureau. All are in one country, so only one breaker opens.
+/// One application for each kind of bureau failure. All are in one country, so only one breaker opens.
 const OUTAGES: [DemoApplication; 6] = [
     demo_application(ServerError, "Bruno Cardoso Vieira", (10_000, 6_000, 36), UnderReview),
     demo_application(Unavailable, "Aline Siqueira Bastos", (10_000, 6_000, 36), UnderReview),
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn every_story_has_a_document_and_every_country_has_every_outcome() {
+    fn every_case_has_a_document_and_every_country_has_every_outcome() {
         let cases = plan(ONE_ROUND);
         let mut outcomes: BTreeMap<Country, BTreeSet<Status>> = BTreeMap::new();
         for case in &cases {

@@ -21,7 +21,7 @@ const CHARACTERS: &str = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 pub(super) struct Documents {
     countries: Countries,
     now: DateTime<Utc>,
-    /// Derived from the current second: a later run starts after the numbers of this one.
+    /// The first serial number. It is derived from the current second, so a later run starts with a higher number.
     first: u32,
     used: HashMap<(Country, Scenario), u32>,
 }

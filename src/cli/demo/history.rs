@@ -1,5 +1,5 @@
-//! The received updates, and whether they kept the server's promises: each change to an application is sent once and in
-//! order, and offsets only grow.
+//! The received updates, and a check that the server kept its guarantees: it sends each change to an application once
+//! and in order, and offsets increase.
 //!
 //! Other clients may use the same server. Updates of their applications are recorded too, because an update can arrive
 //! before the answer that identifies our application. Only their offsets are checked.
@@ -27,7 +27,7 @@ pub(super) struct Update {
 
 /// A change to an application.
 #[derive(Debug, Clone, Deserialize)]
-#[expect(dead_code, reason = "naming every promised field makes a server that leaves one out fail here")]
+#[expect(dead_code, reason = "an update that lacks a documented field must not be parsed")]
 pub(super) struct Change {
     pub(super) id: ApplicationId,
     pub(super) country: Country,
@@ -48,7 +48,7 @@ pub(super) struct Received {
 /// A change of status: from, to.
 type Step = (Option<Status>, Status);
 
-/// Numbers of violations. All are zero if the server keeps its promises.
+/// Numbers of violations. All are zero if the server keeps its guarantees.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Faults {
     /// Updates that were sent before.

@@ -5,7 +5,7 @@
 //! on an idle machine this measures the system without queueing. The second sends the rest at once. `--with-outages`
 //! adds a third phase in which the bureau of one country fails in every possible way.
 //!
-//! A rate-limited run slows down and says so.
+//! If the server limits the rate, the run slows down and prints a message.
 //!
 //! The run fails if an application is refused or not decided within the deadline, or if an update is duplicated or out
 //! of order. Unexpected decisions are counted but are not failures: an open breaker or custom thresholds can cause
@@ -48,6 +48,7 @@ use crate::telemetry::terminal;
 const IN_FLIGHT: usize = 32;
 /// How long the run waits for superfluous updates after the last decision.
 const LATE_UPDATE_WAIT: Duration = Duration::from_millis(300);
+
 /// Runs the demonstration, prints the report to `output` and shows progress on the terminal.
 ///
 /// # Errors
@@ -243,18 +244,18 @@ impl Run {
 
     /// Fetches the reasons of decisions that have none yet.
     async fn explain(&mut self) -> Result<()> {
-        let mut asking = FuturesUnordered::new();
+        let mut requests = FuturesUnordered::new();
         for sent in
             self.submissions.iter_mut().filter(|sent| sent.decided.is_some() && sent.reasons.is_none())
         {
             let client = self.client.clone();
-            asking.extend(sent.id().map(|id| async move {
+            requests.extend(sent.id().map(|id| async move {
                 sent.reasons = Some(client.reasons(id).await?);
                 Ok::<(), Error>(())
             }));
         }
-        while let Some(asked) = asking.next().await {
-            asked?;
+        while let Some(fetched) = requests.next().await {
+            fetched?;
         }
         Ok(())
     }

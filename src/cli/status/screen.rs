@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_well_in_an_instance_is_named() {
+    fn problems_of_an_instance_are_named() {
         let health = serde_json::json!({
             "instance": "host-1", "status": "degraded", "running_jobs": 2,
             "database": {"connections_active": 3, "connections_idle": 4},

@@ -16,7 +16,8 @@ use crate::error::{Error, Result};
 
 const FILE_NAME: &str = "secrets.toml";
 
-/// Reads the file, or generates it first. If two processes generate it at once, both read the same file.
+/// Reads the file, which is generated first if it does not exist. If two processes generate it at the same time, both read
+/// the same file.
 pub(super) fn read_or_make(data_dir: &Path, clock: &Clock) -> Result<SecretsSection> {
     let path = data_dir.join(FILE_NAME);
     let unusable = |error: std::io::Error| {
@@ -24,7 +25,7 @@ pub(super) fn read_or_make(data_dir: &Path, clock: &Clock) -> Result<SecretsSect
     };
     let text = match read(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            make(&path, data_dir, clock).map_err(unusable)?;
+            create(&path, data_dir, clock).map_err(unusable)?;
             read(&path).map_err(unusable)?
         }
         other => other.map_err(unusable)?,
@@ -45,15 +46,15 @@ fn read(path: &Path) -> std::io::Result<Zeroizing<String>> {
     Ok(text)
 }
 
-/// Writes a temporary file and hard-links it to the final name: unlike a rename, a link never replaces an existing
+/// Writes a temporary file and hard-links it to the final name. Unlike a rename, a hard link never replaces an existing
 /// file.
-fn make(path: &Path, data_dir: &Path, clock: &Clock) -> std::io::Result<()> {
-    // As root, the embedded database runs as another user, which must be able to pass through the directory.
+fn create(path: &Path, data_dir: &Path, clock: &Clock) -> std::io::Result<()> {
+    // If Aval runs as root, the private PostgreSQL runs as another user, which must be able to enter the directory.
     let mode = if Uid::effective().is_root() { 0o711 } else { 0o700 };
     DirBuilder::new().recursive(true).mode(mode).create(data_dir)?;
     let fresh: PathBuf = data_dir.join(format!("{FILE_NAME}.{}", clock.new_uuid()));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
-    file.write_all(contents(clock).as_bytes())?;
+    file.write_all(generated(clock).as_bytes())?;
     file.sync_all()?;
     let linked = fs::hard_link(&fresh, path);
     fs::remove_file(&fresh)?;
@@ -63,7 +64,8 @@ fn make(path: &Path, data_dir: &Path, clock: &Clock) -> std::io::Result<()> {
     }
 }
 
-fn contents(clock: &Clock) -> Zeroizing<String> {
+/// The text of a file with newly generated secrets.
+fn generated(clock: &Clock) -> Zeroizing<String> {
     let random = || Zeroizing::new(BASE64.encode(*Zeroizing::new(clock.random_bytes::<32>())));
     let (jwt, encryption, index, webhook) = (random(), random(), random(), random());
     Zeroizing::new(format!(

@@ -12,7 +12,7 @@ use super::strength::{different, is_guessable, is_patterned, is_text};
 use crate::error::{Error, Result};
 
 const KEY_BYTES: usize = 32;
-/// Fewest distinct bytes of a key. 32 random bytes have fewer with probability 10^-30.
+/// The minimum number of distinct bytes in a key. 32 random bytes have fewer with probability 10^-30.
 const KEY_MIN_DIFFERENT: usize = 12;
 /// Sizes of a symmetric secret that Standard Webhooks allows, in bytes.
 const WEBHOOK_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
@@ -80,7 +80,7 @@ impl WebhookSecret {
         })
     }
 
-    /// Whether it is the published example secret, with which anyone can sign.
+    /// Whether it is the published example secret, which anyone can use to sign messages.
     pub(super) fn is_published(&self) -> bool {
         BASE64.encode(self.expose()) == PUBLISHED_WEBHOOK_SECRET
     }

@@ -21,9 +21,10 @@ use crate::domain::application::Country;
 use crate::domain::per_country::PerCountry;
 use crate::error::{Error, Result};
 
-/// Shortest secret for signing tokens, in characters: HS256 needs a key of at least 256 bits (RFC 7518, section 3.2).
+/// The minimum length of the secret for signing tokens, in characters: HS256 needs a key of at least 256 bits (RFC 7518,
+/// section 3.2).
 const JWT_MIN_CHARS: usize = 32;
-/// Fewest distinct characters of that secret.
+/// The minimum number of distinct characters in that secret.
 const JWT_MIN_DIFFERENT: usize = 10;
 
 /// The configured secrets. An empty secret is missing.
@@ -34,7 +35,7 @@ pub struct SecretsSection {
     pub jwt: SecretString,
     /// Keys that encrypt personal data, comma-separated.
     pub encryption: SecretString,
-    /// Key of the blind index.
+    /// The key of the blind index.
     pub index: SecretString,
     /// Webhook secrets of countries that have none of their own, comma-separated.
     pub webhook: SecretString,
@@ -74,7 +75,8 @@ impl Secrets {
         Ok(())
     }
 
-    /// Parses the configured secrets. In development, missing ones are read from `data_dir` or generated there.
+    /// Parses the configured secrets. In development, missing secrets are read from a file in `data_dir`, which is generated
+    /// first if it does not exist.
     pub fn complete(
         section: &SecretsSection,
         environment: Environment,
@@ -83,7 +85,7 @@ impl Secrets {
     ) -> Result<Self> {
         match environment {
             Environment::Development | Environment::Test if section.is_incomplete() => {
-                section.or(kept::read_or_make(data_dir, clock)?).parse()
+                section.completed_from(kept::read_or_make(data_dir, clock)?).parse()
             }
             Environment::Development | Environment::Test | Environment::Production => section.parse(),
         }
@@ -91,7 +93,7 @@ impl Secrets {
 }
 
 impl SecretsSection {
-    /// Validates the secrets that are set. In production, all must be set.
+    /// Validates the secrets that are set. In production, all secrets must be set.
     pub(super) fn validate(&self, environment: Environment) -> Result<()> {
         if environment.is_production() {
             for (name, value) in self.required() {
@@ -113,6 +115,7 @@ impl SecretsSection {
         Country::ALL.iter().try_for_each(|country| self.webhooks_of(*country).map(drop))
     }
 
+    /// Every secret that must be set, with its name. A country needs no webhook secret of its own if the common one is set.
     fn required(&self) -> impl Iterator<Item = (String, &SecretString)> {
         let own = |country: &Country| {
             let (name, own) =
@@ -132,7 +135,7 @@ impl SecretsSection {
     }
 
     /// These secrets, with missing ones taken from `other`.
-    fn or(&self, other: Self) -> Self {
+    fn completed_from(&self, other: Self) -> Self {
         let pick =
             |ours: &SecretString, theirs: SecretString| if is_empty(ours) { theirs } else { ours.clone() };
         Self {

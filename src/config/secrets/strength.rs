@@ -1,7 +1,8 @@
 //! Detects guessable secrets.
 //!
 //! No check can prove that a secret is random. These checks find repetitions, sequences, keyboard rows and words from
-//! documentation, also behind Base64 or hex. Each rejects a random secret with a probability below one in a million.
+//! documentation, even if the secret is encoded in Base64 or hex. Each check rejects a random secret with a probability
+//! below one in a million.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
@@ -30,17 +31,17 @@ const ROWS: [&[u8]; 4] = [b"1234567890-=", b"qwertyuiop[]", b"asdfghjkl;'", b"zx
 /// Distances at which bytes are compared. `a1b2c3` is a sequence at distance 2.
 const DISTANCES: std::ops::RangeInclusive<usize> = 1..=4;
 
-/// Fewest decoded bytes that are checked. Shorter ones allow no conclusion.
+/// The minimum number of decoded bytes that are checked. Fewer bytes allow no conclusion.
 const DECODED_MIN_BYTES: usize = 16;
-/// Fewest distinct bytes of a decoded secret.
+/// The minimum number of distinct bytes in a decoded secret.
 const DECODED_MIN_DIFFERENT: usize = 8;
 
 /// Whether the bytes follow a pattern.
 pub(super) fn is_patterned(bytes: &[u8]) -> bool {
-    repeats(bytes) || steps(bytes) || is_mostly_one_byte(bytes) || follows_keyboard(bytes)
+    is_repetitive(bytes) || has_constant_steps(bytes) || is_mostly_one_byte(bytes) || follows_keyboard(bytes)
 }
 
-/// Whether a string follows a pattern, also behind Base64 or hex, or contains a well-known word.
+/// Whether a string follows a pattern, possibly after decoding it from Base64 or hex, or contains a well-known word.
 pub(super) fn is_guessable(text: &str) -> bool {
     let lower = Zeroizing::new(text.to_lowercase());
     KNOWN_WORDS.iter().any(|word| lower.contains(word))
@@ -51,7 +52,7 @@ pub(super) fn is_guessable(text: &str) -> bool {
         })
 }
 
-/// Whether a key consists of typed text. 24 random bytes do with probability 10^-10.
+/// Whether a key consists of typed text. The probability that 24 random bytes look like text is 10^-10.
 pub(super) fn is_text(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace())
 }
@@ -61,8 +62,8 @@ pub(super) fn different(bytes: &[u8]) -> usize {
     counts(bytes.iter().copied()).iter().filter(|count| **count > 0).count()
 }
 
-/// Whether three quarters of the bytes repeat at one distance.
-fn repeats(bytes: &[u8]) -> bool {
+/// Whether, for some distance, three quarters of the bytes equal the byte at that distance.
+fn is_repetitive(bytes: &[u8]) -> bool {
     (1..=bytes.len() / 2).any(|period| {
         let pairs = bytes.iter().zip(bytes.iter().skip(period));
         let equal = pairs.filter(|(a, b)| a == b).count();
@@ -70,8 +71,8 @@ fn repeats(bytes: &[u8]) -> bool {
     })
 }
 
-/// Whether two fifths of the bytes differ from a neighbour by the same step.
-fn steps(bytes: &[u8]) -> bool {
+/// Whether, for some distance, two fifths of the bytes differ from the byte at that distance by the same amount.
+fn has_constant_steps(bytes: &[u8]) -> bool {
     DISTANCES.filter(|distance| *distance < bytes.len()).any(|distance| {
         let pairs = bytes.iter().zip(bytes.iter().skip(distance));
         let most = counts(pairs.map(|(a, b)| b.wrapping_sub(*a))).into_iter().max();

@@ -12,7 +12,7 @@ use crate::domain::application::{Country, TermMonths};
 use crate::domain::banking::{AccountStatus, BankingData, CreditScore, FallbackReason};
 use crate::domain::decision::{
     APPLIED_ELSEWHERE, Case, Decision, Outcome, PROVIDER_NEEDS_REVIEW, PROVIDER_REJECTED,
-    PROVIDER_UNAVAILABLE, RuleKind, RuleResult,
+    PROVIDER_UNAVAILABLE, RiskPart, RuleKind, RuleResult,
 };
 use crate::domain::money::Money;
 
@@ -84,6 +84,27 @@ fn assert_no_worse(better: &Decision, worse: &Decision) -> Result<(), TestCaseEr
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn the_parts_of_a_risk_score_add_up_to_it(country in country(), case in any_case()) {
+        let decision = evaluate(country, &case);
+        prop_assert_eq!(decision.risk_score.is_some(), decision.risk_components.is_some());
+        let (Some(score), Some(parts)) = (decision.risk_score, decision.risk_components) else { return Ok(()) };
+        prop_assert_eq!(parts.iter().map(|part| part.points).sum::<Decimal>(), score, "{:?}", parts);
+        let expected = RiskPart::ALL.into_iter().filter(|part| parts.iter().any(|found| found.component == *part));
+        prop_assert!(parts.iter().map(|part| part.component).eq(expected), "in order, each at most once: {:?}", parts);
+        for part in &parts {
+            let (least, most) = match part.component {
+                RiskPart::Credit => (0, 40),
+                RiskPart::Affordability | RiskPart::History => (0, 30),
+                RiskPart::RejectingRules | RiskPart::ReviewRules => (0, 1000),
+                RiskPart::Cap => (-1000, -1),
+                RiskPart::Minimum => (0, 50),
+            };
+            prop_assert!((Decimal::from(least)..=Decimal::from(most)).contains(&part.points), "{:?}", part);
+            prop_assert_eq!(part.points.scale(), 2);
+        }
+    }
 
     #[test]
     fn every_case_has_a_consistent_decision(country in country(), case in any_case()) {

@@ -48,8 +48,8 @@ pub trait EventBus: Send + Sync + 'static {
     /// If the bus is unreachable.
     fn extent(&self) -> BoxFuture<'_, Result<Extent>>;
 
-    /// The next events after a position, in order and without gaps, at most `limit`. The result for a position of a
-    /// former epoch is unspecified; a reader that gets no events must check the end of the sequence.
+    /// The next events after a position, in order and without gaps, at most `limit`. For a position of a former epoch, the
+    /// result is unspecified. A reader that gets no events must therefore check whether the epoch has changed.
     ///
     /// # Errors
     /// If the bus is unreachable.

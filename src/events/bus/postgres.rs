@@ -47,6 +47,7 @@ impl EventBus for PostgresBus {
 
     fn read_after(&self, after: Position, limit: u32) -> BoxFuture<'_, Result<Vec<Envelope>>> {
         async move {
+            // A pooled connection may have been closed by the server, so the read is retried once with another one.
             match self.read_once(after, limit).await {
                 Err(Error::Database { session_lost: true, .. }) => self.read_once(after, limit).await,
                 events => events,

@@ -5,18 +5,18 @@
 //! ```
 //!
 //! The leading relay appends published events ([`EventStream::catch_up`]). The script that appends them refuses to leave a
-//! gap and ignores existing entries. It therefore does not matter which relay appends, how often, or what Redis has lost
-//! meanwhile: after a pause the relay reads the missing events from the database, and after a total loss a new stream
+//! gap and ignores existing entries. It therefore does not matter which relay appends, how often, or what Redis has lost.
+//! If events are missing from the stream, the relay reads them from the database. If the whole stream is lost, a new one
 //! begins with the newest events.
 //!
-//! Readers keep their own position. They take events from the stream as long as they follow without a gap, and all others
-//! from the database: events not yet appended, trimmed events, and all events while Redis is unavailable
-//! ([`RedisBus::read_after`]). The stream saves the database one read of each event per instance, and wakes readers
-//! ([`RedisBus::watch`]). `NOTIFY` and the poll wake them as well.
+//! Readers keep their own position. They read events from the stream as long as the events follow without a gap. They read
+//! all others from the database: events not yet appended, trimmed events, and all events while Redis is unavailable
+//! ([`RedisBus::read_after`]). With the stream, not every instance has to read every event from the database. The stream also
+//! wakes readers ([`RedisBus::watch`]). `NOTIFY` and the poll wake them as well.
 //!
-//! Entries are not trusted before they are opened, because anyone with write access to Redis can add entries of any shape
-//! with any id. An entry is valid if it was sealed for its location: the epoch and the offset in its id. If the newest entry
-//! of a stream is invalid ([`Newest::Foreign`]), readers use the database and the relay recreates the stream.
+//! Anyone with write access to Redis can add entries of any shape with any id. Therefore an entry is valid only if it can be
+//! decrypted and was sealed for its location, which is the epoch and the offset in its id. If the newest entry of a stream is
+//! invalid ([`Newest::Foreign`]), readers use the database and the relay recreates the stream.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -108,7 +108,7 @@ enum Newest {
     None,
     /// An event that this deployment sealed for its location.
     Event(i64),
-    /// Anything else.
+    /// Anything else, such as an entry of another writer.
     Foreign,
 }
 
@@ -174,7 +174,7 @@ impl EventStream {
                 0
             }
         };
-        // Unless another relay has published meanwhile, the database has lost events that the stream has.
+        // The stream is ahead of the database. The database has lost events, unless another relay has published meanwhile.
         if top > end.offset
             && self
                 .database
@@ -360,7 +360,7 @@ impl RedisBus {
                 let last = match self.stream.newest(epoch).await? {
                     Newest::None => 0,
                     Newest::Event(offset) => offset,
-                    // Waiting for entries after it would return immediately, forever.
+                    // A read that waits for entries after an invalid one would return immediately, again and again.
                     Newest::Foreign => return Ok(()),
                 };
                 // Readers may have missed entries that were added while the stream was not watched.

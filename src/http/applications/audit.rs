@@ -19,7 +19,7 @@ use crate::lending::{Caller, Visibility};
 /// The history of an application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct AuditTrail {
-    /// The application.
+    /// The identifier of the application.
     #[schema(value_type = Uuid, example = "019a5d2e-7c1a-7b3e-9a54-0d7a3c1f5e21")]
     pub application_id: ApplicationId,
     /// Every change, oldest first.

@@ -175,7 +175,7 @@ mod tests {
     use super::*;
     use actix_web::web::Bytes;
 
-    /// The body that a route accepts: a status, or a status or data.
+    /// The members that a route accepts: only a status, or either a status or data.
     #[derive(Clone, Copy)]
     enum Wanted {
         Status,

@@ -27,10 +27,10 @@ const MAX_AGE_YEARS: u32 = 125;
 const BIRTH_DATE: &str = "birth_date";
 const SEX: &str = "sex";
 
-/// The members that a document may contain.
+/// The members whose values may come from the identity document.
 const FROM_DOCUMENT: [&str; 2] = [BIRTH_DATE, SEX];
 
-/// Reads any object, as a search value.
+/// Reads an object of search values, whose members need not be declared.
 ///
 /// # Errors
 /// A refusal if it is not an object within the limits whose values can be stored exactly.

@@ -59,8 +59,8 @@ request_body! {
 ///
 /// The document and the amounts are validated; the response lists every invalid value. The response is sent once the
 /// application is committed with status `PENDING`. While the account has an open application for the same document (not
-/// rejected, cancelled, completed or deleted), creating another within 24 hours is refused with a 409, which names the
-/// open application and when it stops blocking others.
+/// rejected, cancelled, completed or deleted), creating another within 24 hours is refused with a 409. The response
+/// contains the identifier of the open application and the time until which it prevents another one.
 #[utoipa::path(
     post,
     path = "/api/v1/applications",

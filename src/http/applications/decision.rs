@@ -10,7 +10,8 @@ use utoipa::ToSchema;
 
 use super::view::{BankingView, score_text};
 use crate::domain::decision::{
-    Decision, Outcome, RiskBand, RuleKind, RuleOutcome, RuleResult, StoredDecision, public_reasons,
+    Decision, Outcome, RiskBand, RiskComponent, RiskPart, RuleKind, RuleOutcome, RuleResult, StoredDecision,
+    public_reasons,
 };
 use crate::domain::ids::{ApplicationId, DecisionId};
 use crate::http::HttpState;
@@ -21,7 +22,7 @@ use crate::lending::{Caller, Visibility};
 /// A decision with its explanation.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct DecisionView {
-    /// The resulting outcome for the application.
+    /// The outcome for the application.
     #[schema(value_type = crate::http::schemas::DecisionStatus)]
     pub status: Outcome,
     /// 0.00 to 100.00, higher is riskier; `null` if it cannot be calculated.
@@ -30,6 +31,8 @@ pub struct DecisionView {
     /// The risk band that the score falls into.
     #[schema(value_type = Option<crate::http::schemas::RiskBandName>)]
     pub risk_band: Option<RiskBand>,
+    /// The parts of the risk score, whose sum it is; `null` without a score and for decisions of earlier versions.
+    pub risk_components: Option<Vec<RiskComponentView>>,
     /// Up to four reason codes, most significant first.
     #[schema(value_type = Vec<crate::http::schemas::DecisionReason>, example = json!(["DTI_TOO_HIGH"]))]
     pub reasons: Vec<String>,
@@ -40,13 +43,30 @@ pub struct DecisionView {
     pub rules_version: String,
 }
 
+/// A part of the risk score.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct RiskComponentView {
+    /// What the points are for. `cap`: the maximum of 100 was exceeded; `minimum`: the minimum of a rejected application.
+    #[schema(value_type = crate::http::schemas::RiskPartName)]
+    pub component: RiskPart,
+    /// The points, with two decimals; negative only for `cap`.
+    #[schema(example = "12.34")]
+    pub points: String,
+}
+
+impl From<RiskComponent> for RiskComponentView {
+    fn from(part: RiskComponent) -> Self {
+        Self { component: part.component, points: score_text(part.points) }
+    }
+}
+
 /// One evaluated rule with its inputs.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct RuleView {
     /// The stable code of the rule.
     #[schema(value_type = crate::http::schemas::RuleCode, example = "DTI_TOO_HIGH")]
     pub code: String,
-    /// What a violation leads to.
+    /// Whether a violation rejects the application or requires a review.
     #[schema(value_type = crate::http::schemas::RuleKindName)]
     pub kind: RuleKind,
     /// A description of the rule, including its threshold.
@@ -68,6 +88,9 @@ impl From<Decision> for DecisionView {
             status: decision.status,
             risk_score: decision.risk_score.map(score_text),
             risk_band: decision.risk_score.map(RiskBand::of),
+            risk_components: decision
+                .risk_components
+                .map(|parts| parts.into_iter().map(From::from).collect()),
             reasons: decision.reasons,
             rules: decision.rules.into_iter().map(RuleView::from).collect(),
             rules_version: decision.rules_version,

@@ -60,7 +60,7 @@ pub(super) fn list_name(order: SortOrder, filter: &ListFilter) -> String {
 }
 
 /// Takes the filters and the order from a query.
-pub(super) fn take_filter(query: &mut Query) -> (ListFilter, SortOrder) {
+pub(in crate::http) fn take_filter(query: &mut Query) -> (ListFilter, SortOrder) {
     let sent = FilterParameters::take(query);
     let filter = ListFilter {
         country: sent.country,

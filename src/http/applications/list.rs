@@ -30,10 +30,10 @@ const MAX_SKIPPED: i64 = 100_000;
 request_query! {
     /// The requested page.
     pub struct PartParameters {
-        /// Last changed at or after this RFC 3339 time, or on or after this date (UTC), in the order of changes. Can
-        /// only be combined with `cursor`, not with `page` or `sort`. A change may become visible some seconds after
-        /// its time. To follow the applications of an account, query from one minute before the newest known
-        /// `updated_at`, and skip known changes by their `version`.
+        /// Last changed at or after this RFC 3339 time, or on or after this date (UTC). The list is then in the order of
+        /// the last changes. Can only be combined with `cursor`, not with `page` or `sort`. A change may become visible
+        /// some seconds after its time. To follow the applications of an account, query from one minute before the
+        /// newest known `updated_at`, and skip known changes by their `version`.
         #[param(value_type = Option<String>, example = "2026-01-31T12:00:00Z")]
         updated_since: Option<DateTime<Utc>> = period_start,
         /// The page number, starting at 1. The response then contains `total`. Cannot be combined with `cursor`.

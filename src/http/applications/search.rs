@@ -150,8 +150,9 @@ fn index(
     Ok(keys.document_index(country, &document))
 }
 
-/// Reads members to search for: few, and each with a value that an index can find. Comparing arrays and objects with
-/// those of every candidate application would take seconds of processor time. Encrypted members cannot be found.
+/// Reads the members to search for. Their number is limited, and arrays and objects are refused, because comparing them
+/// with the values of every candidate application would take seconds of processor time. Encrypted members cannot be
+/// searched.
 fn members(raw: &RawValue, is_sealed: impl Fn(&str) -> bool) -> Result<Map<String, Value>, Refusals> {
     if raw.get().len() > MAX_MEMBERS_BYTES {
         return Err(("too_large", format!("must be at most {MAX_MEMBERS_BYTES} bytes of JSON")).into());

@@ -22,7 +22,7 @@ use crate::lending::audit_views::{ViewAction, Viewed};
 /// The status of an application and the statuses that the caller can set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct StatusView {
-    /// The application.
+    /// The identifier of the application.
     #[schema(value_type = uuid::Uuid, example = "019a5d2e-7c1a-7b3e-9a54-0d7a3c1f5e21")]
     pub id: ApplicationId,
     /// The current status.

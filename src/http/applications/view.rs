@@ -75,7 +75,7 @@ pub struct ApplicationView {
     #[schema(example = 3)]
     pub version: i64,
     /// The account that created the application.
-    #[schema(example = "local")]
+    #[schema(example = "admin")]
     pub created_by: String,
     /// Time of creation.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]

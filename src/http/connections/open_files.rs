@@ -15,7 +15,8 @@ const OTHER_FILES: u64 = 512;
 /// Minimum number of connections, even if the open-file limit allows fewer.
 const MIN_CONNECTIONS: usize = 16;
 
-/// `wanted`, or the number of connections that the open-file limit allows besides the spare ones.
+/// Raises the open-file limit to what `wanted` connections need, as far as permitted. Returns the number of connections
+/// that the limit then allows in addition to the spare ones, at most `wanted`.
 pub(in crate::http) fn connections_that_fit(wanted: usize, logger: &Logger) -> usize {
     let needed = files_of(wanted);
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return wanted };

@@ -10,7 +10,7 @@ use super::Build;
 use crate::error::Error;
 use crate::http::problem::Answer;
 
-/// The name of a file changes with its content (RFC 8246).
+/// Clients may cache a file forever, because its name changes with its content (RFC 8246).
 const FOREVER: &str = "public, max-age=31536000, immutable";
 
 /// Extensions of the compressed copies of a file.
@@ -27,7 +27,7 @@ const GZIP: &str = "gz";
     operation_id = "get_console_asset",
     tag = "console",
     params(
-        ("file" = String, Path, description = "A file that a page of the console names"),
+        ("file" = String, Path, description = "The name of a file that a page of the console loads"),
     ),
     responses(
         (status = 200, description = "The file", body = String, content_type = "text/javascript",
@@ -69,7 +69,7 @@ fn is_compressed_copy(name: &str) -> bool {
     name.rsplit_once('.').is_some_and(|(_, extension)| [BROTLI, GZIP].contains(&extension))
 }
 
-/// The content coding that the client prefers, with the extension of the copies in it.
+/// The content coding that the client prefers, with the file extension of copies compressed in this way.
 fn accepted_copy(request: &HttpRequest) -> Option<(&'static str, &'static str)> {
     let accepted = AcceptEncoding::parse(request).ok()?;
     let offered = [Encoding::brotli(), Encoding::gzip(), Encoding::identity()];

@@ -12,13 +12,14 @@ pub mod page;
 
 use rust_embed::RustEmbed;
 
-/// Whether a path is that of a page.
+/// Whether `path` is a page of the web console.
 pub(super) fn is_page(path: &str) -> bool {
     path == "/" || path == "/console" || path.starts_with("/console/")
 }
 
-/// The output of `npm run build` in `frontend/`. Apart from a placeholder, it is empty if the console has not been built.
-/// Debug builds read the files at run time instead, so that a change of the console does not recompile the crate.
+/// The output of `npm run build` in `frontend/`. Apart from a placeholder, it is empty if the console has not been
+/// built. Debug builds read the files at run time instead, so that a change of the console does not recompile the
+/// crate.
 #[derive(RustEmbed)]
 #[folder = "frontend/dist"]
 struct Build;

@@ -12,7 +12,7 @@ use crate::http::HttpServerState;
 use crate::http::conditional::Conditions;
 use crate::http::problem::Answer;
 
-/// What the build has in place of the nonce.
+/// The placeholder for the nonce in the built document.
 const PLACEHOLDER: &str = "__AVAL_NONCE__";
 
 /// 128 bits, as the policy demands (Content Security Policy Level 3, section 7.1).
@@ -35,7 +35,7 @@ cargo build</pre>
 /// The document of all pages, before the nonce is inserted.
 struct Document {
     html: String,
-    /// Weak, because the nonce differs between responses.
+    /// The tag of the build. Responses send it as a weak tag (`W/`), because their nonces differ.
     etag: String,
 }
 
@@ -96,7 +96,7 @@ pub(in crate::http) async fn index(server_state: HttpServerState, conditions: Co
     operation_id = "get_console_page",
     tag = "console",
     params(
-        ("page" = String, Path, description = "A page; the console itself says if it does not exist"),
+        ("page" = String, Path, description = "The page. The console shows a message if it does not exist"),
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an earlier response"),
     ),
     responses(
@@ -108,8 +108,8 @@ pub(in crate::http) async fn page(server_state: HttpServerState, conditions: Con
     Ok(respond(&server_state, &conditions))
 }
 
-/// The document with a new nonce, or a 304. A 304 has no policy: the client keeps the one that it has stored with the
-/// document, whose nonce is in the document.
+/// The document with a new nonce, or a 304. A 304 has no policy: the client has stored the policy together with the
+/// document, so both have the same nonce.
 fn respond(server_state: &HttpServerState, conditions: &Conditions) -> HttpResponse {
     let Document { html, etag } = &*DOCUMENT;
     let weak = format!("W/{etag}");
@@ -125,7 +125,8 @@ fn respond(server_state: &HttpServerState, conditions: &Conditions) -> HttpRespo
         .body(html.replace(PLACEHOLDER, &nonce))
 }
 
-/// Admits nothing inline and nothing from other hosts. The components set styles as properties, not as attributes.
+/// The content security policy. It admits no inline scripts or styles without the nonce, and nothing from other hosts.
+/// The components set styles as DOM properties, which no policy restricts.
 fn policy(nonce: &str) -> String {
     format!(
         "default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self' 'nonce-{nonce}'; \

@@ -24,7 +24,7 @@ request_query! {
         /// The status.
         #[param(value_type = Option<FailedJobStatus>)]
         status: Option<FailedJobStatus> = status,
-        /// The task.
+        /// The name of the task.
         #[param(example = "process_credit_application")]
         task: Option<String> = identifier,
         /// The error code.
@@ -33,7 +33,7 @@ request_query! {
         /// The lane; for applications, the country code.
         #[param(example = "ES")]
         lane: Option<String> = identifier,
-        /// The application.
+        /// The identifier of the application.
         #[param(value_type = Option<Uuid>)]
         application_id: Option<ApplicationId> = application_id,
         /// Failed permanently at or after this RFC 3339 time, or on or after this date (UTC).

@@ -37,7 +37,7 @@ request_body! {
         reason: String = required(required_reason),
         /// The status. By default, all that can be retried: `pending` and `reviewed`.
         status: Option<FailedJobStatus> = optional(text(list::status)),
-        /// The task.
+        /// The name of the task.
         #[schema(example = "process_credit_application")]
         task: Option<String> = optional(text(identifier)),
         /// The error code.
@@ -46,7 +46,7 @@ request_body! {
         /// The lane; for applications, the country code.
         #[schema(example = "ES")]
         lane: Option<String> = optional(text(identifier)),
-        /// The application.
+        /// The identifier of the application.
         #[schema(value_type = Option<Uuid>)]
         application_id: Option<ApplicationId> = optional(text(application_id)),
         /// Failed permanently at or after this RFC 3339 time, or on or after this date (UTC).

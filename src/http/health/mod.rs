@@ -151,11 +151,11 @@ pub(super) async fn summary(server_state: HttpServerState, state: HttpState) -> 
 pub(super) async fn detailed(server_state: HttpServerState, state: HttpState) -> Answer {
     let clock = &state.resources.clock;
     let started = clock.monotonic();
-    let asked = async {
+    let database_check = async {
         let skew = clock_skew(&state).await.ok();
         (skew, clock.monotonic().saturating_sub(started))
     };
-    let ((skew, took), report) = futures_util::join!(asked, state.health.report());
+    let ((skew, took), report) = futures_util::join!(database_check, state.health.report());
     let answered = skew.is_some();
     let pool = state.resources.database.state();
     let replica = state.resources.database.replica_state();

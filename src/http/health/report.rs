@@ -37,13 +37,13 @@ pub struct HealthReport {
     pub running_jobs: u64,
     /// The channels on which this instance is notified of changes.
     pub push_channels: Vec<PushChannelHealth>,
-    /// How long the job that has been due longest has waited.
+    /// The longest time that any due job has waited.
     pub queue_age_ms: Option<u64>,
     /// The roles of which this instance can be the leader.
     pub leaders: Vec<LeaderHealth>,
     /// The version of the PostgreSQL server.
     pub database_version: Option<String>,
-    /// The schema of the database.
+    /// The migrations of the database.
     pub migrations: Option<MigrationHealth>,
     /// Response time of the replica.
     pub replica_latency_ms: Option<u64>,
@@ -119,7 +119,7 @@ pub struct DatabaseHealth {
     /// The version of the PostgreSQL server; `null` if there was no response.
     #[schema(example = "17.6")]
     pub version: Option<String>,
-    /// The schema; `null` if there was no response.
+    /// The migrations; `null` if there was no response.
     pub migrations: Option<MigrationHealth>,
     /// Connections in use.
     #[schema(example = 2)]
@@ -167,7 +167,7 @@ enum_schemas! {
     /// The states of an instance.
     HealthStatus: ["ok", "degraded", "down"], "`degraded`: an actor is down, a breaker is not closed, Redis is unavailable, the replica is not used, or changes are not pushed; `down`: the instance cannot work";
     /// The roles of which one instance at a time is the leader.
-    LeaderRole: [Leader::Relay.as_str(), Leader::Housekeeper.as_str()], "`relay` publishes events; `housekeeper` runs recurring tasks";
+    LeaderRole: [Leader::Relay.as_str(), Leader::Housekeeper.as_str()], "`relay` publishes events; `housekeeper` runs scheduled tasks";
     /// The channels on which an instance is notified of changes.
     PushChannel: [notifications::CHANNEL, bus::redis::CHANNEL], "`postgres`: LISTEN; `redis`: the event stream";
 }
@@ -197,10 +197,10 @@ impl RedisHealth {
     }
 }
 
-/// The built-in bureau simulators.
+/// The built-in simulator, which responds in place of bureaus.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SimulatorHealth {
-    /// The countries that use a simulator.
+    /// The countries that use the simulator.
     #[schema(value_type = Vec<crate::http::schemas::CountryCode>)]
     pub countries: Vec<Country>,
     /// Number of calls since startup.
@@ -245,12 +245,12 @@ pub struct InstanceHealth {
     pub actors: Vec<ActorHealth>,
     /// The circuit breakers.
     pub breakers: Vec<BreakerHealth>,
-    /// The built-in bureau simulators; `null` if they are not running.
+    /// The built-in simulator; `null` if it is not running.
     pub simulator: Option<SimulatorHealth>,
     /// Age of the oldest unpublished event known to this instance.
     #[schema(example = 0)]
     pub outbox_lag_ms: Option<u64>,
-    /// How long the job that has been due longest has waited, on any instance; `null` if the database did not respond.
+    /// The longest time that any due job has waited, for all instances; `null` if the database did not respond.
     #[schema(example = 0)]
     pub queue_age_ms: Option<u64>,
     /// The roles of which this instance can be the leader. Another instance leads the role if this one does not.

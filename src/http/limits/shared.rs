@@ -1,7 +1,7 @@
 //! The rate limiter shared by all instances, in Redis.
 //!
-//! One script computes the same GCRA as governor does in memory. The state of a client is its theoretical arrival time
-//! in microseconds of the Redis clock, so the clocks of instances need not agree. Keys end with a keyed hash of the
+//! Scripts in Redis compute the same GCRA as governor does in memory. The state of a client is its theoretical arrival
+//! time in microseconds of the Redis clock, so the clocks of instances need not agree. Keys end with a keyed hash of the
 //! client, because addresses and names are personal data, and expire as soon as the quota is fully restored.
 //!
 //! ```text
@@ -9,9 +9,9 @@
 //! ```
 //!
 //! While Redis is unavailable, each instance counts in memory, starting from zero. If the Redis clock is set back, a
-//! client waits no longer than the time that restores a whole burst. The counters cannot be encrypted, because a script
-//! computes with them: anyone with write access to Redis can set a client's count to any value between zero and a whole
-//! burst. A value of another type counts as none, and an impossible result is refused.
+//! client waits no longer than the time that restores a whole burst. The counters cannot be encrypted, because the
+//! scripts compute with them: anyone with write access to Redis can set a client's count to any value between zero and
+//! a whole burst. A value of another type counts as none, and an impossible result is refused.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -26,14 +26,14 @@ use crate::error::{Error, Result};
 use crate::redis::{Operation, Redis};
 use crate::storage::seal::KeyRing;
 
-/// Defines `now`.
+/// Defines `now`, the time of the Redis clock in microseconds.
 const REDIS_TIME: &str = "\
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 ";
 
-/// KEYS: the client. ARGV: the interval in microseconds, the burst. Returns the number of further requests allowed and
-/// the wait in microseconds, or -1 if the request is allowed.
+/// Counts a request. KEYS: the client. ARGV: the interval in microseconds, the burst. Returns the number of further
+/// requests allowed and the wait in microseconds, or -1 if the request is allowed.
 const CHECK: &str = "\
 local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
 local whole = interval * burst
@@ -49,7 +49,7 @@ local after = math.max(due, now) + interval
 redis.call('SET', KEYS[1], string.format('%.0f', after), 'PX', math.ceil((after - now) / 1000))
 return {math.floor((now + whole - after) / interval), -1}";
 
-/// KEYS: the client. ARGV: the interval and the charge in microseconds, the burst.
+/// Charges a client. KEYS: the client. ARGV: the interval in microseconds, the burst, the charge in microseconds.
 const CHARGE: &str = "\
 local whole = tonumber(ARGV[1]) * tonumber(ARGV[2])
 local stored = redis.pcall('GET', KEYS[1])

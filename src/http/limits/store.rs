@@ -29,7 +29,7 @@ struct Clients {
 
 impl Clients {
     /// The map and the key that hold the client's state.
-    fn due(&mut self, client: u64) -> (&mut HashMap<u64, Nanos>, u64) {
+    fn entry_of(&mut self, client: u64) -> (&mut HashMap<u64, Nanos>, u64) {
         if self.known.len() < self.capacity || self.known.contains_key(&client) {
             (&mut self.known, client)
         } else {
@@ -45,10 +45,11 @@ impl ClientStore {
         Self { clients: Arc::new(Mutex::new(clients)) }
     }
 
-    /// Delays a client: adds `cost` to its arrival time, which is at least `now` and at most `latest`.
+    /// Charges a client: adds `cost` to its theoretical arrival time, which then lies between `now` and `latest`. All
+    /// times are in nanoseconds.
     pub(super) fn charge(&self, client: u64, cost: u64, now: u64, latest: u64) {
         let mut clients = self.lock();
-        let (moments, key) = clients.due(client);
+        let (moments, key) = clients.entry_of(client);
         let due = moments.get(&key).map_or(now, |due| due.as_u64().max(now));
         moments.insert(key, Nanos::new(due.saturating_add(cost).min(latest.max(due))));
     }
@@ -66,7 +67,7 @@ impl StateStore for ClientStore {
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
         let mut clients = self.lock();
-        let (moments, key) = clients.due(*client);
+        let (moments, key) = clients.entry_of(*client);
         let (outcome, due) = decide(moments.get(&key).copied())?;
         moments.insert(key, due);
         Ok(outcome)

@@ -1,5 +1,5 @@
-//! Rate limiting: per route, by address before authentication and by account after it; outside the routes, by address
-//! for requests that no route has counted.
+//! Rate limits. Each route counts a request for its address before authentication, and for its account afterwards.
+//! Requests that reach no route are counted for their address.
 
 use actix_web::Error as ActixError;
 use actix_web::HttpMessage as _;

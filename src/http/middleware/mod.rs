@@ -1,10 +1,21 @@
-//! The middleware of every request, from the outside in: [`protect()`] adds security headers; [`compress()`] compresses
-//! long responses; [`observe()`] adds the request ID, log line, metrics and problem details; [`limit_the_rest()`]
-//! counts requests that no route counts; [`bounds()`] refuses heads that are too large; [`gate()`] refuses requests
-//! during startup; [`guard()`], around each resource, limits the time and catches panics. Around each route,
-//! [`limit_address()`] counts the request for its client address, [`authorize()`] enforces the access rule of the route
-//! table, [`limit_account()`] counts the request for its account, [`refuse_query()`] refuses unknown query parameters,
-//! and [`repeat()`] retries reads that failed because a database connection was lost.
+//! The middleware of every request, from the outside in.
+//!
+//! Around the whole application:
+//!
+//! - [`protect()`] adds security headers;
+//! - [`compress()`] compresses long responses;
+//! - [`observe()`] adds the request ID and problem details, writes the log line and updates the metrics;
+//! - [`limit_the_rest()`] counts requests that no route counts;
+//! - [`bounds()`] refuses heads that are too large;
+//! - [`gate()`] refuses requests during startup.
+//!
+//! Around each resource, [`guard()`] limits the time and catches panics. Around each route:
+//!
+//! - [`limit_address()`] counts the request for its client address;
+//! - [`authorize()`] enforces the access rule of the route table;
+//! - [`limit_account()`] counts the request for its account;
+//! - [`refuse_query()`] refuses unknown query parameters;
+//! - [`repeat()`] retries reads that failed because a database connection was lost.
 
 mod authorize;
 mod bounds;

@@ -20,7 +20,7 @@ const DOCUMENTATION_POLICY: HeaderValue = HeaderValue::from_static(
      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
-/// For browsers without support for the policies, and for responses opened directly.
+/// Headers of every response. They protect browsers that do not support the policies, and responses opened directly.
 const ALWAYS: [(HeaderName, HeaderValue); 5] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),

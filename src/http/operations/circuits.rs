@@ -82,7 +82,7 @@ pub struct CircuitStateView {
     /// Time since the breaker was last closed, in milliseconds; 0 while it is closed.
     #[schema(example = 0)]
     pub not_closed_for_ms: u64,
-    /// Number of times that the breaker has opened since the start of this instance's gateway.
+    /// Number of times that the breaker has opened since this instance's provider gateway started.
     #[schema(example = 0)]
     pub opened_count: u64,
     /// Number of calls in flight.

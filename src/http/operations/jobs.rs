@@ -28,13 +28,13 @@ request_query! {
         /// The status: `pending`, `processing` or `waiting_external`.
         #[param(value_type = Option<JobStatus>)]
         status: Option<JobStatus> = job_status,
-        /// The task.
+        /// The name of the task.
         #[param(example = "process_credit_application")]
         task: Option<String> = identifier,
         /// The lane; for applications, the country code.
         #[param(example = "ES")]
         lane: Option<String> = identifier,
-        /// The application.
+        /// The identifier of the application.
         #[param(value_type = Option<Uuid>)]
         application_id: Option<ApplicationId> = application_id,
         /// The order by the time of queueing; `created_at` shows jobs that are stuck or slow first.

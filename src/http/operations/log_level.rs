@@ -21,7 +21,7 @@ use crate::json::Refusal;
 use crate::telemetry::log_levels::LevelChange;
 
 /// Maximum duration of a change.
-const LONGEST: TimeDelta = TimeDelta::hours(24);
+const MAX_DURATION: TimeDelta = TimeDelta::hours(24);
 /// Maximum length of a module path.
 const MAX_MODULE_BYTES: usize = 100;
 
@@ -105,7 +105,8 @@ pub(in crate::http) async fn get(state: HttpState) -> Answer {
 request_body! {
     /// A change of the log level.
     pub struct LogLevelRequest given(now: DateTime<Utc>) {
-        /// The module as in the source code, such as `actors::scheduler`, with the modules below it. By default all modules.
+        /// The module as in the source code, such as `actors::scheduler`, with the modules below it. By default, the
+        /// change applies to all modules.
         #[schema(max_length = 100, example = "actors::provider_gateway")]
         module: Option<String> = optional(text(module_path)),
         /// The least severe level to log. Release builds have no `trace` lines.
@@ -116,7 +117,7 @@ request_body! {
         reason: String = required(required_reason),
         /// When the change ends, at most 24 hours ahead.
         #[schema(example = "2026-11-22T18:00:00Z")]
-        expires_at: DateTime<Utc> = required(|raw| expiry(raw, now, LONGEST)),
+        expires_at: DateTime<Utc> = required(|raw| expiry(raw, now, MAX_DURATION)),
     }
 }
 
@@ -165,7 +166,7 @@ fn module_path(text: &str) -> Result<String, Refusal> {
         !name.is_empty() && name.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_')
     };
     if text.len() > MAX_MODULE_BYTES || !text.split("::").all(is_name) {
-        return Err(("bad_module", "must be a path of modules, such as actors::scheduler".to_owned()));
+        return Err(("bad_module", "must be a module path, such as actors::scheduler".to_owned()));
     }
     Ok(text.to_owned())
 }

@@ -5,6 +5,7 @@
 //! are `null`.
 
 pub mod actors;
+pub mod circuit_history;
 pub mod circuits;
 pub mod jobs;
 pub mod lanes;

@@ -26,7 +26,7 @@ catalogue! {
     MALFORMED_REQUEST = 400 "malformed_request" "Malformed request"
         "Correct the request. `detail` names the line and column of the JSON, or the invalid header or parameter.";
     UNAUTHENTICATED = 401 "unauthenticated" "Authentication failed"
-        "Send an access token or an API key as `Authorization: Bearer …`, or an API key as `X-API-Key`. If the token has expired, refresh it or log in again; `WWW-Authenticate` says what is wrong.";
+        "Send an access token or an API key as `Authorization: Bearer …`, or an API key as `X-API-Key`. If the token has expired, refresh it or log in again; `WWW-Authenticate` contains the reason.";
     CREDENTIAL_MALFORMED = 401 "credential_malformed" "Malformed credential"
         "Send the credential exactly as it was issued. The credential in this request is neither an access token nor an API key.";
     CREDENTIAL_EXPIRED = 401 "credential_expired" "Expired credential"
@@ -47,6 +47,8 @@ catalogue! {
         "Read the resource again and decide whether the change still applies. `detail` names the conflicting state.";
     DUPLICATE_APPLICATION = 409 "duplicate_application" "Duplicate application"
         "Use the open application that `application_id` identifies instead of creating another.";
+    DUPLICATE_VIEW = 409 "duplicate_view" "Duplicate saved view"
+        "Choose another name, or delete the saved view with this name first.";
     UNKNOWN_LABEL = 409 "unknown_label" "Unknown label"
         "Repeat the request later. A newer version of the service wrote this row, and this instance cannot read it until it is upgraded.";
     ARCHIVED = 409 "archived" "Archived application"
@@ -95,14 +97,14 @@ pub const FIELD_CODES: &[(&str, &str)] = &[
     ("bad_amount", "The amount is not a decimal number with at most ten digits before and two after the point"),
     ("bad_boolean", "The text is neither `true` nor `false`"),
     ("bad_check_digit", "The check character does not match the rest of the document"),
-    ("bad_code", "The text is not a code of this kind, or its check characters do not match"),
+    ("bad_code", "The text is not a valid code of the expected kind, such as an IBAN, or its check characters do not match"),
     ("bad_cursor", "The cursor is not the `next_cursor` of this list with the same filters and sort"),
     ("bad_date", "The date does not exist, lies in the future, or is not written as `2026-01-31`"),
     ("bad_email", "The text is not an e-mail address"),
     ("bad_format", "The document has a character that is not allowed at its position"),
     ("bad_identifier", "The text is not a valid name of a task, a lane or an error"),
     ("bad_length", "The length is outside the limits in `detail`"),
-    ("bad_module", "The text is not a path of modules"),
+    ("bad_module", "The text is not a module path"),
     ("bad_name", "The name is empty, too long or contains characters that are not allowed"),
     ("bad_note", "The note is empty, too long or contains control characters"),
     ("bad_provider", "The text is not a valid bureau name"),
@@ -124,7 +126,7 @@ pub const FIELD_CODES: &[(&str, &str)] = &[
     ("not_a_person", "The document does not belong to a natural person"),
     ("not_allowed", "The member cannot be combined with the others"),
     ("not_positive", "The amount is not greater than zero"),
-    ("not_searchable", "The member is encrypted and cannot be searched"),
+    ("not_searchable", "The member cannot be searched, because it is encrypted or the value is an array or an object"),
     ("nul_character", "The text contains the NUL character"),
     ("out_of_range", "The number is outside the limits in `detail`"),
     ("personal_data", "The text appears to contain personal data of the applicant"),
@@ -156,6 +158,7 @@ pub const FIELD_CODES: &[(&str, &str)] = &[
     ("unknown_status", "The text is not one of the statuses"),
     ("unknown_target", "The text is not one of the targets"),
     ("unknown_task", "The text is not one of the tasks"),
-    ("unknown_value", "The text is not one of the values of the member"),
+    ("unknown_time_zone", "The text is not an IANA time zone name"),
+    ("unknown_value", "The text is not one of the allowed values of the member"),
     ("wrong_reference", "The reference does not match the one issued for this application"),
 ];

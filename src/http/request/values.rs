@@ -135,13 +135,22 @@ fn moment(text: &str, edge: Edge) -> Result<DateTime<Utc>, Refusal> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Ok(time.to_utc());
     }
-    let well_formed = text.len() == 10 && text.starts_with(|c: char| c.is_ascii_digit());
-    let date = text.parse::<NaiveDate>().ok().filter(|_| well_formed).ok_or_else(refusal)?;
+    let date = day(text).ok_or_else(refusal)?;
     let midnight = match edge {
         Edge::Start => Some(date),
         Edge::End => date.checked_add_days(Days::new(1)),
     };
     Ok(midnight.ok_or_else(refusal)?.and_time(NaiveTime::MIN).and_utc())
+}
+
+/// Reads a date such as `2026-01-31`.
+pub(in crate::http) fn date(text: &str) -> Result<NaiveDate, Refusal> {
+    day(text).ok_or_else(|| ("bad_time", "must be a date such as 2026-01-31".to_owned()))
+}
+
+fn day(text: &str) -> Option<NaiveDate> {
+    let well_formed = text.len() == 10 && text.starts_with(|c: char| c.is_ascii_digit());
+    text.parse().ok().filter(|_| well_formed)
 }
 
 /// Refuses a period that ends before it starts.

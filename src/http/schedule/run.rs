@@ -12,7 +12,8 @@ use crate::queue::scheduled_runs;
 
 /// Requests a run of a scheduled task, even if its schedule is off.
 ///
-/// The leader starts the run as soon as no other run is in progress. If a run is already waiting, that run is returned.
+/// The leading housekeeper starts the run as soon as no other run is in progress. If a run is already waiting, that run
+/// is returned.
 #[utoipa::path(
     post,
     path = "/api/v1/admin/schedule/{task}/run",

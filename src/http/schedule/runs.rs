@@ -20,7 +20,7 @@ use crate::storage::seal::KeyRing;
 request_query! {
     /// Filters and page of the list.
     pub struct RunListParameters {
-        /// The task.
+        /// The name of the task.
         #[param(value_type = Option<String>, example = "expire_webhooks")]
         task: Option<&'static str> = task,
         /// The outcome: `requested`, `running`, `completed`, `failed` or `abandoned`.

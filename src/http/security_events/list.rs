@@ -28,7 +28,7 @@ request_query! {
         /// The kind of event.
         #[param(example = "login_failed")]
         kind: Option<String> = name,
-        /// The actor.
+        /// The account, component or database role that caused the event.
         #[param(example = "admin")]
         actor: Option<String> = name,
         /// The affected account or API key.
@@ -56,7 +56,7 @@ pub struct SecurityEventEntry {
     /// The kind of event: `account_created`, `account_role_changed`, `account_disabled`, `account_enabled`,
     /// `account_deleted`, `password_changed` (a reset if the actor is not the subject), `api_key_created`,
     /// `api_key_changed`, `api_key_first_used`, `api_key_revoked`, `api_key_deleted`, `login_succeeded`,
-    /// `login_failed`, `logged_out`, `refresh_token_reused`, `access_token_issued` or
+    /// `login_failed`, `logged_out`, `sessions_ended`, `refresh_token_reused`, `access_token_issued` or
     /// `log_level_changed`. New versions may add kinds.
     #[schema(example = "account_role_changed")]
     pub kind: String,
@@ -67,9 +67,10 @@ pub struct SecurityEventEntry {
     /// The affected account or `key:<name>`; `null` for a sign-in with an unknown name.
     #[schema(example = "ana.lopez")]
     pub subject: Option<String>,
-    /// Details, depending on the kind. Of repeated failed sign-ins from one address with one name, only the first,
-    /// second, fourth and so on are recorded: `attempts` is their number, and `unrecorded` is the number of failed
-    /// sign-ins of all clients that were not recorded since the previous event.
+    /// Details, depending on the kind. If sign-ins from one address with one name fail repeatedly, only the first,
+    /// second, fourth, eighth and so on are recorded. `attempts` is the number of failures of this address and name so
+    /// far; `unrecorded` is the number of failed sign-ins of all clients that were not recorded since the previous
+    /// event.
     #[schema(value_type = Object)]
     pub detail: Value,
     /// The client's IP address; `null` if the event was not caused by a client.

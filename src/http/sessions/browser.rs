@@ -1,11 +1,12 @@
 //! Sessions of the web console.
 //!
-//! The refresh token is in a cookie that scripts cannot read, so that a reload of the page keeps the session and a script
-//! injected into the page cannot take it away. The access token is in the response, and the console keeps it in memory.
+//! The refresh token is in a cookie that scripts cannot read. A reload of the page therefore keeps the session, and a
+//! script injected into the page cannot steal the token. The access token is in the response, and the console keeps it
+//! in memory.
 //!
-//! Only the paths of this module receive the cookie, and no request has an effect by the cookie alone except for its
-//! renewal. Against requests that another site makes the browser send (CSRF), the cookie is `SameSite=Strict`, and these
-//! requests need an `Origin` that is the server's own.
+//! Browsers send the cookie only to the paths of this module, and only the refresh is authenticated by it. Two measures
+//! protect against requests that another site makes the browser send (CSRF): the cookie is `SameSite=Strict`, and
+//! starting or refreshing a session requires the server's own `Origin`.
 
 use actix_web::cookie::time::Duration as CookieAge;
 use actix_web::cookie::{Cookie, SameSite};
@@ -24,7 +25,7 @@ use crate::http::body::JsonObject;
 use crate::http::cross_origin::is_own_page;
 use crate::http::problem::Answer;
 
-/// Browsers accept the prefix only with `Secure`.
+/// The name of the cookie. Browsers accept a name with the prefix `__Secure-` only if the cookie is `Secure`.
 const COOKIE: &str = "__Secure-aval-session";
 
 /// The only paths that receive the cookie.
@@ -109,7 +110,12 @@ pub(in crate::http) async fn refresh(request: HttpRequest, state: HttpState, ori
 )]
 pub(in crate::http) async fn end(state: HttpState, principal: Principal, origin: Origin) -> Answer {
     state.accounts.logout(&principal, &origin).await?;
-    Ok(HttpResponse::NoContent().cookie(cookie("", CookieAge::ZERO)).finish())
+    Ok(without_cookie())
+}
+
+/// The response to the end of a browser's session, which deletes its cookie.
+pub(super) fn without_cookie() -> HttpResponse {
+    HttpResponse::NoContent().cookie(cookie("", CookieAge::ZERO)).finish()
 }
 
 fn check_origin(request: &HttpRequest) -> Result<(), Error> {

@@ -22,7 +22,7 @@ request_body! {
 ///
 /// Each refresh token can be used once. If a token is used again within ten seconds, for example by a second browser
 /// tab, the response contains tokens of the same session; this is allowed a few times. Later reuse means that the token
-/// has been copied, and ends the session for all its holders. A session ends 30 days after its sign-in even if it is
+/// has been copied, and ends the session. A session ends 30 days after its sign-in even if it is
 /// refreshed (`accounts.session_days`).
 #[utoipa::path(
     post,

@@ -24,14 +24,14 @@ const DEFAULT_PAGE_SIZE: i64 = 50;
 request_query! {
     /// Filters and page of the list.
     pub struct StaffViewParameters {
-        /// The account.
+        /// The account that viewed the data.
         #[param(example = "ana.garcia")]
         account: Option<String> = account,
         /// The kind of view: `application`, `application_status`, `application_audit`, `application_decision`,
         /// `application_list`, `application_search` or `application_export`.
         #[param(value_type = Option<crate::http::schemas::StaffViewAction>, example = "application")]
         action: Option<ViewAction> = action,
-        /// The application.
+        /// The identifier of the application.
         #[param(value_type = Option<Uuid>)]
         application_id: Option<ApplicationId> = application_id,
         /// Viewed at or after this RFC 3339 time, or on or after this date (UTC).
@@ -59,7 +59,7 @@ pub struct StaffViewEntry {
     /// The kind of view.
     #[schema(value_type = crate::http::schemas::StaffViewAction, example = "application")]
     pub action: String,
-    /// The application; `null` for a list, a search or an export.
+    /// The identifier of the application; `null` for a list, a search or an export.
     pub application_id: Option<Uuid>,
     /// The filters of a list, search or export, without personal data.
     #[schema(value_type = Object)]
@@ -67,7 +67,7 @@ pub struct StaffViewEntry {
     /// The blind index of the document that was searched for. Equal documents have equal indexes; the document cannot
     /// be derived from its index.
     pub document_index: Option<String>,
-    /// The request.
+    /// The request that returned the data.
     pub request_id: Option<String>,
     /// Time of the view.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
@@ -104,7 +104,7 @@ pub struct StaffViewPage {
 
 /// Lists the views of applications by staff, newest first.
 ///
-/// A view appears in the list of every instance a moment after its response.
+/// A view is listed a moment after the response that contained the data.
 #[utoipa::path(
     get,
     path = "/api/v1/admin/staff-views",

@@ -1,6 +1,7 @@
 //! Statistics: of a user's own applications, or of all applications for staff. They contain no personal data.
 
 pub mod country;
+pub mod daily;
 pub mod get;
 pub mod view;
 

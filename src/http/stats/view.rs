@@ -235,7 +235,7 @@ impl CountryTotals {
     }
 }
 
-fn amount(amounts: impl Iterator<Item = Decimal>) -> String {
+pub(super) fn amount(amounts: impl Iterator<Item = Decimal>) -> String {
     format!("{:.2}", amounts.sum::<Decimal>())
 }
 

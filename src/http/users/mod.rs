@@ -4,6 +4,7 @@ pub mod change;
 pub mod create;
 pub mod get;
 pub mod list;
+pub mod sessions;
 pub mod view;
 
 use crate::domain::account::Role;

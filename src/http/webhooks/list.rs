@@ -29,7 +29,7 @@ request_query! {
         /// The name of the bureau.
         #[param(example = "ASNEF-CIRBE")]
         provider: Option<String> = provider,
-        /// The application.
+        /// The identifier of the application.
         #[param(value_type = Option<Uuid>)]
         application_id: Option<ApplicationId> = application_id,
         /// Events per page; the default is 20.
@@ -51,7 +51,7 @@ pub struct WebhookEventView {
     /// The application's country.
     #[schema(value_type = crate::http::schemas::CountryCode)]
     pub country: Label<Country>,
-    /// The application.
+    /// The identifier of the application.
     pub application_id: Uuid,
     /// The bureau's reference.
     #[schema(example = "ES-7f3a9c")]

@@ -30,10 +30,11 @@ use crate::providers::signature::Signature;
 request_body! {
     /// A bank's or bureau's report on an application. Omitted figures keep their previous values.
     pub struct BankConfirmation {
-        /// The sender's reference. If the bureau announced the report with a 202, the reference from that response.
+        /// The sender's reference. If the bureau announced the report with a 202, this is the reference from that
+        /// response.
         #[schema(min_length = 1, max_length = 128, example = "ES-7f3a9c")]
         provider_reference: String = required(text(provider_reference)),
-        /// The application.
+        /// The identifier of the application.
         #[schema(value_type = Uuid, example = "019a5d2e-7c1a-7b3e-9a54-0d7a3c1f5e21")]
         application_id: ApplicationId = required(text(hyphenated_id)),
         /// `confirmed`: the rules decide. `rejected`: the application is rejected. `needs_review`: staff review the

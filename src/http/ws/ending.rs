@@ -1,4 +1,4 @@
-//! Reasons for which the server closes a WebSocket.
+//! The reasons why the server closes a WebSocket.
 //!
 //! A close frame carries a code and a reason. If the client can act on the cause, an `error` message with its own code
 //! is sent first, because browsers do not show the content of close frames in their logs.

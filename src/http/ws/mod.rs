@@ -7,8 +7,8 @@
 //! ([`SessionQueue`](crate::actors::broadcaster::SessionQueue)). Dropping the
 //! [`Membership`](crate::actors::broadcaster::Membership) releases the session's resources however the session ends.
 //! `TCP_USER_TIMEOUT`, set by the HTTP server, ends a connection whose peer acknowledges nothing. The memory of a
-//! connection is bounded by `websocket.close_above_bytes` in the queue, the budget of one turn and 32 KiB of unsent
-//! frames, and two client messages (`pacing`).
+//! connection is bounded: its queue by `websocket.close_above_bytes`, its unsent frames by the budget of one turn and
+//! 32 KiB, and its input by two client messages (`pacing`).
 //!
 //! A client authenticates with the headers of the handshake, like any request, with a ticket in the URL, or with its
 //! first message; until then, no other message is processed. `auth` with another credential of the same account extends
@@ -97,17 +97,17 @@ pub struct Realtime {
 
 /// Opens a WebSocket for live updates of applications and operations.
 ///
-/// A client authenticates with `Authorization` or `X-API-Key` on the handshake, with a ticket from
-/// `POST /api/v1/ws/tickets` in the URL, or with the message `{"action":"auth","token":…}` or
+/// A client authenticates with `Authorization` or `X-API-Key` on the handshake, with a ticket from `POST
+/// /api/v1/ws/tickets` in the URL, or with the message `{"action":"auth","token":…}` or
 /// `{"action":"auth","api_key":…}`. The server replies with `authenticated`, which contains `valid_until`. A connection
-/// that is not authenticated within ten seconds, or whose credential expires or is revoked, is closed with code 4401. `auth`
-/// with a new token of the same account before `valid_until` extends the connection.
+/// that is not authenticated within ten seconds, or whose credential expires or is revoked, is closed with code 4401.
+/// `auth` with a new token of the same account before `valid_until` extends the connection.
 ///
 /// Clients send JSON text: `{"action":"subscribe","application_id":…}`, `{"action":"subscribe","country":"ES"}` or
 /// `{"action":"subscribe","channel":"applications"}`, `unsubscribe` in the same forms, and `{"action":"ping"}`. The
 /// server sends `application_update`, `subscribed`, `unsubscribed`, `error` and `pong`. A client that reconnects adds
 /// the last received `epoch` and `offset` to its subscriptions, and gets the missed events or `"recovered": false`.
-/// Offsets serve only this purpose: those of users reveal neither order nor count.
+/// Offsets serve only this purpose. The offsets that users get reveal neither the order nor the number of events.
 ///
 /// Admins can also subscribe to `{"action":"subscribe","channel":"operations"}`; API keys need the scope
 /// `operations:read`. The server sends `operations_update` with `epoch`, `offset`, `event_type`, `time` and `data` when

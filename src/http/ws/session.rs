@@ -37,7 +37,7 @@ pub(super) struct WsSession {
     principal: Option<Principal>,
     /// When the principal was last checked, on the monotonic clock.
     checked_at: Duration,
-    /// Number of client messages in the current second.
+    /// The current second, and the number of client messages received in it.
     received: (u64, u32),
     /// Bytes that may still be taken from the queue in this turn.
     budget: Meter,

@@ -10,7 +10,7 @@ use diesel_async::AsyncPgConnection;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{Attempt as ApplyAttempt, Outcome as Applied, WebhookReceiver};
+use super::{ApplyOutcome, StoredMessage, WebhookReceiver};
 use crate::actors::write_batcher::WriteBatchers;
 use crate::config::WebhookSettings;
 use crate::domain::confirmation::Confirmation;
@@ -22,7 +22,6 @@ use crate::storage::jobs::{self, ClaimedJob, DeadLetter, Lease};
 use crate::storage::transaction::{self, Abort};
 use crate::storage::webhooks::{self, FailedEvent, RETRY_LANE, RETRY_TASK};
 
-/// Retries failed messages.
 pub struct RetryWebhookEvent {
     pub resources: Resources,
     pub write_batchers: WriteBatchers,
@@ -51,14 +50,14 @@ impl Task for RetryWebhookEvent {
         self.settings().max_attempts
     }
 
-    /// All database errors are retried, because a cause that an operator can repair, such as a full disk or a missing
-    /// privilege, is not a fault of the message.
+    /// All database errors are retried. Their causes, such as a full disk or a missing privilege, are not faults of the
+    /// message, and an operator can repair them.
     fn retryable(&self, error: &Error) -> bool {
         error.retryable() || matches!(error, Error::Database { .. })
     }
 
     fn longest_pause(&self, attempt: i32) -> Duration {
-        // The delay before the job's first attempt was the first pause.
+        // Pause 1 is the delay before the first attempt, so pause n + 1 follows attempt n.
         self.settings().retry_pause(attempt.saturating_add(1))
     }
 
@@ -86,7 +85,7 @@ impl WebhookReceiver {
             };
             let (provider, id) = (failed.provider.clone(), failed.application_id);
             let outcome = self.apply_failed(connection, failed).await?;
-            if matches!(outcome, Applied::Settled(..)) && !jobs::complete(connection, lease).await? {
+            if matches!(outcome, ApplyOutcome::Settled(..)) && !jobs::complete(connection, lease).await? {
                 return Err(Error::LeaseLost.into());
             }
             Ok(Some((provider, id, Ok(outcome))))
@@ -96,8 +95,8 @@ impl WebhookReceiver {
         let Some((provider, id, outcome)) = retried else { return Ok(Outcome::Superseded) };
         self.report(&provider, id, &outcome);
         match outcome? {
-            Applied::Settled(..) => Ok(Outcome::Completed),
-            Applied::Failed(error) => Err(error),
+            ApplyOutcome::Settled(..) => Ok(Outcome::Completed),
+            ApplyOutcome::Failed(error) => Err(error),
         }
     }
 
@@ -105,26 +104,26 @@ impl WebhookReceiver {
         &self,
         connection: &mut AsyncPgConnection,
         failed: FailedEvent,
-    ) -> Result<Applied, Abort> {
+    ) -> Result<ApplyOutcome, Abort> {
         let read = |payload: Vec<u8>| -> Result<Confirmation> {
             serde_json::from_slice(&payload).map_err(Error::internal)
         };
         let outcome = match failed.payload.and_then(read) {
             Ok(confirmation) => {
-                let attempt = ApplyAttempt {
+                let message = StoredMessage {
                     event: failed.id,
                     confirmation: &confirmation,
                     request_id: failed.request_id.as_deref().and_then(RequestId::parse),
                     traceparent: failed.traceparent,
                 };
-                self.apply(connection, &attempt, false).await
+                self.apply(connection, &message, false).await
             }
             Err(error) => Err(error.into()),
         };
         match outcome {
             Err(Abort::Error(error)) => {
                 webhooks::fail(connection, failed.id, &error).await?;
-                Ok(Applied::Failed(error))
+                Ok(ApplyOutcome::Failed(error))
             }
             other => other,
         }

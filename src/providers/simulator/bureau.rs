@@ -4,7 +4,7 @@ use super::scenario::Scenario;
 use super::wire::WireFormat;
 use crate::domain::status::Status;
 
-/// Number of demo applications of each country.
+/// The number of demo applications of each country.
 pub(crate) const DEMO_APPLICATIONS: usize = 10;
 
 /// One country's simulated bureau.
@@ -19,8 +19,8 @@ pub(crate) struct SimulatedBureau {
     /// obligations.
     pub(crate) without_obligations: Status,
     /// The template for the numbers of test documents. Each scenario has a family of documents, which differ in their
-    /// serial number. `n` is a digit of the serial number, `c` a digit of it encoded as a consonant, `s` a digit of
-    /// [`Scenario::number`], `?` a check character.
+    /// serial number. `n` stands for a digit of the serial number, `c` for such a digit encoded as a consonant, `s` for a
+    /// digit of [`Scenario::number`], and `?` for a check character.
     pub(crate) family: &'static str,
     /// The test document of each scenario that the country's rules distinguish.
     pub(crate) documents: &'static [(Scenario, &'static str)],

@@ -1,8 +1,8 @@
 //! Delivers the reports of asynchronous bureaus as signed webhooks, with retries.
 //!
-//! Each attempt is signed anew with the current time under the same `webhook-id`, as Standard Webhooks requires. An
-//! attempt without a 2xx response is repeated after a delay that doubles. After the last attempt the simulator gives
-//! up, as real bureaus do.
+//! Each attempt has the same `webhook-id` but a new signature with the current time, as Standard Webhooks requires. If an
+//! attempt gets no 2xx response, the next one follows after a delay, which doubles each time. After the last attempt, the
+//! report is not sent again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,12 +16,12 @@ use crate::domain::application::Country;
 use crate::domain::ids::ApplicationId;
 use crate::providers::signature::SigningKey;
 
-/// Maximum number of attempts to deliver a report.
+/// The maximum number of attempts to deliver a report.
 const MAX_ATTEMPTS: u32 = 12;
 /// Delay after the first attempt.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// Timeout of an attempt.
+/// The timeout of an attempt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The URL for webhooks and the signing keys. A country without a key responds synchronously.
@@ -46,7 +46,7 @@ impl Delivery {
     /// Posts the report after its delay and retries until it is accepted. Must run on an actix thread.
     pub(super) async fn run(self, clock: Clock, logger: slog::Logger) {
         tokio::time::sleep(self.delay).await;
-        // As in the provider gateway: awc panics without a default crypto provider.
+        // awc panics without a default crypto provider.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = awc::Client::builder().timeout(ATTEMPT_TIMEOUT).disable_redirects().finish();
         let id = format!("msg_{}", clock.new_uuid().simple());

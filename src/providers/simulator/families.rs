@@ -1,15 +1,15 @@
 //! Families of test documents: many documents per scenario.
 //!
 //! While an application is open, its account cannot create another one for the same document (docs/specification.md 9).
-//! For several concurrent applications with the same outcome, use further members of a scenario's family. In a
-//! country's pattern, `n` and `c` stand for digits of a serial number (`c` as consonants), `s` for the scenario's two
-//! digits from the table of test documents, and `?` for check characters.
+//! The documents of a scenario's family all have the same outcome, so they allow several open applications with that
+//! outcome. In a country's pattern, `n` and `c` stand for digits of a serial number (`c` as consonants), `s` for the
+//! scenario's two digits from the table of test documents, and `?` for check characters.
 
 use super::scenario::Scenario;
 use super::simulated;
 use crate::domain::application::Country;
 
-/// Size of each family.
+/// The number of documents in each family.
 pub const MEMBERS: u32 = 10_000;
 
 /// The consonants that stand for the digits of a serial number.

@@ -1,17 +1,17 @@
 //! The provider simulator: an HTTP server for all bureaus.
 //!
-//! It implements each bureau's format under `/es`, `/pt`, …, and behaves like the bureau. Without a `base_url` the
-//! gateway calls it over loopback; tests and demonstrations use it too. Responses are generated from the document
-//! ([`record`]), except for the documented [`test_documents`]. Faults can be injected ([`Script`]) in the process or
-//! over HTTP:
+//! It implements each bureau's format under `/es`, `/pt`, …. If no `base_url` is configured for a bureau, the provider
+//! gateway calls the simulator over loopback. Tests and demonstrations use it too. Responses are generated from the
+//! document ([`record`]), except for the documented [`test_documents`]. Faults can be injected in the process ([`Script`])
+//! or over HTTP:
 //!
 //! - `PUT /control/{country}` with any of `fail_next`, `latency_ms`, `error_rate_percent`, `malformed`,
 //!   `callback_delay_ms`
 //! - `DELETE /control/{country}` removes the country's faults
-//! - `GET /control` shows them all, with the number of calls
+//! - `GET /control` shows the faults of all countries, with the number of calls
 //!
-//! With [`Simulator::respond_later`] it also simulates asynchronous bureaus: it responds to a request that has an
-//! application id with a 202, and posts the report later as a signed webhook.
+//! With [`Simulator::respond_later`], it also simulates asynchronous bureaus: if a request has an application id, it
+//! responds with a 202 and posts the report later as a signed webhook.
 //!
 //! It stores nothing and logs neither documents nor names. The control endpoints have no authentication, so the
 //! simulator must only be reachable over loopback or a trusted network.
@@ -61,8 +61,8 @@ pub struct SimulatorSettings {
 }
 
 impl Default for SimulatorSettings {
-    /// Any port on loopback; 4 s for slow responses, which exceeds the breaker's threshold of 3 s; 60 s for hanging
-    /// ones, which exceeds every timeout.
+    /// Any port on loopback. Slow responses take 4 s, which exceeds the breaker's threshold of 3 s. Hanging responses take
+    /// 60 s, which exceeds every timeout.
     fn default() -> Self {
         Self {
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -122,12 +122,12 @@ impl Simulator {
         &self.shared.script
     }
 
-    /// Number of requests to `country`'s bureau since the start, including unanswered ones.
+    /// The number of requests to `country`'s bureau since the start, including unanswered ones.
     pub fn calls(&self, country: Country) -> u64 {
         self.shared.tally(country).arrived()
     }
 
-    /// Number of requests in progress at `country`'s bureau, excluding those of disconnected clients.
+    /// The number of requests in progress at `country`'s bureau. Requests of disconnected clients do not count.
     pub fn in_flight(&self, country: Country) -> u64 {
         self.shared.tally(country).in_flight()
     }

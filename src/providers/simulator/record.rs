@@ -1,9 +1,9 @@
 //! The record that a simulated bureau has of a person, and generated records.
 //!
-//! A generated record depends only on the document: the SHA-256 of country and document selects one of a million
-//! profiles, and the profile's number determines all figures. The same document therefore always has the same report on
-//! every instance, without any storage. The report's reference contains the profile's number instead of the hash:
-//! documents are few enough to enumerate, so a hash would be personal data.
+//! A generated record depends only on the country and the document: their SHA-256 selects one of a million profiles, and
+//! the profile's number determines all figures. The same document therefore always has the same report on every instance,
+//! without any storage. The report's reference contains the profile's number instead of the hash, because a hash would be
+//! personal data: documents are few enough to try all of them.
 //!
 //! Figures are typical of the country, and about nine in ten records pass its rules for an ordinary loan.
 
@@ -15,7 +15,7 @@ use crate::domain::application::Country;
 use crate::domain::banking::{AccountStatus, CreditScore};
 use crate::domain::money::Money;
 
-/// Number of profiles per country.
+/// The number of profiles per country.
 const PROFILES: u64 = 1_000_000;
 
 /// A bureau's record of a person. Reports omit values that are `None` and values that the format does not support

@@ -1,7 +1,7 @@
 //! Faults injected into the simulated bureaus, by an operator or a test.
 //!
-//! Faults override the normal responses of a country. They are assigned when a request arrives: "the next three calls"
-//! are the next three to arrive, however long they take.
+//! Faults override the normal responses of a country's bureau. Whether a call fails is determined when it arrives: "the
+//! next three calls" are the next three calls that arrive, however long their responses take.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::application::Country;
 
-/// Largest latency, which exceeds every client's timeout.
+/// The maximum latency, which exceeds every client's timeout.
 pub const MAX_LATENCY: Duration = Duration::from_secs(600);
 
 /// The injected faults of one country's bureau.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Faults {
-    /// Number of the next calls, which fail with 503.
+    /// The number of calls that fail with 503, beginning with the next one.
     pub fail_next: u32,
     /// Additional latency of every response in milliseconds, up to [`MAX_LATENCY`].
     pub latency_ms: u64,
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_affects_only_its_members_and_an_invalid_one_nothing() {
+    fn a_change_affects_only_its_members_and_an_invalid_change_affects_nothing() {
         let script = Script::default();
         script.set_latency(Country::Br, Duration::from_secs(3600));
         let change = FaultChange { malformed: Some(true), ..FaultChange::default() };

@@ -23,7 +23,7 @@ use crate::domain::ids::RequestId;
 use crate::domain::per_country::PerCountry;
 use crate::providers::acceptance;
 
-/// Maximum size of a request body.
+/// The maximum size of a request body.
 const MAX_REQUEST_BYTES: usize = 64 * 1024;
 /// `Retry-After` of rate-limited responses, in seconds.
 const RETRY_AFTER_SECS: u32 = 2;
@@ -81,8 +81,8 @@ impl Shared {
     }
 }
 
-/// Binds `address` and builds the server with one worker and no signal handlers. A half-closed connection is closed
-/// immediately, which ends hanging responses.
+/// Binds `address` and builds the server with one worker and no signal handlers. If a client closes its side of a
+/// connection, the server closes the connection immediately, which ends hanging responses.
 pub(super) fn bind(address: SocketAddr, shared: Arc<Shared>) -> std::io::Result<(SocketAddr, Server)> {
     let shared = Data::from(shared);
     let server = HttpServer::new(move || {
@@ -103,7 +103,7 @@ pub(super) fn bind(address: SocketAddr, shared: Arc<Shared>) -> std::io::Result<
     Ok((bound, server.run()))
 }
 
-/// The routes of one bureau. Unknown paths get a 400, because a bureau's 404 means an unknown person.
+/// The routes of one bureau. The response to an unknown path is a 400, because a bureau's 404 means an unknown person.
 fn bureau(country: Country) -> actix_web::Scope {
     let format = simulated(country).format;
     let handler = move |shared: Data<Shared>, request: HttpRequest, body: Bytes| async move {

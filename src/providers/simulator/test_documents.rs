@@ -1,9 +1,9 @@
 //! The test documents: one document per country and possible response of a bureau.
 //!
-//! Each bureau's file lists its documents: the simulator looks up its responses there, tests iterate over them, and a
-//! test compares them with `docs/providers.md`. Every document passes its country's official check. Apart from the
-//! samples of the specification, the same two digits mean the same scenario in every country (`90000004S`, `200000047`,
-//! `RSSMRA80A04H501D`, … all have defaults).
+//! Each bureau's file lists its documents. The simulator looks up its responses in these lists, tests iterate over them,
+//! and a test compares them with `docs/providers.md`. Every document passes its country's official check. In every country,
+//! the same two digits of a document mean the same scenario (`90000004S`, `200000047`, `RSSMRA80A04H501D`, … all have
+//! defaults), except in the samples of the specification.
 
 use super::bureau::CleanFigures;
 use super::record::{BureauRecord, typical_monthly_income, units};

@@ -1,7 +1,8 @@
 //! The server side of a bureau's format: parses requests and writes responses.
 //!
-//! The formats are implemented independently of the adapters, following `docs/providers.md`. If both shared types, an
-//! error in a type would go unnoticed. Only the score scales, which have their own tests, are shared.
+//! The formats are implemented independently of the adapters, following `docs/providers.md`. If the simulator and the
+//! adapters shared types, tests would not detect an error in a type. They only share the score scales, which have tests of
+//! their own.
 
 #[cfg(test)]
 mod tests;
@@ -47,12 +48,12 @@ pub(in crate::providers) fn without_nulls(value: Value) -> Value {
     }
 }
 
-/// ` name="value"`, or nothing without a value. Does not escape: values are numbers or words.
+/// ` name="value"`, or nothing without a value. The value is not escaped: it must be a number or a word.
 pub(in crate::providers) fn attribute(name: &str, value: Option<impl std::fmt::Display>) -> String {
     value.map(|value| format!(" {name}=\"{value}\"")).unwrap_or_default()
 }
 
-/// `<name>value</name>`, or nothing without a value. Does not escape, as in [`attribute`].
+/// `<name>value</name>`, or nothing without a value. The value is not escaped, as in [`attribute`].
 pub(in crate::providers) fn element(name: &str, value: Option<impl std::fmt::Display>) -> String {
     value.map(|value| format!("<{name}>{value}</{name}>")).unwrap_or_default()
 }

@@ -1,8 +1,8 @@
 //! The circuit breaker (docs/specification.md 4): a pure state machine without clock, randomness or I/O.
 //!
 //! Every method takes the current time (`Clock::monotonic`) and a random number (`Clock::percent_roll`), which
-//! varies the open time. The state only advances in these calls, but does not depend on how often they are made: open
-//! times end and probes expire at their own time, not when the breaker is next called.
+//! varies the open time. The state only advances in these calls, but it does not depend on how often they are made: an open
+//! time ends and a probe expires at its own time, not at the time of the next call.
 //!
 //! ```text
 //!              too many failures, too many slow calls
@@ -15,7 +15,8 @@
 //! every call and counts results without opening. When an override ends, the breaker starts closed with fresh counts.
 //!
 //! Each transition starts a new generation. A [`Permit`] belongs to the generation that issued it, and a result for a permit
-//! of an earlier generation has no effect: a call that hung for ten seconds says nothing about the bureau's current state.
+//! of an earlier generation has no effect: the result of a call that hung for ten seconds does not show whether the bureau is
+//! available now.
 
 mod mode;
 mod state;
@@ -27,8 +28,8 @@ pub use self::state::{Cause, Snapshot, State, Transition};
 use super::sliding_window::SlidingWindow;
 use crate::config::BreakerSettings;
 
-/// Permission for one attempt. It must be returned with [`CircuitBreaker::record`] or [`CircuitBreaker::release`]. A
-/// lost permit of the half-open state expires.
+/// Permission for one attempt. It must be returned with [`CircuitBreaker::record`] or [`CircuitBreaker::release`]. If a
+/// half-open breaker does not get its permit back, the permit expires.
 #[derive(Debug)]
 #[must_use = "a permit that is not returned keeps a half-open breaker waiting until it expires"]
 pub struct Permit {

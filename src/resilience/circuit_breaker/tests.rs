@@ -393,8 +393,8 @@ fn model_settings() -> BreakerSettings {
     }
 }
 
-/// A second implementation of the specification, written for clarity: it lists all results of the current era and
-/// counts them each time. From the breaker it takes only the drawn open times, after checking their range.
+/// A second implementation of the specification, written for clarity: it keeps all results since the last change of state
+/// and counts them each time. From the breaker it takes only the randomly chosen open times, after checking their range.
 struct Model {
     now: u64,
     state: State,
@@ -459,7 +459,7 @@ impl Model {
         }
     }
 
-    /// The results that count now: those of the last 60 slots of 10 ms.
+    /// The results within the window, which consists of the last 60 slots of 10 ms.
     fn window(&self) -> Vec<(bool, bool)> {
         let in_window = |at: u64| at / 10 + 60 > self.now / 10;
         self.results
@@ -508,7 +508,7 @@ fn compare(history: &[(Step, u8)]) {
             model.now += by;
         }
         let now = ms(model.now);
-        // The breaker goes first, because the model uses the open times that it drew.
+        // The breaker performs the step first, because the model uses the open times that the breaker chose.
         let taken = match step {
             Step::Record { which, .. } | Step::Release { which } | Step::Forget { which }
                 if !out.is_empty() =>

@@ -27,12 +27,12 @@ pub struct BeginJob {
     pub attribution: Attribution,
     /// The W3C trace context.
     pub traceparent: Option<String>,
-    /// How long before this application an application of another account for the same document counts, in
-    /// milliseconds. 0 disables the check.
+    /// The period before this application, in milliseconds, in which another account's application for the same document
+    /// counts. 0 disables the check.
     pub other_account_window_ms: i64,
 }
 
-/// The data of an application that its decision requires.
+/// The data of an application that is needed to decide it.
 #[derive(Debug, Clone)]
 pub struct PendingCase {
     pub application_id: ApplicationId,
@@ -53,7 +53,7 @@ pub struct PendingCase {
 pub enum Begun {
     /// The application can be decided.
     Ready(Box<PendingCase>),
-    /// The application was decided, cancelled or deleted meanwhile.
+    /// The application has meanwhile been decided, cancelled or deleted.
     Superseded,
     /// The application does not exist.
     Missing,
@@ -94,8 +94,8 @@ impl FixedStatement for BeginJobs {
     /// `a` is the application in the statement's snapshot. If another transaction has changed the row since then, the
     /// row is not in `moved`, `ready` is null, and the job is begun again.
     ///
-    /// `CASE` hides the status from the planner. Without statistics, the planner assumes that few applications are
-    /// `PENDING`, and reads all of them through the index on the status. The condition on the array of identifiers
+    /// `CASE` hides the status from the planner. Without statistics, the planner would assume that few applications are
+    /// `PENDING`, and would read all of these through the index on the status. The condition on the array of identifiers
     /// repeats the join. With outdated statistics, the planner may read the jobs first; the condition then limits that
     /// scan to the wanted jobs.
     const SQL: &'static str = "\
@@ -231,8 +231,8 @@ fn classify(keys: &KeyRing, row: BegunRow) -> Result<Begun> {
         }
         (true, _) if row.case.application_id.is_none() => Ok(Begun::Missing),
         (true, Some(false)) => Ok(Begun::Superseded),
-        // Another transaction changed the application while this statement ran, for example a delayed one of a
-        // previous lease holder. The next attempt reads the new state.
+        // Another transaction changed the application while this statement ran, for example a delayed write by a
+        // previous holder of the lease. The next attempt reads the new state.
         (true, None) => Err(Error::unavailable("application", "it changed while the job began")),
     }
 }

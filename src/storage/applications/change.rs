@@ -47,8 +47,8 @@ struct Locked {
     personal_data: Option<Vec<u8>>,
 }
 
-/// Makes a change on behalf of `initiator` in the caller's transaction. `internal_note` is shown to staff only. The row
-/// is locked first, and the result describes the state that the change was applied to.
+/// Makes a change on behalf of `initiator` in the caller's transaction and returns the changed application.
+/// `internal_note` is shown to staff only. The row is locked before the change is checked.
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::Archived`], [`Error::IllegalTransition`] with the transitions that `initiator` may
@@ -117,8 +117,8 @@ pub async fn change(
     Ok(changed.open(keys)?)
 }
 
-/// The details that the trigger copies to the audit row of this change only. Reasons without `reason_is_public`, such
-/// as those of plain SQL, are shown to staff only.
+/// The details that the trigger copies to the audit row of this change only. A reason without `reason_is_public`, such as
+/// one that was set by plain SQL, is shown to staff only.
 fn details(attribution: &Attribution, internal_note: Option<&str>) -> Value {
     let change_id = attribution.change_id.as_uuid();
     match internal_note {

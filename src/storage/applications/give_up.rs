@@ -1,4 +1,4 @@
-//! Giving up the job of an application, which sends the application to review.
+//! Gives up the job of an application and sends the application to review.
 
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -22,9 +22,9 @@ pub struct GiveUp {
     pub dead_letter: DeadLetter,
     /// `None` if the job names no application.
     pub application_id: Option<ApplicationId>,
-    /// Author, reason and request of the application's last change.
+    /// Author, reason and request of the change to `UNDER_REVIEW`.
     pub attribution: Attribution,
-    /// The identifier of the additional change through `VALIDATING`, used if the application is still `PENDING`.
+    /// The identifier of an additional change to `VALIDATING`, which comes first if the application is still `PENDING`.
     pub first_change_id: ChangeId,
     pub traceparent: Option<String>,
 }
@@ -37,8 +37,8 @@ impl GroupWrite for GiveUp {
     const WRITTEN: Written = Written { jobs: false, events: true };
 
     /// Moves the jobs to the dead letters, and their applications to `UNDER_REVIEW` with the error. `PENDING`
-    /// applications pass through `VALIDATING`, which adds a second audit row. Applications are changed one by one,
-    /// because this is rare.
+    /// applications pass through `VALIDATING`, which adds a second audit row. Because giving up is rare, applications are
+    /// changed one by one.
     async fn write(
         connection: &mut AsyncPgConnection,
         _: &KeyRing,

@@ -1,9 +1,9 @@
 //! Inserts groups of applications, one statement per group.
 //!
-//! The database admits or refuses each row as it is inserted (`admit_application`). It refuses a row whose
-//! `Idempotency-Key` was used before, or whose document is claimed by another open application of the account
-//! (section 9 of docs/specification.md). A refused row
-//! does not affect the others, needs no further round trip, and never waits for a lock.
+//! For each row, the database function `admit_application` decides whether it is inserted. It refuses a row whose
+//! `Idempotency-Key` was used before, or whose document is claimed by another open application of the account (section 9
+//! of docs/specification.md). A refused row does not affect the others, needs no further round trip, and never waits for
+//! a lock.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ impl From<NewApplication> for Insertion {
 /// The result of inserting one application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InsertOutcome {
-    /// Inserted as given, at version 1.
+    /// The application was inserted, with version 1.
     Inserted,
     /// The key was used before, so nothing was inserted.
     Known(KnownReply),
@@ -227,8 +227,8 @@ impl GroupWrite for Insertion {
     }
 }
 
-/// Inserts one application, and first creates the partitions of its month if they are missing. Because its id is
-/// random, an existing row with that id was inserted by an earlier attempt whose response was lost.
+/// Inserts one application. Creates the partitions of its month if they are missing. Because the id is random, an existing
+/// row with that id was inserted by an earlier attempt whose response was lost.
 ///
 /// # Errors
 /// If sealing or the statement fails.

@@ -47,7 +47,7 @@ pub struct ListFilter {
 }
 
 impl ListFilter {
-    /// The statement that begins the transaction of such a list.
+    /// The SQL that begins the transaction in which the list is read.
     pub fn begin(&self) -> &'static str {
         match self.country_data.is_some() || self.banking_data.is_some() {
             true => planner::BEGIN_SEARCH,
@@ -158,8 +158,8 @@ fn narrow<'a, ST>(
     if let Visibility::OwnedBy(account) = visibility {
         query = query.filter(applications::created_by.eq(account.clone()));
     }
-    // The literals come from this crate and are part of the SQL text on purpose. A generic plan for any status would
-    // not account for rare statuses, and could read all applications to find the few that match.
+    // The country and the status come from this crate. They are part of the SQL text so that PostgreSQL plans for the
+    // actual value. A plan for any status could read all applications to find the few that have a rare status.
     if let Some(country) = filter.country {
         query = query.filter(sql::<Bool>(&format!("applications.country = '{}'", country.code())));
     }
@@ -225,7 +225,7 @@ pub async fn list_page(
         (PageStart::After(id), SortOrder::OldestFirst | SortOrder::LeastRecentlyUpdated) => {
             query.filter(applications::id.gt(id.as_uuid()))
         }
-        // The first condition uses the index. Few applications share a time.
+        // The index serves the first condition. The second one removes only the few applications with the same time.
         (PageStart::AfterUpdate(at, id), _) => query
             .filter(applications::updated_at.ge(at))
             .filter(applications::updated_at.gt(at).or(applications::id.gt(id.as_uuid()))),

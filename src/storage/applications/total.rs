@@ -1,8 +1,8 @@
 //! Totals of lists, at a bounded cost.
 //!
-//! Totals of lists filtered only by country and status come from the statistics and are exact. For other lists, a
-//! bounded number of the newest candidates is examined, whether they match or not. A filter that matches nothing costs
-//! no more than one that matches everything.
+//! The total of a list that is filtered only by country and status comes from the statistics and is exact. For other
+//! lists, a bounded number of the newest applications is examined, whether they match or not. Therefore a filter that
+//! matches nothing costs no more than one that matches everything.
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Integer, Jsonb, Nullable, Numeric, Text};
@@ -153,8 +153,8 @@ impl Conditions {
     }
 }
 
-/// A statement that examines a window of applications. It reads one more than `at_most`, to detect whether there are
-/// more.
+/// A statement that examines the applications that `$window` selects. It reads one more than `at_most`, to detect whether
+/// there are more.
 macro_rules! examining {
     ($window:literal) => {
         concat!(
@@ -201,8 +201,8 @@ struct ExamineOwn {
 
 impl FixedStatement for ExamineOwn {
     const NAME: &'static str = "examine_own";
-    /// A range instead of an equality keeps the account in the sort order, which only one index supports. With another
-    /// index, the planner might read all applications to find those of this account.
+    /// The range condition keeps the account in the sort order, and only one index supports that order. With an equality,
+    /// the planner might choose another index and read all applications to find the account's own.
     const SQL: &'static str = examining!(
         "AND a.deleted_at IS NULL AND a.created_by >= ?::text AND a.created_by <= ?::text ORDER BY a.created_by, a.id DESC"
     );

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::storage::schema::failed_jobs;
 use crate::storage::types::{FailedJobStatus, PgFailedJobStatus};
 
-/// Selects the dead letters of a list. A field that is `None` matches every one.
+/// Selects the dead letters of a list. A field that is `None` matches every dead letter.
 #[derive(Debug, Clone, Default)]
 pub struct DeadLetterFilter {
     pub status: Option<FailedJobStatus>,

@@ -1,9 +1,11 @@
 //! Dead letters: jobs that failed permanently, and the actions of operators on them.
 //!
-//! A dead letter is changed under its row lock, so one of two concurrent operators wins and the other gets a conflict
-//! that states the new status. [`FailedJobStatus::next`] defines the permitted transitions. Every action adds an
-//! immutable row to `failed_job_actions`. Rows are locked in the order dead letter, application, job. Moving a job to
-//! the dead letters locks the last two in the same order and only inserts dead letters.
+//! A dead letter is changed under its row lock. If two operators change it at the same time, one succeeds and the other
+//! gets a conflict that states the new status. [`FailedJobStatus::next`] defines the permitted transitions. Every action
+//! adds an immutable row to `failed_job_actions`.
+//!
+//! To prevent deadlocks, rows are locked in the order dead letter, application, job. Moving a job to the dead letters
+//! locks the application and the job in the same order, and inserts the dead letter without locking an existing one.
 
 mod list;
 mod retry;
@@ -162,7 +164,7 @@ fn check(from: &PgLabel<FailedJobStatus>, to: FailedJobStatus) -> Result<()> {
     Err(Error::Conflict(PublicMessage::new(text)))
 }
 
-/// Sets the new status of a locked dead letter and the id of the job that a retry queued, and records the operator.
+/// Sets the new status of a locked dead letter and the id of the job that a retry queued. Records the operator's action.
 async fn settle(
     connection: &mut AsyncPgConnection,
     letter: &FailedJob,

@@ -1,9 +1,9 @@
 //! Retrying dead letters.
 //!
-//! A retry queues a new job with its own identifier and attempts. If the application is still undecided, nothing else
-//! is needed. If the failure left it `UNDER_REVIEW`, it is decided again in place, as after a bureau's outage: a row in
-//! `provider_retries` permits that, and a decision by a reviewer removes the row. Its `next_at` is infinity, so a job
-//! that fails because of a bug is never retried automatically.
+//! A retry queues a new job with its own identifier and attempts. If the application is still `PENDING` or `VALIDATING`,
+//! nothing else is needed. If the failure left it `UNDER_REVIEW`, it is decided again without leaving that status first,
+//! as after a bureau's outage: a row in `provider_retries` permits the re-decision, and a decision by a reviewer removes
+//! the row. The row's `next_at` is infinity, so a job that fails because of a bug is never retried automatically.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use crate::storage::types::{FailedJobStatus, PgCountry, PgFailedJobStatus, PgSta
 pub enum Obstacle {
     /// The dead letter was reprocessed or ignored.
     NotRetryable,
-    /// The application was decided meanwhile by a person or another job.
+    /// The application has meanwhile been decided by a person or another job.
     Decided,
     Deleted,
     Missing,
@@ -61,7 +61,7 @@ impl Obstacle {
 enum Need {
     /// Queueing the job.
     Queue,
-    /// Also permitting a re-decision in place.
+    /// Queueing the job and permitting a re-decision.
     DecideAgain(PgCountry),
 }
 
@@ -90,20 +90,20 @@ pub struct RetryAll {
     pub filter: DeadLetterFilter,
     /// The maximum number of dead letters; the oldest come first.
     pub limit: i64,
-    /// Only report what a retry would do.
+    /// Whether to only report what a retry would do.
     pub dry_run: bool,
 }
 
 /// The result of retrying many dead letters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Retried {
-    /// Dead letters that the filter matched, up to the limit.
+    /// The number of dead letters that the filter matched, up to the limit.
     pub matched: u64,
-    /// Jobs that were queued, or would be in a dry run.
+    /// The number of jobs that were queued or, in a dry run, would be queued.
     pub retried: u64,
-    /// Dead letters that were not retried, counted by reason.
+    /// The number of dead letters that were not retried, by reason.
     pub skipped: BTreeMap<Obstacle, u64>,
-    /// The filter matches more dead letters than the limit.
+    /// Whether the filter matches more dead letters than the limit.
     pub more: bool,
 }
 
@@ -166,11 +166,11 @@ async fn requeue(
     operator: &Operator,
     dry_run: bool,
 ) -> Result<Result<FailedJob, Obstacle>, Abort> {
-    let need = match need(connection, letter).await? {
+    let need = match lock_and_examine(connection, letter).await? {
         Ok(need) => need,
         Err(obstacle) => return Ok(Err(obstacle)),
     };
-    if is_active(connection, letter).await? {
+    if has_active_job(connection, letter).await? {
         return Ok(Err(Obstacle::AlreadyQueued));
     }
     if dry_run {
@@ -179,7 +179,7 @@ async fn requeue(
     if let (Need::DecideAgain(country), Some(id)) = (need, letter.application_id) {
         allow_redecision(connection, id, country).await?;
     }
-    match queue(connection, letter, operator).await? {
+    match queue_again(connection, letter, operator).await? {
         None => Ok(Err(Obstacle::AlreadyQueued)),
         Some(job) => {
             let settled =
@@ -189,9 +189,9 @@ async fn requeue(
     }
 }
 
-/// What a retry requires for the application, which this locks. `UNDER_REVIEW` requires a re-decision only while the
-/// failure is its sole cause: every decision clears the recorded error.
-async fn need(
+/// Locks the application and returns what a retry requires. An application `UNDER_REVIEW` can be decided again only if it
+/// has a recorded error or awaits a re-decision. A decision clears the recorded error.
+async fn lock_and_examine(
     connection: &mut AsyncPgConnection,
     letter: &FailedJob,
 ) -> Result<Result<Need, Obstacle>, Abort> {
@@ -231,7 +231,7 @@ async fn is_awaiting_redecision(
     Ok(diesel::select(diesel::dsl::exists(waiting)).get_result(connection).await?)
 }
 
-async fn is_active(connection: &mut AsyncPgConnection, letter: &FailedJob) -> Result<bool, Abort> {
+async fn has_active_job(connection: &mut AsyncPgConnection, letter: &FailedJob) -> Result<bool, Abort> {
     let Some(id) = letter.application_id else { return Ok(false) };
     let active = pending_jobs::table
         .filter(pending_jobs::application_id.eq(id))
@@ -258,8 +258,9 @@ async fn allow_redecision(
     Ok(())
 }
 
-/// The new job, or `None` if a concurrent transaction queued one for the application.
-async fn queue(
+/// Queues the job of a dead letter again and returns the new id, or `None` if a concurrent transaction queued a job for the
+/// application.
+async fn queue_again(
     connection: &mut AsyncPgConnection,
     letter: &FailedJob,
     operator: &Operator,

@@ -122,8 +122,7 @@ pub struct Claim {
     pub limit: i32,
     /// The length of the lease, in milliseconds.
     pub lease_ms: i64,
-    /// The tasks that the worker can run. Jobs of tasks that only a newer version has are left for instances of that
-    /// version.
+    /// The tasks that the worker can run. Jobs of other tasks are left for instances of a newer version, which has them.
     pub tasks: Vec<KnownTask>,
     /// The lanes that the worker currently serves. Jobs in other lanes are ignored.
     pub lanes: Vec<Quota>,
@@ -192,8 +191,8 @@ impl ClaimJobs {
 impl FixedStatement for ClaimJobs {
     const NAME: &'static str = "claim_jobs";
     /// Claims jobs with an expired lease first, then jobs whose bureau did not respond in time, then due jobs by
-    /// priority and age. The first two kinds have already waited. Behind a queue that never empties, they would wait
-    /// forever.
+    /// priority and age. The jobs of the first two kinds have already waited once. If they came after the due jobs, a
+    /// queue that is never empty would keep them waiting forever.
     ///
     /// Due jobs are found in two steps, because other workers skip a row that is locked even if it is not claimed. `heads`
     /// reads the front of each lane without locks and counts how many of the first jobs overall each lane has. `due` then
@@ -201,8 +200,8 @@ impl FixedStatement for ClaimJobs {
     /// from its start and stop early. If other transactions hold rows that `heads` saw, a lane may yield less than its
     /// share; `seen` lets the caller detect that.
     ///
-    /// The update receives the chosen rows as an array. Joined as a table of unknown size, they would be hashed with a scan
-    /// of the whole queue once the queue is long.
+    /// The update receives the chosen rows as an array. PostgreSQL does not know the size of a joined table of rows: with a
+    /// long queue, it would choose a hash join, which scans the whole queue.
     const SQL: &'static str = concat!(
         "WITH input AS (SELECT ?::integer AS batch, ?::text AS worker, ?::bigint AS lease_ms, ?::text[] AS tasks, \
             ?::integer[] AS attempts), \

@@ -1,4 +1,4 @@
-//! Dead letters: jobs that used up their attempts or failed with an error that is not retryable.
+//! Moves jobs to the dead letters if they used up their attempts or failed with an error that is not retryable.
 
 use diesel::prelude::*;
 use diesel::sql_types::{self, BigInt, Nullable, Text};

@@ -1,8 +1,8 @@
 //! Counts of waiting, running and failed jobs, at a bounded cost.
 //!
-//! These counts are taken every second and whenever an operator inspects the queue, usually during an incident, when
-//! the queue is long. Each count therefore stops at [`QUEUE_COUNT_LIMIT`] rows. Above that, the total is the estimate in the
-//! database's statistics.
+//! These counts are taken every second, and whenever an operator inspects the queue. That is usually during an incident,
+//! when the queue is long. Therefore each count stops at [`QUEUE_COUNT_LIMIT`] rows. If there are more, the total is the
+//! estimate in the database's statistics.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ struct OldestDue;
 
 impl FixedStatement for OldestDue {
     const NAME: &'static str = "measure_queue_age";
-    /// The first job of each lane and priority, by index skip scans, and the lease that expired first.
+    /// Finds the first job of each lane and priority by index skip scans, and the lease that expires first.
     const SQL: &'static str = "\
         WITH RECURSIVE lanes AS ( \
             (SELECT lane FROM pending_jobs WHERE status = 'pending' ORDER BY lane LIMIT 1) \
@@ -108,8 +108,8 @@ struct CountLanes;
 
 impl FixedStatement for CountLanes {
     const NAME: &'static str = "count_lanes";
-    /// A recursive CTE finds the lanes by an index skip scan. Leased jobs need none, because the workers' slots limit
-    /// their number.
+    /// A recursive CTE finds the lanes by an index skip scan. Running jobs are counted without one: there are few, because
+    /// the workers' slots limit their number.
     const SQL: &'static str = "\
         WITH RECURSIVE waiting AS ( \
             (SELECT lane FROM pending_jobs WHERE status = 'pending' ORDER BY lane LIMIT 1) \

@@ -1,5 +1,5 @@
-//! Job changes that the write batcher groups. The outcome of each is whether the lease was still held; if not, the job is
-//! unchanged.
+//! Changes of jobs that the write batcher groups. The outcome of each is whether the lease was still held. If it was not,
+//! the job is unchanged.
 
 use diesel_async::AsyncPgConnection;
 

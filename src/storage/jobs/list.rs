@@ -18,7 +18,7 @@ pub enum JobOrder {
     OldestFirst,
 }
 
-/// The order of listed jobs, and conditions that they must meet.
+/// Selects and orders the jobs of a list. A field that is `None` matches every job.
 #[derive(Debug, Clone, Default)]
 pub struct JobFilter {
     pub order: JobOrder,
@@ -56,7 +56,7 @@ pub struct ListedJob {
     pub created_at: DateTime<Utc>,
 }
 
-/// One page of the list, after the job `after`.
+/// One page of the list, starting after the job `after`.
 pub async fn list_page(
     connection: &mut AsyncPgConnection,
     filter: &JobFilter,

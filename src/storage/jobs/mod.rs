@@ -1,8 +1,8 @@
 //! The job queue: `pending_jobs`.
 //!
 //! Jobs wait in lanes, and every claim lists the lanes that it may take from ([`claim()`]), so a blocked lane does not slow
-//! the others down. Among the eligible jobs, those with a higher priority run first ([`Priority`]), then those that have
-//! been due longest.
+//! the others down. Among the eligible jobs, a job with a higher priority runs first ([`Priority`]). Among jobs of equal
+//! priority, the job that has been due longest runs first.
 //!
 //! A claim gives a worker a lease, which expires, and a fencing token, which does not. Every later statement includes the
 //! token, so a worker that has lost its lease can change nothing. The claim itself counts the attempt, so a job that kills
@@ -103,7 +103,7 @@ impl FixedStatement for RenewLeases {
     }
 }
 
-/// A job that a statement returned because the token of the lease was still the current one.
+/// A job that a statement returned because the given token was still the current one.
 #[derive(QueryableByName)]
 struct Touched {
     #[diesel(sql_type = diesel::sql_types::Uuid)]
@@ -112,8 +112,8 @@ struct Touched {
     lease_token: i64,
 }
 
-/// Whether `lease` was still held: whether the statement returned the job with the token of the lease. The token is
-/// compared too, because a group may contain both a lost lease and its replacement.
+/// Whether `lease` was still held, that is, whether the statement returned its job and its token. The token matters because
+/// one group may contain both a lost lease on a job and the lease that replaced it.
 fn held(touched: &[Touched], lease: Lease) -> bool {
     touched.iter().any(|job| job.id == lease.job_id.as_uuid() && job.lease_token == lease.token)
 }
@@ -136,7 +136,7 @@ pub struct Release {
     pub lease: Lease,
     /// The time until the job is due, in milliseconds.
     pub delay_ms: i64,
-    /// Do not count this attempt: the job was snoozed, or the worker is shutting down.
+    /// Whether this attempt does not count, because the job was snoozed or the worker is shutting down.
     pub give_attempt_back: bool,
     /// The code and text of the error that ended the attempt, if any.
     pub error: Option<(String, String)>,
@@ -191,8 +191,8 @@ impl FixedStatement for ReleaseJobs {
     }
 }
 
-/// Returns jobs to the queue; those with a `provider_reference` get the status `waiting_external`, the others
-/// `pending`. Returns, for each job, whether its lease was still held.
+/// Returns jobs to the queue. Jobs with a `provider_reference` get the status `waiting_external`, the others `pending`. The
+/// result is, for each job, whether its lease was still held.
 pub async fn release(connection: &mut AsyncPgConnection, releases: &[Release]) -> Result<Vec<bool>> {
     let statement: ReleaseJobs = releases.iter().map(ReleaseRow::from).collect();
     let touched: Vec<Touched> = Prepared(statement).load(connection).await?;

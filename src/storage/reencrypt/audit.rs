@@ -1,5 +1,6 @@
-//! Re-encryption of `audit_logs`: the envelopes that the trigger copied to `metadata`. The table is append-only; its
-//! owner's function `reseal_audit_log` replaces these envelopes and nothing else.
+//! Re-encryption of `audit_logs`: the envelopes that the trigger copied to `metadata`. The table is append-only. The SQL
+//! function `reseal_audit_log`, which runs with the rights of the table's owner, can replace these envelopes and nothing
+//! else.
 
 use std::collections::BTreeMap;
 

@@ -26,7 +26,7 @@ impl RowKey {
         }
     }
 
-    /// SQL for the key from its bytes, so that comparisons can use the key's index.
+    /// SQL for the key, given its bytes. Comparisons with the key itself can use its index.
     fn of_bytes(self, bytes: &str) -> String {
         match self {
             Self::Uuid(_) => format!("encode({bytes}, 'hex')::uuid"),
@@ -41,15 +41,22 @@ struct RemainingRows {
     rows: i64,
 }
 
-diesel::define_sql_function! {
-    /// The table with a name; null if it does not exist.
-    fn to_regclass(name: Text) -> Nullable<Oid>;
+#[derive(QueryableByName)]
+struct Existence {
+    #[diesel(sql_type = Bool)]
+    exists: bool,
 }
 
-/// Whether the column's table has been created by the migrations.
+/// Whether the migrations have created the column.
 pub(super) async fn exists(connection: &mut AsyncPgConnection, field: SealedField) -> Result<bool> {
-    let (table, _, _) = field.place();
-    Ok(diesel::select(to_regclass(table).is_not_null()).get_result(connection).await?)
+    let (table, column, _) = field.place();
+    let query = "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = $2) AS exists";
+    let found: Existence = diesel::sql_query(query)
+        .bind::<Text, _>(table)
+        .bind::<Text, _>(column)
+        .get_result(connection)
+        .await?;
+    Ok(found.exists)
 }
 
 pub(super) async fn count_remaining(
@@ -136,8 +143,9 @@ async fn find(
     Ok(found)
 }
 
-/// Locks rows in the order of their keys, and writes only where the old envelope is unchanged. An append-only
-/// table has a function for this, because the role of the running instances may not update the table.
+/// The statement that writes a batch. It locks the rows in the order of their keys, and writes only where the old envelope
+/// is unchanged. For the append-only table `security_events`, which the role of running instances may not update, it calls
+/// a function.
 fn update(field: SealedField) -> String {
     if field == SealedField::SecurityEventAddress {
         return "SELECT reseal_security_events($1, $2, $3)".to_owned();

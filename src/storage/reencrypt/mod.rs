@@ -1,4 +1,4 @@
-//! Re-encryption: reseals everything that was sealed by another key with the active key, without downtime.
+//! Re-encryption: reseals all values that another key sealed with the active key, without downtime.
 //!
 //! The rows themselves show what remains: an envelope begins with the id of its key, and an entry of the blind index
 //! with the id of the index key. No progress is stored. An interrupted run continues when it is started again, and a
@@ -110,7 +110,7 @@ async fn other_columns(connection: &mut AsyncPgConnection) -> Result<Vec<SealedF
     Ok(columns)
 }
 
-/// The envelope to replace `envelope` with; the same one if the active key sealed it.
+/// The replacement for `envelope`; the same envelope if the active key sealed it.
 fn resealed(keys: &KeyRing, field: SealedField, row: &[u8], envelope: &[u8]) -> Result<Vec<u8>> {
     if envelope.starts_with(&keys.active_prefix()) {
         return Ok(envelope.to_vec());
@@ -119,7 +119,7 @@ fn resealed(keys: &KeyRing, field: SealedField, row: &[u8], envelope: &[u8]) -> 
     sealed_and_verified(keys, field, row, &plain)
 }
 
-/// Seals and verifies by opening, so nothing is overwritten with an unreadable envelope.
+/// Seals a value and opens it again, so nothing is overwritten with an unreadable envelope.
 fn sealed_and_verified(keys: &KeyRing, field: SealedField, row: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
     let envelope = keys.seal_bytes(field, row, plain)?;
     if keys.open_bytes(field, row, &envelope)? == plain {

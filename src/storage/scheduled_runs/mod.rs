@@ -1,8 +1,8 @@
-//! The history of recurring work, which also determines what is due. There is one row per run.
+//! The history of scheduled tasks, which also determines what is due. There is one row per run.
 //!
-//! A run is claimed by inserting its row ([`begin`]). The unique key on task and due time ensures that only one
-//! instance can claim it, even if several consider themselves the leader. If the leader runs nothing, a row with
-//! the outcome `running` belongs to an instance that died or lost leadership ([`abandon_orphans`]).
+//! A run is claimed by inserting its row ([`begin`]). The unique key on task and due time ensures that only one instance
+//! can claim it, even if several act as the leader. While the leader itself runs nothing, a row with the outcome `running`
+//! belongs to an instance that ended or lost leadership ([`abandon_orphans`]).
 
 mod list;
 mod records;
@@ -221,7 +221,8 @@ pub async fn finish(
     Ok(finished == 1)
 }
 
-/// Marks all running runs as abandoned, for a leader that runs none. Returns the names of their tasks.
+/// Marks all running runs as abandoned. Only a leader that runs nothing itself may call this. Returns the names of the
+/// runs' tasks.
 pub async fn abandon_orphans(connection: &mut AsyncPgConnection, now: DateTime<Utc>) -> Result<Vec<String>> {
     let running = scheduled_runs::table.filter(scheduled_runs::outcome.eq(Outcome::Running.as_str()));
     Ok(diesel::update(running)

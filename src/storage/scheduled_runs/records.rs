@@ -1,4 +1,4 @@
-//! The summary of each task's history from which its next due time is computed.
+//! Summaries of the tasks' histories. The next due time of a task is computed from its summary.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ pub struct LastRun {
     pub finished_at: Option<DateTime<Utc>>,
 }
 
-/// The history of one task.
+/// The summary of one task's history.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TaskRecord {
     /// The latest due time of the schedule that has been handled.

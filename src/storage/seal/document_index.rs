@@ -17,7 +17,7 @@ use crate::domain::personal_data::IdentityDocument;
 /// The length of the truncated hash in bytes. Among 2^32 documents, the probability of any collision is about 2^-65.
 const HASH_BYTES: usize = 16;
 
-/// An entry of the blind index: 4 bytes of key id, 16 bytes of hash.
+/// An entry of the blind index: 4 bytes of the key id and 16 bytes of the hash.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DocumentIndex([u8; KEY_ID_BYTES + HASH_BYTES]);
 
@@ -35,7 +35,7 @@ impl fmt::Debug for DocumentIndex {
 }
 
 impl KeyRing {
-    /// The entry of a document in its country's normalised form.
+    /// The entry of a document, which must be normalized by its country's rules.
     pub fn document_index(&self, country: Country, document: &IdentityDocument) -> DocumentIndex {
         let hash = self.keyed_hash("document", &[country.code().as_bytes(), document.reveal().as_bytes()]);
         let bytes = self.index_prefix().into_iter().chain(hash);

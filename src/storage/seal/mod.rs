@@ -7,19 +7,21 @@
 //! 1 byte kind (1) | 4 bytes key id | 24 bytes nonce | ciphertext and 16-byte authentication tag
 //! ```
 //!
-//! sealed with XChaCha20-Poly1305. Nonces are random; at 192 bits, instances need no shared counter. They come from the
-//! operating system and not from [`Clock`](crate::clock::Clock), because a nonce must differ even when a process or a whole
-//! machine is cloned while it runs, and no test setting may ever repeat one. Table, column, row and key id are
-//! authenticated as associated data, each with its length, so an envelope only opens where it was sealed. An attacker with
-//! write access to the database can destroy data, but cannot forge a name or move one to another person's row.
+//! sealed with XChaCha20-Poly1305. Nonces are random. They have 192 bits, so repetitions are practically impossible and
+//! instances need no shared counter. They come from the operating system and not from [`Clock`](crate::clock::Clock),
+//! because nonces must differ even if a process or a whole machine is cloned while it runs, and no test may repeat them.
+//!
+//! Table, column, row and key id are authenticated as associated data, so an envelope only opens where it was sealed. An
+//! attacker with write access to the database can destroy data, but cannot forge a name or move one to another person's
+//! row.
 //!
 //! Sealing does not hide the length of a string, the time at which a row was written, which rows belong to the same document
 //! (the purpose of the blind index, [`KeyRing::document_index`]), or members of `country_specific_data` that are not
 //! declared personal. It does not protect against anyone who holds the keys, which includes every running instance.
 //!
-//! A key ring has several keys: the first seals, all open. To rotate keys, first add the new key behind the old one on
-//! every instance, then move it to the front. `aval reencrypt` ([`crate::storage::reencrypt`]) then reseals the data, and
-//! the old key can be removed.
+//! A key ring has one or more keys. The first one seals; all of them open. To rotate keys, first add the new key behind
+//! the old one on every instance, then move it to the front. `aval reencrypt` ([`crate::storage::reencrypt`]) then
+//! reseals the data, and the old key can be removed.
 
 mod document_index;
 mod place;
@@ -37,6 +39,7 @@ pub use self::place::{RowKey, SealedField};
 use crate::config::Secrets;
 use crate::error::{Error, Result};
 
+/// The first byte of an envelope: its kind. There is only this kind.
 const SEALED: u8 = 1;
 const KEY_ID_BYTES: usize = 4;
 const NONCE_BYTES: usize = 24;
@@ -64,7 +67,7 @@ impl KeyRing {
     /// The key ring of a deployment's secrets.
     ///
     /// # Errors
-    /// As [`KeyRing::new`].
+    /// The errors of [`KeyRing::new`].
     pub fn of(secrets: &Secrets) -> Result<Self> {
         let sealing = secrets.sealing.iter().map(|key| (key.id, key.expose()));
         Self::new(sealing, secrets.index.expose())
@@ -100,7 +103,7 @@ impl KeyRing {
     /// Seals a value that is stored outside the database under `key`.
     ///
     /// # Errors
-    /// As [`KeyRing::seal_bytes`].
+    /// The errors of [`KeyRing::seal_bytes`].
     pub fn seal_copy(&self, key: &str, plain: &[u8]) -> Result<Vec<u8>> {
         self.seal_at(EnvelopeLocation::copy(key.as_bytes()), plain)
     }
@@ -108,7 +111,7 @@ impl KeyRing {
     /// Opens a value that is stored outside the database under `key`.
     ///
     /// # Errors
-    /// As [`KeyRing::open_bytes`].
+    /// The errors of [`KeyRing::open_bytes`].
     pub fn open_copy(&self, key: &str, envelope: &[u8]) -> Result<Vec<u8>> {
         self.open_at(EnvelopeLocation::copy(key.as_bytes()), envelope)
     }
@@ -130,7 +133,7 @@ impl KeyRing {
     /// Seals `text` for `field` of `row`.
     ///
     /// # Errors
-    /// As [`KeyRing::seal_bytes`].
+    /// The errors of [`KeyRing::seal_bytes`].
     pub fn seal(&self, field: SealedField, row: impl AsRef<[u8]>, text: &str) -> Result<Vec<u8>> {
         self.seal_bytes(field, row, text.as_bytes())
     }
@@ -146,14 +149,14 @@ impl KeyRing {
     /// Opens the envelope of a string of `field` of `row`.
     ///
     /// # Errors
-    /// As [`KeyRing::open_bytes`], and if the value is not UTF-8.
+    /// The errors of [`KeyRing::open_bytes`]; [`Error::Internal`] if the value is not UTF-8.
     pub fn open(&self, field: SealedField, row: impl AsRef<[u8]>, envelope: &[u8]) -> Result<String> {
         let bytes = self.open_bytes(field, row, envelope)?;
         let place = EnvelopeLocation::of(field, &[]);
         String::from_utf8(bytes).ok().ok_or_else(|| unreadable(place, "it is not valid UTF-8"))
     }
 
-    /// The prefix of envelopes that need no resealing.
+    /// The prefix of envelopes that the active key sealed.
     pub fn active_prefix(&self) -> EnvelopePrefix {
         let [a, b, c, d] = self.active.id;
         [SEALED, a, b, c, d]
@@ -170,7 +173,7 @@ impl KeyRing {
         let (text, tag) = rest.split_last_chunk::<TAG_BYTES>().ok_or_else(short)?;
         let authenticated = place.associated_data(*id);
         let mut known = false;
-        // Ids are short, so two keys may share one.
+        // Ids are short, so two keys may have the same id.
         for key in std::iter::once(&self.active).chain(&self.retired).filter(|key| key.id == *id) {
             known = true;
             let mut plain = text.to_vec();

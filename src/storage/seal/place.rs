@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::KEY_ID_BYTES;
 
-/// A sealed column. A new one needs a variant and a line in [`SealedField::place`].
+/// A sealed column. A new column needs a variant, and a line in [`SealedField::ALL`] and in [`SealedField::place`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SealedField {
     FullName,
@@ -18,6 +18,8 @@ pub enum SealedField {
     WebhookPayload,
     /// The client's address in a security event.
     SecurityEventAddress,
+    /// The address of the client that a refresh token was issued to.
+    SessionAddress,
 }
 
 /// The key column of a table, and how its value is encoded in the associated data.
@@ -30,7 +32,7 @@ pub enum RowKey {
 }
 
 impl SealedField {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::FullName,
         Self::IdentityDocument,
         Self::BirthDate,
@@ -38,6 +40,7 @@ impl SealedField {
         Self::IdempotentReply,
         Self::WebhookPayload,
         Self::SecurityEventAddress,
+        Self::SessionAddress,
     ];
 
     /// Table, column and the table's key.
@@ -50,6 +53,7 @@ impl SealedField {
             Self::IdempotentReply => ("idempotency_keys", "reply", RowKey::Bytes("key_digest")),
             Self::WebhookPayload => ("webhook_events", "payload", RowKey::Uuid("id")),
             Self::SecurityEventAddress => ("security_events", "address", RowKey::Uuid("origin_id")),
+            Self::SessionAddress => ("refresh_tokens", "address", RowKey::Uuid("id")),
         }
     }
 }
@@ -71,7 +75,7 @@ impl fmt::Display for SealedField {
     }
 }
 
-/// The location of an envelope.
+/// The location that an envelope is bound to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct EnvelopeLocation<'a> {
     table: &'static str,
@@ -85,7 +89,7 @@ impl<'a> EnvelopeLocation<'a> {
         Self { table, column, row }
     }
 
-    /// A value outside the database. No table has this name.
+    /// The location of a value outside the database. No table is named `redis`.
     pub(super) const fn copy(key: &'a [u8]) -> Self {
         Self { table: "redis", column: "value", row: key }
     }

@@ -6,11 +6,11 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::error::Result;
 
-/// Selects every group whose counter, including uncounted events, differs from a recount. A single statement, so it can
-/// run while applications are written. A group of zeros equals an absent one.
+/// Selects every group whose counters, including uncounted events, differ from a recount. It is a single statement, so it
+/// reads one snapshot even while applications are written. A group of zeros equals an absent group.
 ///
-/// Days are recounted from the live tables. Once a month is archived, the counter of a day may exceed its recount, so
-/// only a lower counter is a difference.
+/// Days are recounted from the live tables only. Once there is an archived month, the counter of a day may exceed its
+/// recount, so then only a lower counter is a difference.
 const DIFFERENCES: &str = "\
     WITH uncounted AS MATERIALIZED (SELECT o.type, o.subject, o.data FROM outbox o \
         WHERE o.relay_offset IS NULL OR o.relay_offset > (SELECT last_offset FROM statistics_position)), \

@@ -1,17 +1,17 @@
 //! Statistics whose cost does not depend on the number of applications.
 //!
-//! Writes of applications do not update counters. Every change is an event in the outbox, and the leading relay adds
-//! published events to the counters ([`project`]), in the order of their offsets and in one transaction with the
-//! cursor. The cursor's row lock prevents two projectors from counting an event twice. Readers add the remaining
-//! events, published or not, in the same statement. The figures are therefore exact at the time of the read and include
-//! the caller's own writes.
+//! Writes of applications do not update counters. Every change is an event in the outbox. The leading relay adds published
+//! events to the counters ([`project`]), in the order of their offsets. The same transaction updates the offset of the last
+//! counted event (`statistics_position`). The lock on that row prevents two relays from counting an event twice. Readers
+//! add the events that are not counted yet, published or not, in the same statement. Therefore the figures are exact at the
+//! time of the read and include the caller's own writes.
 //!
 //! The effect of an event is defined once, in the database (`statistics_count_changes`, `statistics_day_changes`). What
 //! the counters should contain is defined independently, from the applications and their history ([`differences()`]).
 //! Archiving removes whole months from the counters (`statistics_forget_applications`).
 //!
-//! While the projection is far behind, a reader cannot add all remaining events. It then adds a bounded number and
-//! reports the time that the figures are accurate for.
+//! If the relay is far behind with counting, a reader cannot add all uncounted events. It then adds a bounded number of
+//! them and reports the time at which its figures were correct.
 
 mod differences;
 
@@ -88,7 +88,7 @@ pub struct PeriodCount {
 /// Figures about the applications visible to an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Figures {
-    /// The time of the figures: now, or that of the last included change if counting is far behind.
+    /// The time at which the figures are correct: now, or the time of the last included change if counting is far behind.
     pub as_of: DateTime<Utc>,
     /// Applications that lists show, by country and status, without empty groups.
     pub counts: Vec<StatusCount>,
@@ -127,8 +127,8 @@ impl FiguresQuery<'_> {
 }
 
 /// The common table expressions that every query begins with: `wanted` with the values of a [`FiguresQuery`], and
-/// `uncounted` with the events that the counters lack. If `published` or `waiting` has `wanted.bound` rows, there may
-/// be more.
+/// `uncounted` with the events that are not counted yet. If `published` or `waiting` has `wanted.bound` rows, there may be
+/// more such events.
 macro_rules! reading {
     ($($rest:literal),+ $(,)?) => {
         concat!(
@@ -146,6 +146,9 @@ macro_rules! reading {
         )
     };
 }
+
+// Declared after the macro that it uses.
+pub mod days;
 
 struct ReadFigures {
     owner: String,
@@ -245,7 +248,7 @@ pub async fn read(
     })
 }
 
-/// The groups whose country and status are known to this version. Those of newer versions are omitted.
+/// The groups whose country and status are known to this version. Groups that only a newer version knows are omitted.
 fn known<T: DeserializeOwned>(rows: Value) -> Result<Vec<T>> {
     let rows: Vec<Value> = serde_json::from_value(rows).map_err(Error::internal)?;
     let is_known = |row: &Value| {

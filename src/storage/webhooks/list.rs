@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::storage::schema::webhook_events;
 use crate::storage::types::{PgLabel, PgWebhookStatus, WebhookStatus};
 
-/// Conditions that listed events must meet.
+/// Selects the events of a list. A field that is `None` matches every event.
 #[derive(Debug, Clone, Default)]
 pub struct WebhookFilter {
     pub status: Option<WebhookStatus>,
@@ -60,7 +60,7 @@ fn next_attempt_at() -> SqlLiteral<Nullable<Timestamptz>> {
         WHERE j.task_name = 'retry_webhook_event' AND j.job_args ->> 'webhook_event_id' = webhook_events.id::text)")
 }
 
-/// One page of the list, newest first, after the event `after`.
+/// One page of the list, newest first, starting after the event `after`.
 pub async fn list_page(
     connection: &mut AsyncPgConnection,
     filter: &WebhookFilter,

@@ -1,8 +1,9 @@
 //! Webhook events. Each message is stored once, even if it arrives several times or concurrently.
 //!
-//! The unique `idempotency_key` decides which of several deliveries is first. The others wait in [`enter`] until the first
-//! one's transaction has ended, and then find its result. All functions run in the caller's transaction. Every caller takes
-//! locks in the order event, application, job. A job retries a message that could not be applied ([`queue_retry`]).
+//! The unique `idempotency_key` determines which of several deliveries is the first. The others wait in [`enter`] until the
+//! transaction of the first one has ended, and then find its result. A job retries a message that could not be applied
+//! ([`queue_retry`]). All functions run in the caller's transaction. To prevent deadlocks, every caller locks in the order
+//! event, application, job.
 
 mod list;
 mod retry;
@@ -44,7 +45,7 @@ pub struct NewEvent {
     pub provider_reference: String,
     /// The outcome that the bureau reports.
     pub outcome: ReportedOutcome,
-    /// A hash of the body. Redeliveries of a message have the same one.
+    /// A keyed hash of the body. All deliveries of a message have the same one.
     pub fingerprint: [u8; FINGERPRINT_BYTES],
     pub payload: Vec<u8>,
     /// The ID of the request that delivered the message.
@@ -117,7 +118,7 @@ pub async fn enter(
     }
 }
 
-/// The event expired between the two statements. The next attempt of the transaction stores it again.
+/// The error for an event that was deleted between the two statements. The next attempt of the transaction stores it again.
 fn just_expired() -> Error {
     Error::Database {
         transient: true,

@@ -20,7 +20,7 @@ use crate::storage::types::{PgWebhookStatus, WebhookStatus};
 /// The task name of the retry jobs in `pending_jobs`.
 pub const RETRY_TASK: &str = "retry_webhook_event";
 
-/// The lane of the retries. They call no bureau, so they do not wait in the lanes of the countries.
+/// The lane of the retries. They call no bureau, so they need not wait in the lanes of the countries.
 pub const RETRY_LANE: &str = "webhooks";
 
 /// Queues a job that retries a failed webhook event after `delay`, unless one is already active.

@@ -1,4 +1,4 @@
-//! Applying a message to its application.
+//! Reads the application that a message is about, and stores the decision made on the basis of the message.
 
 use diesel::prelude::*;
 use diesel::sql_types::Text;
@@ -25,7 +25,7 @@ use crate::storage::statement::{Binder, FixedStatement, Prepared};
 use crate::storage::transaction::Abort;
 use crate::storage::types::{PgCountry, PgStatus, PgWebhookStatus, WebhookStatus};
 
-/// The task whose job a message makes unnecessary.
+/// The task of the application's job, which is no longer needed when a message has been applied.
 const TASK: &str = "process_credit_application";
 
 /// The application that a message is about.
@@ -86,7 +86,8 @@ impl AddresseeRow {
     }
 }
 
-/// Finds an archived application. One statement searches both tables, because its month may be moved concurrently.
+/// Finds an archived application. One statement searches both the live and the archive table, because the application's
+/// month may be moving between them.
 async fn find_archived(
     connection: &mut AsyncPgConnection,
     id: ApplicationId,
@@ -139,8 +140,8 @@ pub async fn find_applicant(
     Ok((open_name(keys, id.as_uuid(), &name)?, open_document(keys, id.as_uuid(), &document)?))
 }
 
-/// Locks and reads an application, with the reference that its bureau announced. An archived application is read
-/// without a lock, because it is closed and never changes.
+/// Locks and reads an application, with the reference that its bureau issued. An archived application is read without a
+/// lock, because it is closed and never changes.
 ///
 /// # Errors
 /// [`Error::NotFound`], a database error, or an error if the stored data cannot be read.
@@ -198,7 +199,7 @@ pub struct WebhookDecision {
     pub case: Case,
     pub decision: Decision,
     pub attribution: Attribution,
-    /// The identifier of an additional change, used if the application is still `PENDING`.
+    /// The identifier of an additional change to `VALIDATING`, which comes first if the application is still `PENDING`.
     pub first_change_id: ChangeId,
     /// The W3C trace context.
     pub traceparent: Option<String>,
@@ -284,6 +285,7 @@ async fn insert_decision(
             decisions::job_id.eq(job),
             decisions::status.eq(PgStatus(decision.status.into())),
             decisions::risk_score.eq(decision.risk_score),
+            decisions::risk_components.eq(decision.risk_components.as_ref().map(json).transpose()?),
             decisions::reasons.eq(json(&decision.reasons)?),
             decisions::rules.eq(json(&decision.rules)?),
             decisions::rules_version.eq(&decision.rules_version),

@@ -13,7 +13,7 @@ use prometheus::{
 
 use super::Leader;
 
-/// The declaration of one metric.
+/// What is needed to build one metric.
 pub(super) struct Declared<'a> {
     pub(super) opts: Opts,
     pub(super) labels: &'a [&'a str],
@@ -93,8 +93,8 @@ impl Metric for HistogramVec {
     }
 }
 
-/// A gauge of a quantity that may be unknown. While it is, the metric has no series: neither 0 nor the last value would
-/// be true.
+/// A gauge of a quantity that may be unknown. While the quantity is unknown, the metric has no series, because neither 0 nor
+/// the last value would be correct.
 #[derive(Debug, Clone)]
 pub struct MeasuredGauge(GaugeVec);
 
@@ -154,8 +154,8 @@ impl Leads for HousekeeperLeads {
     const LEADER: Leader = Leader::Housekeeper;
 }
 
-/// Gauges about the whole database, which only the leader exports. Other instances have no series: theirs would be 0 or
-/// outdated, and a sum over the instances would be wrong. A value that is set after the leadership was lost is not
+/// Gauges about the whole database, which only the leader exports. Other instances export no series: their values would be 0
+/// or outdated, and a sum over all instances would be wrong. Values that are set after the leadership was lost are not
 /// exported either.
 #[derive(Debug, Clone)]
 pub struct LeaderGauges<L> {

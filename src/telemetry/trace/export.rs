@@ -1,9 +1,9 @@
 //! Export of spans: the provider of the OpenTelemetry SDK, its exporter and their metrics.
 //!
 //! The SDK's batch processor collects spans in a bounded queue and exports them on a thread of its own, without an
-//! async runtime. The HTTP client belongs to an arbiter. Requests therefore travel over a channel to a task on that
-//! arbiter, and the exporting thread blocks until the response arrives or the time limit ends. The SDK itself logs
-//! nothing here: the first failure and the recovery are logged by [`Watched`].
+//! async runtime. The HTTP client belongs to an arbiter. Requests are therefore sent over a channel to an asynchronous task
+//! on that arbiter, and the exporting thread blocks until the response arrives or the time limit is reached. The SDK itself
+//! logs nothing here; [`Watched`] logs the first failure and the recovery.
 
 use std::fmt;
 use std::sync::Arc;
@@ -183,8 +183,8 @@ impl SpanExporter for Watched {
     }
 }
 
-/// A processor that counts finished spans. Those that were neither exported nor failed were dropped, because the queue
-/// was full.
+/// A processor that counts finished spans. The spans that [`Watched`] does not count were dropped because the queue was
+/// full.
 #[derive(Debug)]
 struct Counted<P> {
     processor: P,
@@ -223,7 +223,8 @@ struct ArbiterClient {
 }
 
 impl ArbiterClient {
-    /// Starts the task with the real client on the current arbiter. It ends when this client is dropped.
+    /// Starts an asynchronous task with the actual HTTP client on the current arbiter. The task ends when this client is
+    /// dropped.
     fn start(limit: Duration) -> Self {
         let (requests, mut waiting) = mpsc::channel::<Exchange>(1);
         actix_rt::spawn(async move {

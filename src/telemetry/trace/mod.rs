@@ -9,8 +9,8 @@
 //! Without an exporter (`telemetry.traces = "off"`) there are no spans. The trace context of the client, or a new one,
 //! is still carried everywhere.
 //!
-//! Failure modes: the collector is slow, unreachable or rejects spans. Then spans are dropped and counted; requests and
-//! jobs never wait for it ([`export`]).
+//! Failure modes: the collector is slow, is unreachable or rejects spans. Then spans are dropped and counted. Requests and
+//! jobs never wait for the collector ([`export`]).
 
 mod export;
 mod traceparent;
@@ -84,8 +84,8 @@ impl Tracer {
         self.exporting.is_some()
     }
 
-    /// Enters the trace of `caller`, a `traceparent`, or a new trace if that is absent or invalid. Starts a span if
-    /// spans are exported and the trace is sampled; `describe` then returns its name and attributes.
+    /// Enters the trace of `caller`, a `traceparent`, or a new trace if that is absent or invalid. If spans are exported, it
+    /// starts a span with the name and attributes that `describe` returns. The span is recorded only if the trace is sampled.
     pub fn enter(
         &self,
         caller: Option<&str>,
@@ -139,7 +139,7 @@ impl Exporting {
     }
 }
 
-/// A trace that this process has entered. Its span ends when this and the work in it are dropped.
+/// A trace that this process has entered. Its span ends when this value and all work that runs in the trace are dropped.
 pub struct Entered {
     context: Context,
 }
@@ -248,8 +248,8 @@ fn set_in(context: &Context, attributes: impl FnOnce() -> Vec<KeyValue>) {
     }
 }
 
-/// Runs `work` for an account, whose identifier every log line of it gets. Names are not logged, because they may
-/// identify a person.
+/// Runs `work` for an account. Every log line that `work` writes contains the account's identifier. Names are not logged,
+/// because they may identify a person.
 pub fn for_account<F: Future>(id: Uuid, work: F) -> impl Future<Output = F::Output> {
     work.with_context(Context::map_current(|current| current.with_value(Account(id))))
 }

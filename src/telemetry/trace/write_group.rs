@@ -1,7 +1,7 @@
 //! Spans of grouped writes, which belong to several traces.
 //!
 //! Every caller has a span for the time until its write is committed. The transaction of the group has one span, in the
-//! trace of its first recorded caller, with links to the callers of all other traces.
+//! trace of the first recorded caller, with links to the spans of the other callers.
 
 use std::future::Future;
 
@@ -20,7 +20,7 @@ impl Waiting {
         Self(super::child("grouped_write", SpanKind::Internal, Vec::new))
     }
 
-    /// The part that goes into the group with the write.
+    /// A copy that goes into the group with the write.
     pub fn for_group(&self) -> Self {
         Self(self.0.clone())
     }

@@ -1,4 +1,5 @@
-//! Actors whose authority has ended cannot complete a change, and all changes are recorded.
+//! A user or API key that loses its permission cannot complete a change that has begun. All changes of accounts and keys are
+//! recorded as security events.
 
 use std::time::Duration;
 
@@ -17,13 +18,13 @@ use crate::support::eventually;
 const USERS: &str = "/api/v1/users";
 const KEYS: &str = "/api/v1/api-keys";
 const EVENTS: &str = "/api/v1/admin/security-events";
-const SECOND: &str = "second-admin";
+const SECOND_ADMIN: &str = "second-admin";
 
 /// Creates a second admin. Returns its path and an access token.
 async fn second_admin(app: &TestApp) -> (String, String) {
-    let body = json!({"username": SECOND, "password": "a long enough password", "role": "admin"});
+    let body = json!({"username": SECOND_ADMIN, "password": "a long enough password", "role": "admin"});
     let made = app.post(USERS, &body).await.expect(201);
-    let token = app.engine().accounts.operator_token(SECOND, Duration::from_secs(3600)).await.unwrap();
+    let token = app.engine().accounts.operator_token(SECOND_ADMIN, Duration::from_secs(3600)).await.unwrap();
     (format!("{USERS}/{}", made["id"].as_str().unwrap()), token.expose_secret().to_owned())
 }
 
@@ -119,11 +120,11 @@ async fn changes_of_accounts_and_keys_fail_if_their_actor_changes_before_they_co
     let caller = app.with_token(&token);
     let new_key = |name: &str| json!({"name": name, "role": "user", "scopes": ["applications:read"]});
     let (kept, _) = make_key(&app, &app.token, &new_key("kept")).await;
-    let disable = format!("UPDATE users SET disabled_at = now() WHERE username = '{SECOND}'");
+    let disable = format!("UPDATE users SET disabled_at = now() WHERE username = '{SECOND_ADMIN}'");
     let enable = format!(
-        "UPDATE users SET disabled_at = NULL, token_version = token_version + 1 WHERE username = '{SECOND}'"
+        "UPDATE users SET disabled_at = NULL, token_version = token_version + 1 WHERE username = '{SECOND_ADMIN}'"
     );
-    let demote = format!("UPDATE users SET role = 'analyst' WHERE username = '{SECOND}'");
+    let demote = format!("UPDATE users SET role = 'analyst' WHERE username = '{SECOND_ADMIN}'");
     let account = json!({"username": "late.admin", "password": PASSWORD, "role": "admin"});
 
     let refused = commit_while_waiting(&app, &disable, caller.post(USERS, &account)).await;
@@ -132,17 +133,20 @@ async fn changes_of_accounts_and_keys_fail_if_their_actor_changes_before_they_co
 
     for (change, undo) in [
         (&disable, &enable),
-        (&demote, &format!("UPDATE users SET role = 'admin' WHERE username = '{SECOND}'")),
+        (&demote, &format!("UPDATE users SET role = 'admin' WHERE username = '{SECOND_ADMIN}'")),
     ] {
-        let token = app.engine().accounts.operator_token(SECOND, Duration::from_secs(3600)).await.unwrap();
+        let token =
+            app.engine().accounts.operator_token(SECOND_ADMIN, Duration::from_secs(3600)).await.unwrap();
         let caller = app.with_token(token.expose_secret());
         commit_while_waiting(&app, change, caller.post(KEYS, &new_key("late"))).await.expect(401);
         app.execute(undo).await;
-        let token = app.engine().accounts.operator_token(SECOND, Duration::from_secs(3600)).await.unwrap();
+        let token =
+            app.engine().accounts.operator_token(SECOND_ADMIN, Duration::from_secs(3600)).await.unwrap();
         let caller = app.with_token(token.expose_secret());
         commit_while_waiting(&app, change, caller.delete(&format!("{KEYS}/{kept}"))).await.expect(401);
         app.execute(undo).await;
-        let token = app.engine().accounts.operator_token(SECOND, Duration::from_secs(3600)).await.unwrap();
+        let token =
+            app.engine().accounts.operator_token(SECOND_ADMIN, Duration::from_secs(3600)).await.unwrap();
         let caller = app.with_token(token.expose_secret());
         commit_while_waiting(&app, change, caller.patch(&path, &json!({"disabled": false, "role": "admin"})))
             .await
@@ -209,7 +213,7 @@ async fn changing_ones_password_does_not_override_an_earlier_reset_or_disabling(
 }
 
 #[actix_rt::test]
-async fn a_sign_in_overtaken_by_a_reset_or_disabling_begins_no_session() {
+async fn a_sign_in_begins_no_session_if_the_account_is_reset_or_disabled_meanwhile() {
     let app = TestApp::start_idle().await;
     let original = app.sql(&format!("SELECT password_hash FROM users WHERE username = '{USER}'")).await;
     for (concurrent_change, undo) in [
@@ -286,7 +290,7 @@ async fn a_key_ends_with_its_creator() {
     app.patch(&path, &json!({"role": "analyst"})).await.expect(200);
     app.with_key(&sibling).get(ME).await.expect(401);
     app.patch(&path, &json!({"role": "admin"})).await.expect(200);
-    let token = app.engine().accounts.operator_token(SECOND, Duration::from_secs(60)).await.unwrap();
+    let token = app.engine().accounts.operator_token(SECOND_ADMIN, Duration::from_secs(60)).await.unwrap();
     let (_, last) = make_key(&app, token.expose_secret(), &without_null_expiry(&key("last", None))).await;
     app.patch(&path, &json!({"disabled": true})).await.expect(200);
     app.with_key(&last).get(ME).await.expect(401);
@@ -342,11 +346,11 @@ async fn security_events_record_changes_of_accounts_and_keys_and_are_immutable()
         found.unwrap_or_else(|| panic!("{kind} {subject} in {listed:#?}")).clone()
     };
     for (kind, subject, actor) in [
-        ("account_created", SECOND, Some(ADMIN)),
-        ("account_role_changed", SECOND, Some(ADMIN)),
-        ("password_changed", SECOND, Some(ADMIN)),
-        ("account_disabled", SECOND, Some(ADMIN)),
-        ("account_enabled", SECOND, Some(ADMIN)),
+        ("account_created", SECOND_ADMIN, Some(ADMIN)),
+        ("account_role_changed", SECOND_ADMIN, Some(ADMIN)),
+        ("password_changed", SECOND_ADMIN, Some(ADMIN)),
+        ("account_disabled", SECOND_ADMIN, Some(ADMIN)),
+        ("account_enabled", SECOND_ADMIN, Some(ADMIN)),
         ("api_key_created", "key:bank", Some(ADMIN)),
         ("api_key_first_used", "key:bank", Some("key:bank")),
         ("api_key_revoked", "key:bank", Some(ADMIN)),
@@ -363,7 +367,7 @@ async fn security_events_record_changes_of_accounts_and_keys_and_are_immutable()
         }
     }
     assert_eq!(
-        find("account_role_changed", &json!(SECOND))["detail"],
+        find("account_role_changed", &json!(SECOND_ADMIN))["detail"],
         json!({"from": "admin", "to": "analyst"})
     );
     assert_eq!(find("account_role_changed", &json!(USER))["actor"], "database:aval", "by plain SQL");

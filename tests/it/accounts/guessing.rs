@@ -52,11 +52,11 @@ async fn guesses_from_one_address_block_only_that_address_and_guesses_from_many_
 
 #[actix_rt::test]
 async fn guessing_is_slowed_down_without_revealing_whether_the_name_exists() {
-    let rates = |address: &'static str| {
+    let rates = |per_address: &'static str| {
         [
             ("AVAL__LIMITS__ENABLED", "true"),
-            ("AVAL__LIMITS__LOGIN__ADDRESS__BURST", address),
-            ("AVAL__LIMITS__LOGIN__ADDRESS__PER_MINUTE", address),
+            ("AVAL__LIMITS__LOGIN__ADDRESS__BURST", per_address),
+            ("AVAL__LIMITS__LOGIN__ADDRESS__PER_MINUTE", per_address),
         ]
     };
     let app = TestApp::start(&rates("1000")).await;

@@ -79,7 +79,7 @@ async fn a_modified_revoked_or_expired_key_is_rejected() {
     app.post(KEYS, &again).await.expect(409);
 }
 
-/// The second revocation finds the key valid in its snapshot and waits for the first, which commits meanwhile.
+/// The second revocation starts while the key is still valid, and waits for the lock that the first one holds.
 #[actix_rt::test]
 async fn concurrent_revocations_of_a_key_keep_the_time_of_the_first() {
     let app = TestApp::start_idle().await;

@@ -5,7 +5,9 @@ mod browsers;
 mod guessing;
 mod keys;
 mod operators;
+mod own_sessions;
 mod people;
+mod preferences;
 mod routes;
 mod sessions;
 mod websocket;
@@ -38,7 +40,7 @@ async fn refresh(app: &TestApp, token: &str) -> Answer {
     app.anonymous().post(REFRESH, &json!({"refresh_token": token})).await
 }
 
-/// The HTTP status of a request for one's own account.
+/// The HTTP status that the owner of `token` gets for a request for its own account.
 async fn me(app: &TestApp, token: &str) -> u16 {
     app.with_token(token).get(ME).await.status.as_u16()
 }

@@ -8,14 +8,14 @@ use crate::support::app::TestApp;
 
 const USERS: &str = "/api/v1/users";
 
-fn new(username: &str, role: &str) -> Value {
+fn new_account(username: &str, role: &str) -> Value {
     json!({"username": username, "password": "a long enough password", "role": role})
 }
 
 #[actix_rt::test]
 async fn an_account_is_created_read_and_listed_without_its_password() {
     let app = TestApp::start_idle().await;
-    let made = app.post(USERS, &new("rui.costa", "analyst")).await;
+    let made = app.post(USERS, &new_account("rui.costa", "analyst")).await;
     let location = made.header("location").to_owned();
     let made = made.expect(201);
     assert_eq!((&made["created_by"], &made["disabled"]), (&json!(ADMIN), &json!(false)));
@@ -40,7 +40,7 @@ async fn an_account_is_created_read_and_listed_without_its_password() {
 #[actix_rt::test]
 async fn invalid_accounts_are_rejected_with_field_errors() {
     let app = TestApp::start_idle().await;
-    app.post(USERS, &new(USER, "user")).await.expect(409);
+    app.post(USERS, &new_account(USER, "user")).await.expect(409);
     for (body, error) in [
         (json!({"username": "Ana", "password": PASSWORD, "role": "user"}), "/username bad_name"),
         (json!({"username": "ana.lopez", "password": "elevenchars", "role": "user"}), "/password bad_length"),
@@ -104,7 +104,7 @@ async fn the_last_enabled_admin_cannot_be_removed_even_concurrently() {
     for change in [json!({"role": "user"}), json!({"disabled": true})] {
         assert_eq!(app.patch(&path, &change).await.expect(409)["code"], "conflict");
     }
-    let second = app.post(USERS, &new("second-admin", "admin")).await.expect(201);
+    let second = app.post(USERS, &new_account("second-admin", "admin")).await.expect(201);
     let second_path = format!("{USERS}/{}", second["id"].as_str().unwrap());
     let admins = "SELECT count(*) FROM users WHERE role = 'admin' AND disabled_at IS NULL";
     for round in 0..10 {
@@ -113,7 +113,8 @@ async fn the_last_enabled_admin_cannot_be_removed_even_concurrently() {
         let change = if round % 2 == 0 { json!({"role": "analyst"}) } else { json!({"disabled": true}) };
         let (one, two) =
             futures_util::join!(caller.patch(&path, &change), caller.patch(&second_path, &change));
-        // The second one is rejected either as the last admin or because it is no longer an admin.
+        // The request that commits second is rejected, because it would remove the last admin or because its caller is no
+        // longer an admin.
         assert!(one.status == 200 || two.status == 200, "{} {}", one.status, two.status);
         assert_eq!(app.sql(admins).await, "1");
         app.execute("UPDATE users SET role = 'admin', disabled_at = NULL WHERE username IN ('test-admin', 'second-admin')")

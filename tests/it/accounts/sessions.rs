@@ -206,7 +206,7 @@ async fn revocations_by_another_instance_or_plain_sql_take_effect() {
     let (access, refresh_token) = session(&one, USER).await;
     assert_eq!(me(&two, &access).await, 200);
     one.execute(&format!("UPDATE users SET disabled_at = now() WHERE username = '{USER}'")).await;
-    eventually("both to be notified", async || {
+    eventually("both instances to be notified", async || {
         (me(&one, &access).await == 401 && me(&two, &access).await == 401).then_some(())
     })
     .await;

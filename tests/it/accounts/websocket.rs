@@ -16,7 +16,7 @@ use crate::support::{PATIENCE, eventually};
 
 const TICKETS: &str = "/api/v1/ws/tickets";
 
-async fn close_code(socket: &mut TestSocket) -> u16 {
+pub(super) async fn close_code(socket: &mut TestSocket) -> u16 {
     loop {
         match socket.hear().await {
             Heard::Closed(code) => return code.map_or(0, u16::from),

@@ -87,7 +87,7 @@ async fn an_admin_gets_events_of_breakers_and_overrides() {
     assert_eq!(opened["data"]["country"], "ES");
     assert_eq!(opened["data"]["cause"], "consecutive_failures");
     assert_eq!(opened["data"]["instance"], json!(&*app.engine().resources.instance));
-    // The probe's report causes the re-decision.
+    // The re-decision calls the bureau as the probe, and its report approves the application.
     eventually("a report", async || {
         (app.sql("SELECT string_agg(status::text, ' ') FROM applications").await == "APPROVED").then_some(())
     })

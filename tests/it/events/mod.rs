@@ -1,4 +1,4 @@
-//! Events other than those of applications: what is written, and who gets it.
+//! The events of accounts, API keys and circuit breakers: which events are written, and who gets them.
 
 mod feed;
 mod types;

@@ -1,7 +1,7 @@
 //! The checker: compares the database and the clients' history with Aval's guarantees.
 //!
-//! It runs after everything has been healed and is idle, and does not depend on the fault. Like a Jepsen checker, it
-//! takes the whole history and returns every violation as a sentence.
+//! It runs after everything has been healed and no work is left, and it does not depend on the fault. Like a Jepsen checker,
+//! it takes the whole history and returns every violation as a sentence.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -11,7 +11,8 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::workload::{History, Subscription};
 
-/// Guarantees that can be checked in the database alone: the violation, and a query with one row for each.
+/// Guarantees that can be checked in the database alone. Each entry has the text of the violation and a query that returns one
+/// row for each violation.
 const GUARANTEES: [(&str, &str); 14] = [
     (
         "an application was accepted twice",
@@ -108,7 +109,7 @@ pub(crate) async fn violations(connection: &mut AsyncPgConnection, history: &His
     found
 }
 
-/// All accepted applications exist, and no others.
+/// Checks that all accepted applications exist, and no others.
 async fn lost_or_invented(connection: &mut AsyncPgConnection, history: &History) -> Vec<String> {
     let stored = lines(connection, "SELECT requested_amount || ' ' || id FROM applications").await;
     let stored: BTreeMap<String, String> = stored
@@ -119,8 +120,10 @@ async fn lost_or_invented(connection: &mut AsyncPgConnection, history: &History)
     let mut found = Vec::new();
     for submission in &history.submissions {
         match (&submission.accepted, stored.get(&submission.amount)) {
-            (Some(id), Some(there)) if id == there => {}
-            (Some(id), there) => found.push(format!("{id} was accepted but is {there:?} in the database")),
+            (Some(id), Some(stored_id)) if id == stored_id => {}
+            (Some(id), stored_id) => {
+                found.push(format!("{id} was accepted but is {stored_id:?} in the database"))
+            }
             (None, _) => {
                 found.push(format!("{} was never accepted, although everything was healed", submission.key))
             }
@@ -132,7 +135,7 @@ async fn lost_or_invented(connection: &mut AsyncPgConnection, history: &History)
     found
 }
 
-/// Readers only see states that existed and, through one instance, never an older version after a newer one.
+/// Checks that readers saw only states that existed and, through one instance, never an older version after a newer one.
 async fn untrue_reads(connection: &mut AsyncPgConnection, history: &History) -> Vec<String> {
     let states =
         lines(connection, "SELECT application_id || ' ' || version || ' ' || new_status FROM audit_logs")
@@ -154,8 +157,8 @@ async fn untrue_reads(connection: &mut AsyncPgConnection, history: &History) -> 
     found
 }
 
-/// Each subscriber received every event since its first subscription at least once, and those of one application in
-/// order.
+/// Checks that each subscriber received every event since its first subscription at least once, and the events of one
+/// application in order.
 async fn undelivered(connection: &mut AsyncPgConnection, history: &History) -> Vec<String> {
     let events = lines(
         connection,

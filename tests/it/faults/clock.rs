@@ -10,7 +10,8 @@ use super::{PAUSE, PROGRESS, rounds, seed, settle};
 use crate::support::app::TestApp;
 use crate::support::eventually;
 
-/// Clock errors in both directions: within and beyond the tolerance for the time in a new application's identifier.
+/// Clock errors in both directions. 5 minutes are within the tolerance for the time in a new application's identifier; 40
+/// minutes are not.
 const ERRORS: [TimeDelta; 4] =
     [TimeDelta::minutes(5), TimeDelta::minutes(-5), TimeDelta::minutes(40), TimeDelta::minutes(-40)];
 

@@ -17,14 +17,14 @@ use crate::support::process::{ServerProcess, free_port};
 use crate::support::redis::RedisServer;
 use crate::support::{eventually, pace};
 
-/// The lease time in the cluster, which is short to keep runs short. Production times are multiples of it.
+/// The lease time in the cluster. It is much shorter than in production, to keep runs short.
 pub(crate) const LEASE: Duration = Duration::from_millis(2000);
 
 /// How long a cluster may take to become idle after everything was healed.
-const REST_PATIENCE: Duration = Duration::from_secs(60);
+const IDLE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long held resources may take to be released.
-const LEAK_PATIENCE: Duration = Duration::from_secs(5);
+const RELEASE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Short times, so a fault and the recovery from it take seconds.
 const SETTINGS: [(&str, &str); 16] = [
@@ -61,7 +61,7 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// Sets all links to PostgreSQL.
+    /// Sets the state of both links to PostgreSQL.
     pub(crate) fn set_database(&self, link: Link) {
         self.database.set(link);
         self.direct.set(link);
@@ -92,7 +92,7 @@ pub(crate) async fn wait_until_idle(sql: &mut AsyncPgConnection) -> Result<i64, 
         (SELECT count(*) FROM outbox WHERE relay_offset IS NULL), \
         (SELECT count(*) FROM applications WHERE status IN ('PENDING', 'VALIDATING')), \
         (SELECT o.last_offset - s.last_offset FROM outbox_position o, statistics_position s))";
-    let deadline = Instant::now() + REST_PATIENCE;
+    let deadline = Instant::now() + IDLE_PATIENCE;
     loop {
         let now = text(sql, left).await.unwrap();
         if now == "0 0 0 0 0" {
@@ -231,7 +231,7 @@ impl Cluster {
         self.instances.iter().position(leads).expect("a leading relay")
     }
 
-    /// Heals all links and restarts all instances.
+    /// Heals all links, restarts every component that is not running, and waits until all instances accept requests.
     pub(crate) async fn heal(&mut self) {
         self.bureau_link.set(Link::Up);
         if !self.bureau.runs() {
@@ -260,9 +260,9 @@ impl Cluster {
     /// The resources that the instances still hold some time after all work is done: connections, running work,
     /// transactions.
     pub(crate) async fn leaks(&self) -> Vec<String> {
-        let deadline = Instant::now() + LEAK_PATIENCE;
+        let deadline = Instant::now() + RELEASE_PATIENCE;
         loop {
-            // Scheduled tasks briefly hold a connection.
+            // Recurring tasks briefly hold a connection.
             let held = self.held().await;
             if held.is_empty() || Instant::now() > deadline {
                 return held;

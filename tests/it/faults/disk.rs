@@ -18,12 +18,12 @@ use super::{heal_and_check, rounds, seed, start_workload};
 use crate::support::db::{Server, execute};
 use crate::support::{PATIENCE, eventually, pace};
 
-/// Room for a new database cluster, its log and little else.
+/// The size of the disk: enough for a new database cluster, its log and little else.
 const DISK_MIB: u32 = 256;
 /// How long the disk stays full.
 const FULL_FOR: Duration = Duration::from_secs(3);
 
-/// A separate PostgreSQL that is restarted when it dies, as Aval does with its private one.
+/// A PostgreSQL server that is restarted when it ends, as Aval restarts its private one.
 struct PrivatePostgres {
     directory: PathBuf,
     stop: CancellationToken,
@@ -87,7 +87,7 @@ struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// `None` without permission to mount.
+    /// Returns `None` if this process may not mount file systems.
     fn mount() -> Option<Self> {
         let folder = open_dir();
         let options = format!("size={DISK_MIB}m,mode=0755");

@@ -26,7 +26,7 @@ use self::cluster::{Cluster, LEASE};
 use self::report::Run;
 use self::workload::{History, Workload};
 use crate::support::chaos_proxy::Link;
-use crate::support::db::{Server, TestDatabase, execute, has_pooler};
+use crate::support::db::{Server, TestDatabase, change_schema, execute, has_pooler};
 use crate::support::{eventually, pace};
 
 /// The number of applications accepted before a fault, and again after it.
@@ -61,7 +61,7 @@ enum Fault {
 }
 
 impl Fault {
-    /// The name in the table.
+    /// The name in the table of docs/reliability.md.
     const fn name(self) -> &'static str {
         match self {
             Self::KillInstance => "`kill -9` of the leading instance, and its restart",
@@ -137,7 +137,7 @@ impl Fault {
                     let widen = format!(
                         "ALTER TABLE applications ALTER COLUMN requested_amount TYPE numeric({digits}, 2)"
                     );
-                    execute(&mut cluster.sql().await, &widen).await.unwrap();
+                    change_schema(&cluster.server, &widen).await.unwrap();
                     pace(duration / 6).await;
                 }
             }
@@ -150,7 +150,8 @@ impl Fault {
                 execute(&mut sql, kill).await.unwrap();
                 pace(duration).await;
                 execute(&mut sql, &format!("{alter} RESET default_transaction_read_only")).await.unwrap();
-                // The setting applies to new sessions only, unlike a promotion, and only the pooler can close its sessions.
+                // Unlike a promotion, the setting applies only to new sessions. Aval replaces its own sessions, but it cannot
+                // close the sessions of the pooler.
                 if has_pooler() {
                     execute(&mut sql, kill).await.unwrap();
                 }
@@ -214,7 +215,7 @@ async fn survive(fault: Fault) {
     for round in 0..rounds() {
         let seed = seed(round);
         let database = TestDatabase::create().await;
-        // For other faults, the seed decides whether Redis is used; the guarantees are the same.
+        // If the fault does not require Redis, the seed decides whether Redis is used. The guarantees are the same.
         let mut cluster = if fault.requires_redis() || seed.is_multiple_of(2) {
             Cluster::start_with_redis(Server::of(&database), 2).await
         } else {

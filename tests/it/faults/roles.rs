@@ -12,9 +12,9 @@ use crate::support::chaos_proxy::Link;
 use crate::support::db::{Server, TestDatabase, text};
 use crate::support::eventually;
 
-/// The time beyond the lease itself: detecting the expiry, and the work.
+/// How long it may take, after a lease has expired, to detect that and to do the work.
 const BEYOND_THE_LEASE: Duration = Duration::from_secs(2);
-/// How soon another relay publishes after the leader was killed.
+/// How soon another relay must publish after the leader was killed.
 const TAKEOVER: Duration = Duration::from_secs(3);
 
 const SEPARATE: [&str; 6] = ["api", "api", "worker", "worker", "relay", "relay"];

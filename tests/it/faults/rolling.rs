@@ -14,7 +14,7 @@ use super::report::Run;
 use super::workload::Workload;
 use super::{PAUSE, PROGRESS, rounds, seed, settle};
 use crate::support::chaos_proxy::{ChaosProxy, Upstream};
-use crate::support::db::{Server, TestDatabase, execute};
+use crate::support::db::{Server, TestDatabase, change_schema};
 use crate::support::{eventually, pace};
 
 /// How often the load balancer checks each instance's readiness.
@@ -50,7 +50,7 @@ async fn a_rolling_restart_of_three_instances_fails_no_request() {
     }
 }
 
-/// Permitted migrations of a later version while instances of the current one serve.
+/// Migrations of a later version that are permitted while instances of the current version serve.
 const MIGRATIONS: [&str; 4] = [
     "ALTER TABLE applications ADD COLUMN added_later text",
     "ALTER TYPE application_status ADD VALUE 'ADDED_LATER'",
@@ -66,11 +66,11 @@ async fn a_rolling_upgrade_that_changes_the_schema_fails_no_request_and_leaves_n
     }
 }
 
-/// Runs a migration. PostgreSQL may abort it to break a deadlock with the load; like one that times out, it is run again
-/// (docs/migrations.md).
+/// Runs a migration. If PostgreSQL aborts it because of a deadlock with other statements, it is run again, as
+/// docs/migrations.md requires.
 async fn migrate(cluster: &Cluster, migration: &str) {
-    eventually(migration, async || match execute(&mut cluster.sql().await, migration).await {
-        Ok(_) => Some(()),
+    eventually(migration, async || match change_schema(&cluster.server, migration).await {
+        Ok(()) => Some(()),
         Err(error) => {
             assert!(error.to_string().contains("deadlock detected"), "{migration}: {error}");
             None

@@ -233,7 +233,7 @@ impl SharedState {
                     }
                     // The connection broke during the response.
                     (201, Err(_)) => "interrupted response".to_owned(),
-                    // 401: to an instance with a wrong clock, a token may be expired or not yet valid.
+                    // 401: an instance with a wrong clock may consider a token expired or not yet valid.
                     (status @ (401 | 409 | 429 | 500..=599), body) => {
                         let code = body.ok().and_then(|body| body["code"].as_str().map(ToOwned::to_owned));
                         format!("{status} {}", code.unwrap_or_default())
@@ -351,7 +351,7 @@ impl SharedState {
                     history.anomalies.push(format!("subscriber {subscriber_index} lost events: {message}"));
                 }
                 let subscription = &mut history.subscriptions[subscriber_index];
-                // Without a delivery, it gave no position and starts at the current one.
+                // A subscriber without a delivery has not sent a position, so its subscription starts at the current one.
                 if subscription.deliveries.is_empty() {
                     subscription.from = Some(offset);
                 }

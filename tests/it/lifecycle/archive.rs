@@ -1,4 +1,4 @@
-//! The archive: archived months leave the lists, can still be read, and can be restored.
+//! The archive: lists exclude archived months, but their applications can still be read, and months can be restored.
 
 use std::rc::Rc;
 
@@ -54,6 +54,11 @@ async fn an_archived_application_reads_as_before_is_in_no_list_and_can_be_restor
     let before = reads(&app, &id).await;
     assert_eq!(before[0].1["status"], "APPROVED");
     assert!(before[2].1["entries"].as_array().unwrap().len() == 3 && before[3].1["rules"].is_array());
+    assert_eq!(
+        before[3].1["risk_components"],
+        json!(null),
+        "an earlier version stored no parts of the score"
+    );
     assert_eq!(listed(&app).await, 2);
 
     assert_eq!(run(&app, "archive").await["detail"], json!({"archived": ["2024-03"], "open": []}));
@@ -81,7 +86,7 @@ async fn an_archived_application_reads_as_before_is_in_no_list_and_can_be_restor
 }
 
 #[actix_rt::test]
-async fn changes_of_an_archived_application_are_rejected_with_their_own_problem() {
+async fn changes_of_an_archived_application_are_rejected_with_the_code_archived() {
     let app = started(&[]).await;
     let model = model(&app).await;
     let id = old_application(&app, "2024-03", &model).await;
@@ -138,7 +143,7 @@ async fn a_month_with_open_applications_is_not_archived_and_others_are() {
              INSERT INTO pending_jobs (task_name, lane, job_args, run_at) SELECT 'retry_webhook_event', 'webhooks', \
                  jsonb_build_object('webhook_event_id', id), now() + interval '1 day' FROM failed",
         ),
-        // It was deleted while open, so it needs no work.
+        // This application was deleted while it was open, so it counts as closed.
         ("2024-05", "UPDATE applications SET status = 'PENDING', deleted_at = now() WHERE id = '{id}'"),
     ] {
         let id = old_application(&app, month, &model).await;
@@ -220,7 +225,7 @@ async fn archiving_retries_while_the_table_is_locked() {
     text(&mut reader, "SELECT count(*) FROM applications").await;
     let operator = months(&app).await;
     let waiting = async {
-        // Other statements do not queue behind the waiting lock request.
+        // These statements must not wait behind the lock request.
         for _ in 0..5 {
             app.submit(&spanish()).await;
         }

@@ -1,4 +1,4 @@
-//! Exports of months: written, read back, and compared with the database.
+//! Exports of months: how they are written, read back, and compared with the database.
 
 use std::process::{Command, Output};
 

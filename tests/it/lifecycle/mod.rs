@@ -17,10 +17,11 @@ use crate::support::db::execute;
 use crate::support::engine::{SCHEDULED_TASKS, application, cron_key};
 use crate::support::eventually;
 
-/// Settings with only these scheduled tasks: name, cron expression, policy for missed runs. The others are off, also at
+/// Settings with only these scheduled tasks: name, cron expression, policy for missed runs. All other tasks are off, even at
 /// the first start on a database.
 ///
-/// Tests advance the clocks of their instances by days, but not the clock of the database.
+/// Tests advance the clocks of their instances by days, but not the clock of the database. Therefore the settings allow a
+/// large clock skew.
 fn only(tasks: &[(&str, &str, &str)]) -> Vec<(String, String)> {
     let mut keys = vec![("AVAL__INSTANCE__MAX_CLOCK_SKEW_MS".to_owned(), (400_i64 * 86_400_000).to_string())];
     for task in SCHEDULED_TASKS {
@@ -32,14 +33,14 @@ fn only(tasks: &[(&str, &str, &str)]) -> Vec<(String, String)> {
     keys
 }
 
-/// The keys as overrides.
+/// The settings as overrides for [`TestApp::start`].
 fn pairs(keys: &[(String, String)]) -> Vec<(&str, &str)> {
     keys.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
 }
 
 /// Starts an instance with only these tasks.
 async fn started(tasks: &[(&str, &str, &str)]) -> TestApp {
-    // Moving a month causes no event, so cached lists would stay unchanged for a while.
+    // Moving a month to the archive causes no event, so cached lists would be outdated for a while.
     let no_cache = ("AVAL__CACHE__ENABLED", "false");
     TestApp::start(&[pairs(&only(tasks)).as_slice(), &[no_cache]].concat()).await
 }
@@ -56,7 +57,7 @@ async fn run(app: &TestApp, task: &str) -> Value {
     .await
 }
 
-/// A decided application that others are copied from.
+/// Submits an application and waits for its decision. [`old_application`] copies it.
 async fn model(app: &TestApp) -> String {
     let id = app.submit(&spanish()).await;
     assert_eq!(app.decided(&id).await, "APPROVED");

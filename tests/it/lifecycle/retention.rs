@@ -7,7 +7,7 @@ use crate::support::app::TestApp;
 use crate::support::db::{TestDatabase, execute, text};
 
 /// A task, the table that it cleans, and a statement that inserts one expired and one unexpired row.
-const ROWS: [(&str, &str, &str); 8] = [
+const ROWS: [(&str, &str, &str); 9] = [
     (
         "expire_webhooks",
         "webhook_events",
@@ -56,6 +56,12 @@ const ROWS: [(&str, &str, &str); 8] = [
         "INSERT INTO ws_tickets (ticket_hash, user_id, token_version, session_until, expires_at) \
          SELECT decode(repeat(n || '0', 32), 'hex'), (SELECT id FROM users LIMIT 1), 1, now() + interval '1 hour', \
              now() + n * interval '1 hour' - interval '2 hours' FROM generate_series(1, 3, 2) AS n",
+    ),
+    (
+        "expire_circuit_changes",
+        "circuit_changes",
+        "INSERT INTO circuit_changes (id, country, provider, kind, instance, cause, changed_at) \
+         SELECT uuid_v7_now(), 'ES', 'x', 'opened', 'one', 'forced', now() - d * interval '1 day' FROM unnest(ARRAY[91, 89]) AS d",
     ),
     (
         "expire_scheduled_runs",

@@ -112,7 +112,7 @@ async fn a_run_missed_without_a_leader_happens_once_or_is_skipped_by_policy() {
     let late = "SELECT count(*) FROM scheduled_runs WHERE started_at - due_at > interval '5 hours'";
     assert_eq!(app.sql(late).await, "2");
 
-    // There is a leader at the next one.
+    // An instance is running at the next due time, so both tasks run.
     clock.advance(Duration::from_secs(18 * 3600));
     wait_for_outcomes(&app, "expire_webhooks", "schedule:completed schedule:completed schedule:completed")
         .await;
@@ -125,15 +125,15 @@ async fn a_takeover_neither_loses_nor_repeats_a_due_time() {
     let keys = only(&[("expire_webhooks", &daily(&clock, 6), "run")]);
     let database = Rc::new(TestDatabase::create().await);
     let first = TestApp::start_at(Rc::clone(&database), clock.clone(), &pairs(&keys)).await;
-    let led = "SELECT count(*) FROM scheduled_runs WHERE outcome = 'completed'";
+    let completed = "SELECT count(*) FROM scheduled_runs WHERE outcome = 'completed'";
     eventually("the first instance to become the leader", async || {
-        (first.sql(led).await == "1").then_some(())
+        (first.sql(completed).await == "1").then_some(())
     })
     .await;
     let second = TestApp::start_at(Rc::clone(&database), clock.clone(), &pairs(&keys)).await;
     let count = async |expected: u32| {
         eventually(&format!("run {expected}"), async || {
-            let done = second.sql(led).await.parse::<u32>().unwrap();
+            let done = second.sql(completed).await.parse::<u32>().unwrap();
             assert!(done <= expected, "{done} runs for {expected} days");
             (done == expected).then_some(())
         })
@@ -187,7 +187,7 @@ async fn a_run_of_a_dead_leader_is_abandoned_and_repeated() {
     }
     let app = TestApp::start_at(database, clock, &pairs(&only(&tasks))).await;
     wait_for_outcomes(&app, "expire_webhooks", "schedule:abandoned retry:completed").await;
-    // It was abandoned just now, so it is repeated whatever its policy.
+    // The policy for missed runs does not apply to an abandoned run, so this run is repeated too.
     wait_for_outcomes(&app, "expire_staff_views", "schedule:abandoned retry:completed").await;
     let series = "scheduled_runs_total{outcome=\"abandoned\",task=\"expire_webhooks\"}";
     assert!((app.metric(series).await - 1.0).abs() < 0.5);

@@ -1,8 +1,9 @@
-//! One case for each function of `storage/` that takes a connection, and for each variant of its query.
+//! One case for each function of `storage/` that takes a connection, or for each variant of the function's query.
 //!
 //! A name is `module::function`, followed by a space and a description if the function has several cases. Each call
 //! runs in a transaction that is rolled back.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use aval::domain::account::{KeyLimits, Role, Scope};
@@ -12,10 +13,11 @@ use aval::domain::ids::{DecisionId, EventId};
 use aval::domain::status::{Initiator, Status};
 use aval::error::Error;
 use aval::resilience::circuit_breaker::CircuitMode;
+use aval::storage::account_settings::StoredSettings;
 use aval::storage::applications::{
     BeginJob, Change, Insertion, ListFilter, PageStart, SortOrder, TotalBounds, Visibility,
 };
-use aval::storage::circuit_events::NewCircuitEvent;
+use aval::storage::circuit_events::NewCircuitChange;
 use aval::storage::circuit_overrides::SetOverride;
 use aval::storage::decisions::DecisionRecord;
 use aval::storage::failed_jobs::{DeadLetterFilter, Operator, RetryAll};
@@ -34,14 +36,15 @@ use aval::storage::types::{FailedJobStatus, WebhookStatus};
 use aval::storage::users::UserChange;
 use aval::storage::webhooks::{NewEvent, WebhookDecision, WebhookFilter};
 use aval::storage::{
-    api_keys, applications, audit, circuit_events, circuit_overrides, decisions, failed_jobs, idempotency,
-    jobs, lanes, login_addresses, outbox, overview, provider_retries, refresh_tokens, scheduled_runs,
-    security_events, staff_views, statistics, users, webhooks, ws_tickets,
+    account_settings, api_keys, applications, audit, circuit_events, circuit_history, circuit_overrides,
+    decisions, failed_jobs, idempotency, jobs, lanes, login_addresses, outbox, overview, provider_retries,
+    refresh_tokens, saved_views, scheduled_runs, security_events, staff_views, statistics, users, webhooks,
+    ws_tickets,
 };
-use chrono::TimeDelta;
+use chrono::{Days, NaiveDate, TimeDelta};
 use diesel_async::AsyncPgConnection;
 use futures_util::future::LocalBoxFuture;
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use super::fill::World;
 use crate::support::engine::application;
@@ -50,9 +53,9 @@ use crate::support::engine::application;
 pub(super) struct Case {
     /// `module::function`, and the variant.
     pub(super) name: &'static str,
-    /// The maximum number of months that one statement may read of applications or of tables that refer to them.
+    /// The maximum number of months that one statement may read of the tables with monthly partitions.
     pub(super) months: usize,
-    /// Indexes that must be used, without the months in their names.
+    /// Parts of the names of indexes that must be used. The names are compared without months.
     pub(super) indexes: &'static [&'static str],
     /// The call; errors are returned as text.
     pub(super) call:
@@ -141,9 +144,14 @@ pub(super) const CASES: &[Case] = cases! {
     "decisions::find_latest" [1] ["decisions_pkey"] |sql, w| decisions::find_latest(sql, w.application);
     "circuit_events::record" [0] [] |sql, w| async move {
         let id = EventId::new(w.clock.new_uuid());
-        let event = NewCircuitEvent { id, event_type: "circuit.closed.v1", country: Country::Es, data: json!({}) };
-        circuit_events::record(sql, &event).await
+        circuit_events::record(sql, &circuit_change(w, id)).await
     };
+    "circuit_history::list_page" [0] ["circuit_changes_pkey", "circuit_override_log_pkey"]
+        |sql, w| circuit_history::list_page(sql, None, Some(w.application.as_uuid()), 21);
+    "circuit_history::list_page of a country" [0] ["circuit_changes_country_idx", "circuit_override_log_country_idx"]
+        |sql, w| circuit_history::list_page(sql, Some(Country::Es), Some(w.application.as_uuid()), 21);
+    "circuit_history::delete_before" [0] ["circuit_changes_time_idx"]
+        |sql, w| circuit_history::delete_before(sql, w.now - TimeDelta::days(400), 100);
     "circuit_overrides::in_force" [0] [] |sql, _w| circuit_overrides::in_force(sql);
     "circuit_overrides::list" [0] [] |sql, _w| circuit_overrides::list(sql);
     "circuit_overrides::set" [0] [] |sql, w| async move { circuit_overrides::set(sql, &forced_open(w)).await };
@@ -239,7 +247,21 @@ pub(super) const CASES: &[Case] = cases! {
         |sql, w| refresh_tokens::revoke_surplus(sql, w.token_family, 0, w.now);
     "refresh_tokens::revoke_family" [0] ["refresh_tokens_family_idx"]
         |sql, w| refresh_tokens::revoke_family(sql, w.token_family, w.now);
+    "refresh_tokens::open_sessions" [0] ["refresh_tokens_user_idx"]
+        |sql, w| refresh_tokens::open_sessions(sql, w.user, w.now, 100);
+    "refresh_tokens::revoke_of_account" [0] ["refresh_tokens_"]
+        |sql, w| refresh_tokens::revoke_of_account(sql, w.user, Some(w.token_family), w.now);
+    "refresh_tokens::revoke_of_account with all sessions" [0] ["refresh_tokens_user_idx"]
+        |sql, w| refresh_tokens::revoke_of_account(sql, w.user, None, w.now);
     "refresh_tokens::delete_expired" [0] ["refresh_tokens_expiry_idx"] |sql, w| refresh_tokens::delete_expired(sql, w.now);
+
+    "account_settings::find" [0] ["account_settings_pkey"] |sql, w| account_settings::find(sql, w.user);
+    "account_settings::set" [0] ["users_pkey"] |sql, w| async move { account_settings::set(sql, w.user, &stored_settings()).await };
+
+    "saved_views::list" [0] ["saved_views_name_key"] |sql, w| saved_views::list(sql, w.user);
+    "saved_views::count" [0] ["saved_views_name_key"] |sql, w| saved_views::count(sql, w.user);
+    "saved_views::insert" [0] ["users_pkey"] |sql, w| async move { saved_views::insert(sql, &new_view(w, &json!({}))).await };
+    "saved_views::delete" [0] ["saved_views_pkey"] |sql, w| saved_views::delete(sql, w.user, w.user);
 
     "scheduled_runs::begin" [0] [] |sql, w| async move { scheduled_runs::begin(sql, &new_run(w)).await };
     "scheduled_runs::begin_requested" [0] ["scheduled_runs_"] |sql, w| scheduled_runs::begin_requested(sql, w.run, w.now, "test");
@@ -294,6 +316,8 @@ pub(super) const CASES: &[Case] = cases! {
         |sql, _w| statistics::project(sql, 14);
     "statistics::read" [1] ["outbox_offset_idx", "outbox_unpublished_idx", "application_counts_pkey", "application_days_pkey"]
         |sql, w| async move { statistics::read(sql, &figures_query(), w.now).await };
+    "statistics::days::read" [1] ["outbox_offset_idx", "outbox_unpublished_idx", "application_days_pkey"]
+        |sql, w| async move { statistics::days::read(sql, &figures_query(), &last_days(w), w.now).await };
     "statistics::count_listed" [0] ["outbox_offset_idx", "outbox_unpublished_idx", "application_counts_pkey"]
         |sql, _w| async move { statistics::count_listed(sql, &figures_query(), Some(Status::Pending)).await };
 
@@ -534,6 +558,32 @@ fn view(w: &World) -> StaffView {
     }
 }
 
+fn circuit_change(w: &World, id: EventId) -> NewCircuitChange {
+    NewCircuitChange {
+        id,
+        country: Country::Es,
+        provider: "test".to_owned(),
+        kind: "closed",
+        instance: "test".to_owned(),
+        cause: "forced",
+        changed_at: w.now,
+        event: Some(("circuit.closed.v1", json!({}))),
+    }
+}
+
+fn stored_settings() -> StoredSettings {
+    StoredSettings { language: None, time_zone: None, theme: "auto".to_owned() }
+}
+
+fn new_view<'a>(w: &World, filters: &'a Value) -> saved_views::NewView<'a> {
+    saved_views::NewView { id: w.clock.new_uuid(), user_id: w.user, page: "reviews", name: "test", filters }
+}
+
+fn last_days(w: &World) -> RangeInclusive<NaiveDate> {
+    let today = w.now.date_naive();
+    today - Days::new(30)..=today
+}
+
 fn new_key(w: &World) -> api_keys::NewApiKey<'static> {
     api_keys::NewApiKey {
         id: w.clock.new_uuid(),
@@ -568,6 +618,8 @@ fn new_token(w: &World) -> refresh_tokens::NewRefreshToken<'static> {
         issued_at: w.now,
         expires_at: w.now + TimeDelta::days(1),
         session_started_at: w.now,
+        address: None,
+        user_agent: Some("test"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Plans as PostgreSQL's auto_explain logs them, including those in functions and triggers.
+//! Plans as PostgreSQL's auto_explain logs them, including the plans of statements in functions and triggers.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::support::db::{TestDatabase, text};
 /// A connection whose plans are read.
 pub(super) struct Explained {
     pub(super) sql: AsyncPgConnection,
-    /// The prefix of its log lines, after the time.
+    /// The text that follows the time in the connection's log lines.
     mark: String,
     log: PathBuf,
 }
@@ -97,7 +97,7 @@ impl Plan {
         relations.map(split_month).filter(|(name, _)| name == table).filter_map(|(_, month)| month).collect()
     }
 
-    /// Whether PostgreSQL compiled the statement.
+    /// Whether PostgreSQL compiled the statement (JIT).
     pub(super) fn is_compiled(&self) -> bool {
         self.0.get("JIT").is_some()
     }
@@ -108,7 +108,7 @@ impl Plan {
         names.map(without_month).collect()
     }
 
-    /// The maximum number of rows that a scan returned or filtered out, over all its loops and partitions.
+    /// The number of rows that all scans together returned or filtered out, in all loops.
     pub(super) fn rows_examined(&self) -> u64 {
         let count = |node: &Value, member: &str| node[member].as_f64().unwrap_or(0.0);
         let rows = |node: &&Value| {

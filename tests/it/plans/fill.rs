@@ -21,11 +21,11 @@ use crate::support::engine::{key_ring, settings};
 const MONTHS: usize = 6;
 /// Applications per month: enough for every index to be worthwhile.
 pub(super) const MANY: usize = 4000;
-/// Few enough that reading a whole table costs less than using its index. Plans cached then stay in use
-/// after the table has grown.
+/// Applications per month: so few that reading a whole table costs less than using its index. Plans that are cached while
+/// tables have this size stay in use after the tables have grown.
 pub(super) const FEW: usize = 110;
 
-/// The identifiers that the cases use.
+/// The identifiers and values that the cases use.
 pub(super) struct World {
     pub(super) clock: Clock,
     pub(super) keys: Arc<KeyRing>,
@@ -100,7 +100,7 @@ impl World {
         }
     }
 
-    /// A change made now.
+    /// The attribution of a change.
     pub(super) fn attribution(&self) -> Attribution {
         Attribution {
             change_id: self.change_id(),
@@ -115,7 +115,7 @@ impl World {
     }
 }
 
-/// Statistics only change when a test changes them.
+/// Disables autovacuum, so statistics only change when a test changes them.
 const NO_AUTOVACUUM: &str = "\
     DO $$ DECLARE stored record; BEGIN \
         FOR stored IN SELECT oid::regclass AS name FROM pg_class WHERE relkind = 'r' \
@@ -130,7 +130,7 @@ pub(super) const FORGET_STATISTICS: &str = "\
     UPDATE pg_class SET relpages = 0, reltuples = -1, relallvisible = 0 WHERE relkind IN ('r', 'p') \
         AND relnamespace IN ('public'::regnamespace, 'partitions'::regnamespace)";
 
-/// Inserts this many applications into every month, of 50 accounts and all statuses.
+/// Inserts `per_month` applications into every month. They belong to 50 accounts and have all statuses.
 pub(super) async fn applications(sql: &mut AsyncPgConnection, keys: &KeyRing, per_month: usize) {
     sql.batch_execute(&format!(
         "SET session_replication_role = replica; \
@@ -173,7 +173,7 @@ pub(super) async fn applications(sql: &mut AsyncPgConnection, keys: &KeyRing, pe
     sql.batch_execute("DROP TABLE planned; SET session_replication_role = origin").await.unwrap();
 }
 
-/// Rows that refer to applications, and all others.
+/// Inserts all other rows, most of which refer to the applications.
 const REST: &str = "\
     SET session_replication_role = replica; \
     INSERT INTO audit_logs (application_id, version, action, new_status, changed_by, change_id) \
@@ -239,4 +239,10 @@ const REST: &str = "\
         FROM applications; \
     INSERT INTO login_addresses (user_id, address_digest, last_login_at) \
         SELECT u.id, sha256(n::text::bytea), now() FROM users u, generate_series(1, 2) n; \
+    INSERT INTO account_settings (user_id, theme) SELECT id, 'auto' FROM users; \
+    INSERT INTO saved_views (id, user_id, page, name, filters) \
+        SELECT gen_random_uuid(), u.id, 'reviews', 'view ' || n, '{}' FROM users u, generate_series(1, 2) n; \
+    INSERT INTO circuit_changes (id, country, provider, kind, instance, cause, changed_at) \
+        SELECT id, country, 'x', 'opened', 'one', 'forced', created_at FROM applications; \
+    INSERT INTO circuit_override_log (id, country, mode, changed_by) SELECT id, country, 'auto', 'test' FROM applications; \
     SET session_replication_role = origin";

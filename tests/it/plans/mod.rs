@@ -1,9 +1,9 @@
 //! The executed plans of all queries in `storage/`. Each function is called repeatedly on a database with months of
-//! rows, so cached plans of prepared statements are covered too. Growing tables must not be read completely, and
-//! queries about one application must only touch one month.
+//! rows, so cached plans of prepared statements are covered too. No query may read a growing table completely, and a query
+//! about one application may only read one month.
 //!
-//! A new function of `storage/` that takes a connection needs a case in [`cases`] (a test checks that): its name, the
-//! number of months it may read, the indexes it must use, and a call that succeeds.
+//! Each function of `storage/` that takes a connection needs a case in [`cases`]: its name, the number of months that it may
+//! read, the indexes that it must use, and a call that succeeds. A test checks that no function lacks a case.
 
 mod cases;
 mod explain;
@@ -52,12 +52,13 @@ const WITHOUT_PLAN: [(&str, &str); 14] = [
     ("partitions::job_history_before", "reads the catalogue"),
     ("partitions::drop_job_history", "drops a table and reads none"),
     ("reencrypt::count_remaining", "reads everything, on an operator's command"),
-    ("statistics::differences::differences", "reads everything, for checkers"),
+    ("statistics::differences::differences", "reads everything, for verification only"),
     ("transaction::", "runs statements of its callers"),
     ("users::password_costs", "reads all accounts, once per start of an instance"),
 ];
 
-/// PostgreSQL plans a statement for its values five times. After that it may cache a generic plan.
+/// The number of calls of each case. PostgreSQL plans a prepared statement for its values five times. After that, it may
+/// cache a generic plan.
 const CALLS: usize = 7;
 
 /// The violations in the plans of one call.
@@ -90,9 +91,8 @@ fn violations(case: &Case, plans: &[Plan]) -> Vec<String> {
     violations
 }
 
-/// Functions that run in a transaction of `storage/transaction.rs`, by the beginning of their name: processing an
-/// application, and all writes.
-const TRANSACTIONS: [&str; 20] = [
+/// Functions that run in a transaction of `storage/transaction.rs`, by the beginning of their names.
+const TRANSACTIONS: [&str; 21] = [
     "applications::change",
     "applications::insert",
     "decisions::store",
@@ -111,6 +111,7 @@ const TRANSACTIONS: [&str; 20] = [
     "refresh_tokens::find",
     "refresh_tokens::rotate",
     "statistics::project",
+    "statistics::days",
     "statistics::read",
     "users::lock",
 ];
@@ -131,7 +132,7 @@ const SEARCHES: [&str; 2] =
 /// Cases that need statistics to use their index: searches, which have a short timeout, and a list for operators.
 const NEED_STATISTICS: [&str; 3] = [SEARCHES[0], SEARCHES[1], "failed_jobs::list::list_page of a status"];
 
-/// How the transaction of a case begins, unless it is a single statement.
+/// The SQL that begins the transaction of a case; `None` if the case is a single statement.
 fn begin(case: &Case) -> Option<&'static str> {
     if SEARCHES.contains(&case.name) {
         Some(planner::BEGIN_SEARCH)
@@ -142,8 +143,8 @@ fn begin(case: &Case) -> Option<&'static str> {
     }
 }
 
-/// The violations in the plans of the cases, each run several times: of transactions in a session with PostgreSQL's
-/// default settings, as behind a pooler in transaction mode, and of single statements in a session of the pool.
+/// Runs each case several times and returns the violations in its plans. Transactions run in a session with PostgreSQL's
+/// default settings, as behind a pooler in transaction mode. Single statements run in a session with the pool's settings.
 async fn wrong_plans(
     database: &TestDatabase,
     world: &World,

@@ -1,5 +1,5 @@
-//! Instances of Aval that share a database and consist only of relay, broadcaster and WebSocket endpoint, and their
-//! clients.
+//! Reduced instances of Aval, which share a database, and WebSocket clients. An instance consists only of the relay, the
+//! broadcaster and the WebSocket endpoint.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -90,7 +90,7 @@ pub(super) async fn set_status(connection: &mut AsyncPgConnection, id: &str, sta
     assert_eq!(changed, 1);
 }
 
-/// A user who owns the applications of some tests.
+/// Creates the user `ana`, who owns the applications of some tests.
 const ANA: &str = "SET session_replication_role = replica; INSERT INTO users (id, username, password_hash, role, created_by) \
     SELECT uuid_v7_now(), 'ana', password_hash, 'user', 'test' FROM users WHERE username = 'test-user' \
     ON CONFLICT DO NOTHING; RESET session_replication_role";
@@ -106,7 +106,7 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    /// Starts with short intervals and `overrides`.
+    /// Starts an instance with short intervals and `overrides`.
     pub(super) async fn start(database: &TestDatabase, name: &str, overrides: &[(&str, &str)]) -> Self {
         let resources = resources(database, name, overrides).await;
         let sessions = Sessions::new(&resources.settings.websocket, Arc::clone(&resources.metrics));
@@ -146,6 +146,7 @@ impl Instance {
         Self { resources, sessions, relay, broadcaster, address, server }
     }
 
+    /// A client that has sent `message`, which must be a valid subscription.
     pub(super) async fn subscriber(&self, message: &str) -> Client {
         let mut client = Client::connect(self.address, "").await;
         client.send(message).await;
@@ -225,8 +226,8 @@ fn listen(database: Database, relay: Handle<OutboxRelay>, broadcaster: Handle<Br
     });
 }
 
-/// Serves the endpoint; `?account=` names the account. The listener's buffers are small, so a client that does not
-/// read is detected early.
+/// Serves the WebSocket endpoint. The query `account=NAME` selects the account of the connection. The listener's
+/// buffers are small, so a client that does not read is detected early.
 fn serve(realtime: Realtime) -> (SocketAddr, ServerHandle) {
     async fn connect(
         request: HttpRequest,
@@ -279,14 +280,14 @@ impl Client {
         self.sink.send(message).await.unwrap();
     }
 
-    /// Waits for a ping and answers it.
+    /// Waits for a ping and responds with a pong.
     pub(super) async fn answer_a_ping(&mut self) {
         let ping = tokio::time::timeout(PATIENCE, self.frames.next()).await.unwrap();
         assert!(matches!(ping, Some(Ok(Frame::Ping(_)))), "{ping:?}");
         self.send_raw(Message::Pong(Default::default())).await;
     }
 
-    /// The next frame other than a ping. Does not answer pings.
+    /// The next frame other than a ping. Does not respond to pings.
     pub(super) async fn next_frame(&mut self) -> Option<Frame> {
         loop {
             let next = tokio::time::timeout(PATIENCE, self.frames.next());
@@ -298,11 +299,11 @@ impl Client {
         }
     }
 
-    /// The next message.
+    /// The next message, which must be JSON.
     pub(super) async fn next(&mut self) -> Value {
         match self.next_frame().await {
             Some(Frame::Text(text)) => serde_json::from_slice(&text).unwrap(),
-            other => panic!("no message but {other:?}"),
+            other => panic!("expected a message, received {other:?}"),
         }
     }
 
@@ -310,7 +311,7 @@ impl Client {
     pub(super) async fn close_code(&mut self) -> u16 {
         match self.next_frame().await {
             Some(Frame::Close(Some(reason))) => reason.code.into(),
-            other => panic!("no close frame but {other:?}"),
+            other => panic!("expected a close frame, received {other:?}"),
         }
     }
 
@@ -325,19 +326,19 @@ impl Client {
         offsets
     }
 
-    /// Checks that no message waits: the next one must be the answer to a ping.
+    /// Checks that no other message arrives before the response to a `ping` message.
     pub(super) async fn assert_silent(&mut self) {
         self.send(r#"{"action":"ping"}"#).await;
         assert_eq!(self.next().await["type"], "pong");
     }
 }
 
-/// Waits until `condition` holds.
+/// Waits until `condition` holds. The message of a timeout contains `what`, such as `all events to be published`.
 pub(super) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     crate::support::eventually(what, async || condition().await.then_some(())).await;
 }
 
-/// A raw WebSocket connection with a small receive buffer.
+/// Opens a raw WebSocket connection with a small receive buffer.
 pub(super) async fn raw_client(address: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4 * 1024).unwrap();
@@ -348,14 +349,14 @@ pub(super) async fn raw_client(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// A text frame of at most 125 bytes, masked with zeroes.
+/// Sends a text frame of at most 125 bytes. Its mask is zero, so the text is sent unchanged.
 pub(super) async fn send_raw_text(stream: &mut TcpStream, text: &[u8]) {
     let length = u8::try_from(text.len()).unwrap();
     stream.write_all(&[0x81, 0x80 | length, 0, 0, 0, 0]).await.unwrap();
     stream.write_all(text).await.unwrap();
 }
 
-/// All bytes until the server ends the connection.
+/// Reads all bytes until the server ends the connection.
 pub(super) async fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
     let mut sent = Vec::new();
     let all = stream.read_to_end(&mut sent);

@@ -1,4 +1,4 @@
-//! Delivery from a change in the database to the subscribed WebSockets, with real components.
+//! Delivery of events, from a change in the database to the subscribed WebSockets.
 
 mod instance;
 mod protocol;
@@ -18,6 +18,7 @@ const SUBSCRIBE_ALL: &str = r#"{"action":"subscribe","channel":"applications"}"#
 
 const UNPUBLISHED: &str = "SELECT count(*) AS value FROM outbox WHERE relay_offset IS NULL";
 
+/// A message that subscribes to `topic` and requests the events after `offset`.
 fn resume(topic: &Value, epoch: &Value, offset: i64) -> String {
     let mut message = json!({ "action": "subscribe", "epoch": epoch, "offset": offset });
     for (key, value) in topic.as_object().unwrap() {
@@ -89,9 +90,9 @@ async fn a_reconnecting_client_gets_exactly_the_missed_events_or_must_reload() {
     insert(&mut connection, "PT", "rui", 1).await;
     set_status(&mut connection, &first[0], "VALIDATING").await;
     let last = insert(&mut connection, "ES", "ana", 1).await;
-    until("everything is published", async || count(&mut connection, UNPUBLISHED).await == 0).await;
+    until("all events to be published", async || count(&mut connection, UNPUBLISHED).await == 0).await;
 
-    // All topics resume from the last seen position, which came from another topic.
+    // A client resumes every topic from the last offset that it has seen, even if that event was of another topic.
     let mut client = Client::connect(instance.address, "").await;
     client.send(&resume(&json!({ "country": "ES" }), &epoch, 1)).await;
     client.send(&resume(&json!({ "application_id": first[0] }), &epoch, 1)).await;
@@ -127,7 +128,7 @@ async fn a_reconnecting_client_gets_exactly_the_missed_events_or_must_reload() {
         client.assert_silent().await;
     }
     insert(&mut connection, "IT", "ugo", 30).await;
-    until("everything is published", async || count(&mut connection, UNPUBLISHED).await == 0).await;
+    until("all events to be published", async || count(&mut connection, UNPUBLISHED).await == 0).await;
     let mut client = Client::connect(instance.address, "").await;
     client.send(&resume(&json!({ "channel": "applications" }), &epoch, 6)).await;
     assert_eq!(client.next().await["recovered"], false, "30 events must exceed max_replay");
@@ -144,7 +145,7 @@ async fn a_replay_longer_than_the_queue_arrives_completely_before_live_events() 
     let mut connection = database.connect().await;
     let epoch = json!(texts(&mut connection, "SELECT epoch::text AS value FROM outbox_position").await[0]);
     insert(&mut connection, "ES", "ana", MISSED).await;
-    until("everything is published", async || count(&mut connection, UNPUBLISHED).await == 0).await;
+    until("all events to be published", async || count(&mut connection, UNPUBLISHED).await == 0).await;
 
     let mut client = Client::connect(instance.address, "").await;
     client.send(&resume(&json!({ "channel": "applications" }), &epoch, 0)).await;
@@ -168,10 +169,10 @@ async fn a_client_that_does_not_read_is_disconnected_and_does_not_slow_others() 
     let mut stalled = raw_client(instance.address).await;
     send_raw_text(&mut stalled, SUBSCRIBE_ALL.as_bytes()).await;
     let mut reader = instance.subscriber(SUBSCRIBE_ALL).await;
-    until("both clients have joined", async || instance.sessions.count() == 2).await;
+    until("both clients to join", async || instance.sessions.count() == 2).await;
 
     let mut connection = database.connect().await;
-    // In batches, so the reader's own queue stays short.
+    // In batches, so the queue of the client that reads stays short.
     for batch in 1..=30 {
         insert(&mut connection, "ES", "ana", EVENTS / 30).await;
         let last = i64::from(EVENTS / 30 * batch);
@@ -186,7 +187,7 @@ async fn a_client_that_does_not_read_is_disconnected_and_does_not_slow_others() 
     let reason = b"the client reads too slowly";
     let close = [&[0x88, 2 + u8::try_from(reason.len()).unwrap(), 0x0F, 0xA8][..], reason].concat();
     assert!(sent.ends_with(&close), "it must be closed with code 4008 and the reason");
-    until("its connection is closed", async || {
+    until("its connection to be closed", async || {
         instance.resources.metrics.websocket_connections_active.get() == 1
     })
     .await;
@@ -208,7 +209,7 @@ async fn repeated_panics_of_relay_and_broadcaster_lose_and_repeat_nothing() {
         set_status(&mut connection, &id, "CANCELLED").await;
         assert_eq!(client.offsets_up_to(round * 2).await, [round * 2 - 1, round * 2]);
     }
-    // A subscription while no broadcaster is alive is answered by the next one.
+    // If a client subscribes while no broadcaster is running, the next broadcaster responds.
     instance.resources.faults.arm(FaultPoint::Broadcaster, None, 1).unwrap();
     let epoch = json!(texts(&mut connection, "SELECT epoch::text AS value FROM outbox_position").await[0]);
     let mut late = Client::connect(instance.address, "").await;
@@ -226,7 +227,10 @@ async fn another_relay_takes_over_when_the_leader_loses_its_connection_or_stops(
     let database = TestDatabase::create().await;
     let mut connection = database.connect().await;
     let one = Instance::start(&database, "one", &[]).await;
-    until("one leads", async || texts(&mut connection, LEADER).await.len() == 1).await;
+    until("the relay of the first instance to lead", async || {
+        texts(&mut connection, LEADER).await.len() == 1
+    })
+    .await;
     let two = Instance::start(&database, "two", &[]).await;
     let mut client = two.subscriber(SUBSCRIBE_ALL).await;
 
@@ -234,17 +238,17 @@ async fn another_relay_takes_over_when_the_leader_loses_its_connection_or_stops(
     execute(&mut connection, &format!("SELECT pg_terminate_backend({leader})")).await;
     insert(&mut connection, "ES", "ana", 1).await;
     assert_eq!(client.offsets_up_to(1).await, [1]);
-    until("another connection holds the leadership", async || {
+    until("another connection to hold the leadership", async || {
         let leaders = texts(&mut connection, LEADER).await;
         leaders.len() == 1 && leaders[0] != leader
     })
     .await;
 
-    // Stops the current leader. Its successor in the same instance or the other relay takes over.
+    // Stops both relays, one of which leads. A new relay actor of either instance takes over.
     let leader = texts(&mut connection, LEADER).await.remove(0);
     one.relay.tell(StopRelay).unwrap();
     two.relay.tell(StopRelay).unwrap();
-    until("leadership moved on", async || {
+    until("another connection to become the leader", async || {
         let leaders = texts(&mut connection, LEADER).await;
         leaders.len() == 1 && leaders[0] != leader
     })

@@ -19,10 +19,11 @@ async fn a_session_subscribes_is_updated_and_unsubscribes() {
     let instance = Instance::start(&database, "one", &[("AVAL__WEBSOCKET__MAX_SUBSCRIPTIONS", "3")]).await;
     let mut connection = database.connect().await;
     let id = insert(&mut connection, "MX", "ana", 1).await.remove(0);
-    until("its creation is published", async || count(&mut connection, super::UNPUBLISHED).await == 0).await;
+    until("its creation to be published", async || count(&mut connection, super::UNPUBLISHED).await == 0)
+        .await;
 
     let subscribe = json!({ "action": "subscribe", "application_id": id }).to_string();
-    until("its creation is delivered", async || {
+    until("its creation to be delivered", async || {
         let mut probe = Client::connect(instance.address, "").await;
         probe.send(&subscribe).await;
         probe.next().await["offset"] == 1
@@ -149,7 +150,8 @@ async fn invalid_messages_get_errors_and_protocol_violations_close_the_connectio
     let reason = b"a text message must be UTF-8";
     let close = [&[0x88, 2 + u8::try_from(reason.len()).unwrap(), 0x03, 0xEF][..], reason].concat();
     assert!(read_to_end(&mut raw).await.ends_with(&close), "invalid UTF-8 must close with 1007");
-    // A close frame of one byte, a reserved bit, an unmasked frame, an unknown opcode: 1002, and the server closes TCP.
+    // A close frame with one byte of payload, a reserved bit, an unmasked frame, and an unknown opcode. The server must
+    // close each connection with code 1002 and end TCP.
     let malformed: [&[u8]; 4] = [
         &[0x88, 0x81, 0, 0, 0, 0, 3],
         &[0xC1, 0x80, 0, 0, 0, 0],
@@ -163,7 +165,7 @@ async fn invalid_messages_get_errors_and_protocol_violations_close_the_connectio
         let code = sent.windows(4).find(|bytes| bytes.starts_with(&[0x88])).map(|bytes| [bytes[2], bytes[3]]);
         assert_eq!(code, Some(1002_u16.to_be_bytes()), "{frame:?}");
     }
-    until("all connections are closed", async || {
+    until("all connections to be closed", async || {
         instance.resources.metrics.websocket_connections_active.get() == 0
     })
     .await;
@@ -233,7 +235,7 @@ async fn a_stopping_server_closes_connections_after_their_queued_messages() {
     let mut client = instance.subscriber(super::SUBSCRIBE_ALL).await;
     let mut connection = database.connect().await;
     insert(&mut connection, "ES", "ana", 3).await;
-    until("everything is published", async || count(&mut connection, super::UNPUBLISHED).await == 0).await;
+    until("all events to be published", async || count(&mut connection, super::UNPUBLISHED).await == 0).await;
     assert_eq!(client.offsets_up_to(3).await, [1, 2, 3]);
     instance.sessions.close_all();
     assert_eq!(client.close_code().await, 1001);

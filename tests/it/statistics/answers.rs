@@ -1,4 +1,4 @@
-//! Statistics as clients read them.
+//! The responses with statistics.
 
 use actix_web::http::Method;
 use aval::domain::application::Country;
@@ -13,9 +13,9 @@ use crate::support::builders::{body, spanish};
 use crate::support::eventually;
 
 const STATS: &str = "/api/v1/stats";
-/// Only the first round counts anything; readers add all other events themselves.
+/// Only the first round updates the counters. After it, every request adds the uncounted events itself.
 const UNCOUNTED: [(&str, &str); 1] = [("AVAL__STATISTICS__MIN_INTERVAL_MS", "3600000")];
-/// Everything is counted immediately.
+/// Every event updates the counters immediately.
 const COUNTED: [(&str, &str); 1] = [("AVAL__STATISTICS__MIN_INTERVAL_MS", "1")];
 
 async fn stats(caller: &Caller<'_>) -> Value {
@@ -113,7 +113,11 @@ async fn decisions_are_counted_by_country_with_risks_and_amounts() {
         assert_eq!(month["amounts"][0]["currency"], "EUR");
     }
     assert_eq!(counter_errors(&app).await, "");
-    assert_eq!(stats(&app.acting_as(USER).await).await["total"], 0, "a user must only see its own");
+    assert_eq!(
+        stats(&app.acting_as(USER).await).await["total"],
+        0,
+        "a user must only see their own applications"
+    );
 }
 
 #[actix_rt::test]

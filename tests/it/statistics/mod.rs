@@ -1,6 +1,7 @@
-//! Statistics: exact at all times, counted once, and equal to a recount.
+//! Statistics: they are exact at all times, count every event once, and equal a recount.
 
 mod answers;
+mod daily;
 mod projection;
 
 use aval::storage::statistics::differences;

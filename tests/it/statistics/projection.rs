@@ -1,4 +1,4 @@
-//! How events become counters.
+//! The projection, which updates the counters of the statistics from events.
 
 use std::time::Duration;
 
@@ -45,14 +45,17 @@ async fn publish_all(sql: &mut AsyncPgConnection) {
     while outbox::publish(sql, 1000).await.unwrap().published > 0 {}
 }
 
+/// The offset of the last counted event.
 async fn position(sql: &mut AsyncPgConnection) -> String {
     text(sql, "SELECT last_offset FROM statistics_position").await.unwrap()
 }
 
+/// The offset of the last published event.
 async fn end(sql: &mut AsyncPgConnection) -> String {
     text(sql, "SELECT last_offset FROM outbox_position").await.unwrap()
 }
 
+/// The number of applications according to the counters.
 async fn counted(sql: &mut AsyncPgConnection) -> String {
     text(sql, "SELECT sum(applications) FROM application_counts WHERE owner = ''").await.unwrap_or_default()
 }
@@ -93,7 +96,11 @@ async fn an_interrupted_projection_counts_nothing() {
     execute(&mut sql, "ROLLBACK").await.unwrap();
     assert_eq!((position(&mut sql).await, counted(&mut sql).await), ("0".to_owned(), String::new()));
     while project(&mut sql, 100).await.unwrap() > 0 {
-        assert_eq!(differences(&mut sql).await.unwrap(), Vec::<String>::new(), "readers must add the rest");
+        assert_eq!(
+            differences(&mut sql).await.unwrap(),
+            Vec::<String>::new(),
+            "readers must add the uncounted events"
+        );
     }
 }
 

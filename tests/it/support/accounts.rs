@@ -12,16 +12,17 @@ pub(crate) const PASSWORD: &str = "correct horse battery";
 const PASSWORD_HASH: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$XOD5KthPd+tmhCzS/HmSdQ$4HTFhEaT2ndgyAuKv5rvft/IeddqaSQbTFePVREG/xw";
 
-/// An admin, the default sender of requests.
+/// An admin, the default caller.
 pub(crate) const ADMIN: &str = "test-admin";
 /// An analyst, who sees and reviews everything.
 pub(crate) const ANALYST: &str = "test-analyst";
-/// A user, who only sees its own applications.
+/// A user, who sees only their own applications.
 pub(crate) const USER: &str = "test-user";
 /// Another user.
 pub(crate) const OTHER: &str = "test-other";
 
-/// Creates the accounts, once per database. It disables triggers, so tests only see their own events.
+/// Creates the accounts unless they exist. It disables triggers, so tests see only the events that they cause
+/// themselves.
 pub(crate) async fn create(connection: &mut AsyncPgConnection) {
     let rows = [(ADMIN, "admin"), (ANALYST, "analyst"), (USER, "user"), (OTHER, "user")]
         .map(|(name, role)| format!("(uuid_v7_now(), '{name}', '{PASSWORD_HASH}', '{role}', 'test')"));
@@ -34,11 +35,11 @@ pub(crate) async fn create(connection: &mut AsyncPgConnection) {
     connection.batch_execute(&insert).await.unwrap();
 }
 
-/// A sender of requests.
+/// Sends requests with one credential.
 #[derive(Clone)]
 pub(crate) struct Caller<'a> {
     pub(crate) app: &'a TestApp,
-    /// The header with the credential; `None` for an anonymous sender.
+    /// The header with the credential; `None` for an anonymous caller.
     pub(crate) credential: Option<(&'static str, String)>,
 }
 
@@ -63,7 +64,6 @@ impl Caller<'_> {
         self.send(Method::DELETE, path, &[], Bytes::new()).await
     }
 
-    /// Sends JSON.
     pub(crate) async fn send_json(&self, method: Method, path: &str, body: &Value) -> Answer {
         self.send(method, path, &[("Content-Type", "application/json")], body.to_string()).await
     }

@@ -69,7 +69,7 @@ impl Answer {
         String::from_utf8(self.body.to_vec()).unwrap()
     }
 
-    /// `pointer code` of each field error of a problem.
+    /// The field errors of a problem, each as `<pointer> <code>`.
     pub(crate) fn field_errors(&self) -> Vec<String> {
         let errors = self.json["errors"].as_array().into_iter().flatten();
         let line = |error: &Value| {
@@ -85,7 +85,7 @@ impl TestApp {
         Self::start_on(Rc::new(TestDatabase::create().await), overrides).await
     }
 
-    /// Tries to start an instance with an invalid configuration and returns the error.
+    /// Tries to start an instance with an unusable configuration and returns the error.
     pub(crate) async fn refusal(overrides: &[(&str, &str)]) -> String {
         let database = TestDatabase::create().await;
         let settings = settings_on(&database, &[&[("AVAL__SERVER__PORT", "0")], overrides].concat());
@@ -134,13 +134,13 @@ impl TestApp {
         Self { app, database, log, client, token, contract: Contract::new() }
     }
 
-    /// Accepts these labels, which only a newer version has, in responses.
+    /// Makes the check of responses accept `labels`, which only a newer version of Aval has.
     pub(crate) fn with_newer_labels(mut self, labels: &'static [&'static str]) -> Self {
         self.contract = self.contract.with_newer_labels(labels);
         self
     }
 
-    /// Stops the instance as on SIGTERM.
+    /// Stops the instance gracefully, as SIGTERM does.
     pub(crate) async fn stop(self) {
         self.app.shutdown().await;
     }
@@ -154,12 +154,12 @@ impl TestApp {
         self.app.address()
     }
 
-    /// The address of its metrics port.
+    /// The address of the instance's metrics port.
     pub(crate) fn metrics_address(&self) -> Option<SocketAddr> {
         self.app.metrics_address()
     }
 
-    /// The URL of a path.
+    /// The URL of `path` on the instance.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.app.address())
     }
@@ -169,27 +169,27 @@ impl TestApp {
         self.engine().simulator.as_ref().unwrap()
     }
 
-    /// The default sender.
+    /// A caller with [`TestApp::token`]. Requests of the app itself are sent by this caller.
     pub(crate) fn admin(&self) -> Caller<'_> {
         self.with_token(&self.token)
     }
 
-    /// A user with a new access token.
+    /// A caller with a new access token of the account `username`.
     pub(crate) async fn acting_as(&self, username: &str) -> Caller<'_> {
         self.with_token(&access_token(&self.app, username).await)
     }
 
-    /// The owner of this access token.
+    /// A caller with this access token.
     pub(crate) fn with_token(&self, token: &str) -> Caller<'_> {
         Caller { app: self, credential: Some(("Authorization", format!("Bearer {token}"))) }
     }
 
-    /// The owner of this API key.
+    /// A caller with this API key.
     pub(crate) fn with_key(&self, key: &str) -> Caller<'_> {
         Caller { app: self, credential: Some(("X-API-Key", key.to_owned())) }
     }
 
-    /// An anonymous sender.
+    /// A caller without credentials.
     pub(crate) fn anonymous(&self) -> Caller<'_> {
         Caller { app: self, credential: None }
     }
@@ -214,7 +214,7 @@ impl TestApp {
         self.admin().delete(path).await
     }
 
-    /// Sends any request and checks the response against the OpenAPI document.
+    /// Sends any request as [`ADMIN`] and checks the response against the OpenAPI document.
     pub(crate) async fn send(
         &self,
         method: Method,
@@ -255,7 +255,7 @@ impl TestApp {
     pub(crate) async fn send_raw(&self, bytes: &[u8]) -> String {
         let exchange = async {
             let mut stream = tokio::net::TcpStream::connect(self.app.address()).await.unwrap();
-            // A server that has rejected the head may close before it has read the rest.
+            // A server that has rejected the head may close the connection before it has read the rest.
             let _ = stream.write_all(bytes).await;
             let mut answer = Vec::new();
             while !is_complete(&answer) && stream.read_buf(&mut answer).await.is_ok_and(|length| length > 0) {
@@ -295,14 +295,14 @@ impl TestApp {
         serde_json::from_value(decision["reasons"].clone()).unwrap()
     }
 
-    /// An application's statuses, oldest first.
+    /// An application's statuses, oldest first, separated by spaces.
     pub(crate) async fn trail(&self, id: &str) -> String {
         let audit = self.get(&format!("/api/v1/applications/{id}/audit")).await.expect(200);
         let entries = audit["entries"].as_array().unwrap().iter();
         entries.map(|entry| entry["new_status"].as_str().unwrap()).collect::<Vec<_>>().join(" ")
     }
 
-    /// A single text from plain SQL; empty without a row or for null.
+    /// The single value of a query, as text; empty if it is null or if there is no row.
     pub(crate) async fn sql(&self, query: &str) -> String {
         text(&mut self.database.connect().await, query).await.unwrap_or_default()
     }
@@ -326,7 +326,7 @@ impl TestApp {
         request.connect().await.is_ok()
     }
 
-    /// Opens a WebSocket.
+    /// Opens a WebSocket and authenticates with [`TestApp::token`].
     pub(crate) async fn websocket(&self) -> TestSocket {
         let mut socket = self.silent_websocket("").await;
         assert_eq!(socket.authenticate(&self.token).await["type"], "authenticated");
@@ -381,13 +381,13 @@ impl TestSocket {
         Some(Self { outgoing: Box::pin(outgoing), incoming: incoming.boxed_local() })
     }
 
-    /// Authenticates and returns the response.
+    /// Authenticates the connection and returns the response.
     pub(crate) async fn authenticate(&mut self, token: &str) -> Value {
         self.send(&serde_json::json!({"action": "auth", "token": token})).await;
         self.json().await
     }
 
-    /// Subscribes and waits for the response.
+    /// Subscribes and returns the response.
     pub(crate) async fn subscribe(&mut self, topic: &Value) -> Value {
         let mut message = topic.clone();
         message["action"] = "subscribe".into();
@@ -415,7 +415,7 @@ impl TestSocket {
         }
     }
 
-    /// The next message or the end of the connection. Answers pings.
+    /// The next message or the end of the connection. Responds to pings.
     pub(crate) async fn hear(&mut self) -> Heard {
         self.hear_within(PATIENCE).await.expect("a frame in time")
     }
@@ -445,7 +445,7 @@ impl TestSocket {
         }
     }
 
-    /// The statuses of the updates about an application, until `last` has arrived.
+    /// The statuses of an application's updates, in order, up to and including `last`.
     pub(crate) async fn updates_until(&mut self, id: &str, last: &str) -> Vec<String> {
         let mut seen = Vec::new();
         loop {

@@ -40,8 +40,8 @@ impl CapturedLog {
         Self { logger, written, marks: AtomicUsize::new(0) }
     }
 
-    /// Everything logged before the call. A separate thread writes the lines in order, so a marker that has arrived
-    /// shows that all earlier lines have.
+    /// Everything logged before the call. A separate thread writes the lines in order. Once a marker has arrived, all earlier
+    /// lines have arrived too.
     pub(crate) async fn text(&self) -> String {
         let mark = format!("captured log, mark {}", self.marks.fetch_add(1, Ordering::Relaxed));
         error!(self.logger, "{}", mark);

@@ -1,4 +1,4 @@
-//! Certificates of an authority that only a test trusts.
+//! Certificate authorities for tests.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,14 +15,14 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    /// Writes its own certificate and returns the file.
+    /// Writes the certificate of the authority and returns the file.
     pub(crate) fn write(&self, folder: &Path) -> PathBuf {
         let path = folder.join("authority.pem");
         std::fs::write(&path, self.0.pem()).unwrap();
         path
     }
 
-    /// Writes a server's certificate and key and returns the files.
+    /// Writes a new certificate for `names` and its key, and returns the files.
     pub(crate) fn write_pair(&self, names: &[&str], folder: &Path) -> (PathBuf, PathBuf) {
         let key = KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
@@ -38,7 +38,7 @@ impl Authority {
         self.client_with(protocols, ALL_VERSIONS)
     }
 
-    /// Like the above, with only these versions of TLS.
+    /// Like [`Self::client`], with only these versions of TLS.
     pub(crate) fn client_with(
         &self,
         protocols: &[&str],

@@ -1,6 +1,6 @@
 //! A TCP proxy whose link can be slow, silent or cut.
 //!
-//! It has its own thread, so a busy test does not cause delays.
+//! It runs in its own thread, so a busy test does not delay it.
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,7 +18,7 @@ use tokio::sync::watch;
 pub(crate) enum Upstream {
     Tcp(SocketAddr),
     Unix(PathBuf),
-    /// Round-robin over these addresses. The list may change.
+    /// Round-robin over these addresses. The test may change the list.
     AnyOf(Arc<Mutex<VecDeque<SocketAddr>>>),
 }
 
@@ -59,7 +59,7 @@ pub(crate) enum Link {
     Cut,
 }
 
-/// A running proxy, which ends when it is dropped.
+/// A running proxy, which stops when it is dropped.
 pub(crate) struct ChaosProxy {
     address: SocketAddr,
     link: Arc<watch::Sender<Link>>,

@@ -1,17 +1,18 @@
-//! Checks every response in tests against the OpenAPI document: its path, method and status must be documented, its
-//! media type must be the documented one, and its JSON must match the schema without unknown members.
+//! Checks every response in tests against the OpenAPI document. Its path, method, status and media type must be
+//! documented, and its JSON must match the schema without unknown members.
 
 use actix_web::http::{Method, header};
 use serde_json::{Map, Value};
 
 use super::app::Answer;
 
-/// The statuses that any path may return, as the introduction of the document says.
+/// The statuses that any path may return, according to the introduction of the document.
 const ANYWHERE: [u16; 8] = [404, 405, 414, 417, 429, 431, 500, 503];
 
-/// The document, and labels of a newer version that a test has stored.
+/// The OpenAPI document, and further permitted labels.
 pub(crate) struct Contract {
     document: Value,
+    /// Labels that a test has stored as if a newer version had introduced them.
     newer_labels: &'static [&'static str],
 }
 
@@ -21,12 +22,12 @@ impl Contract {
         Self { document, newer_labels: &[] }
     }
 
-    /// Accepts these labels where the document lists others.
+    /// Also accepts these labels where the document lists the permitted ones.
     pub(crate) fn with_newer_labels(self, newer_labels: &'static [&'static str]) -> Self {
         Self { newer_labels, ..self }
     }
 
-    /// The violations of a schema by a value.
+    /// The ways in which `value` violates `schema`; empty if it matches.
     pub(crate) fn mismatches(&self, schema: &Value, value: &Value) -> Vec<String> {
         let mut violations = Vec::new();
         self.check_value(schema, value, "", &mut violations);
@@ -54,7 +55,9 @@ impl Contract {
         }
         let Some(operation) = self.operation(method, path) else {
             if !matches!(status, 404 | 405 | 429) {
-                violations.push("not documented, but neither 404 nor 405".to_owned());
+                violations.push(
+                    "the operation is not documented, but the status is not 404, 405 or 429".to_owned(),
+                );
             }
             return violations;
         };
@@ -81,7 +84,7 @@ impl Contract {
         let problem = &self.document["components"]["schemas"]["Problem"];
         self.check_value(problem, &answer.json, "", violations);
         if answer.json["status"] != answer.status.as_u16() {
-            violations.push("the problem has another status".to_owned());
+            violations.push("the status in the problem is not the status of the response".to_owned());
         }
         if answer.json["request_id"] != answer.header("x-request-id") {
             violations.push("the problem's request_id is not X-Request-ID".to_owned());
@@ -198,7 +201,7 @@ impl Contract {
         }
     }
 
-    /// A schema and all its parts.
+    /// Collects a schema and the schemas that it combines with `allOf`.
     fn collect_parts<'a>(&'a self, schema: &'a Value, parts: &mut Vec<&'a Value>) {
         let schema = self.resolve(schema);
         parts.push(schema);
@@ -279,8 +282,8 @@ fn a_response_that_violates_the_document_is_detected() {
     assert!(violations("/no/such/path", unknown).iter().any(|text| text.contains("not documented")));
 }
 
-/// Whether `name` is only in some responses with this status: an original response is not marked as replayed, and a
-/// permanent conflict has no `Retry-After`.
+/// Whether a response with this status may lack the documented header `name`. For example, an original response is not marked
+/// as replayed, and a permanent conflict has no `Retry-After`.
 fn may_lack(answer: &Answer, name: &str) -> bool {
     match name {
         "Idempotency-Replayed" | "RateLimit" | "RateLimit-Policy" => true,

@@ -1,10 +1,10 @@
 //! A database for each test, cloned from a migrated template on a shared server.
 //!
-//! Some test runners run every test in its own process, so no process owns the server. The first test that needs it
-//! starts it under a lock and leaves it running. Every user holds a shared lock on `users.lock`. A watchdog stops the
-//! server once it gets that lock exclusively, which is when the last user has ended in any way.
+//! Every test runs in its own process, so no process owns the server. The first test that needs it starts it under a lock
+//! and leaves it running. Every process that uses the server holds a shared lock on `users.lock`. A watchdog stops the
+//! server when it gets the lock exclusively, which is possible only after all these processes have ended.
 //!
-//! Two variables select other servers for the whole run, each with a directory of its own:
+//! Two environment variables select another server for the whole run. Each combination has its own directory:
 //! - `AVAL_PG_BIN`: the directory of PostgreSQL's programs, to test another version.
 //! - `AVAL_TEST_POOLER=1`: the application connects through a PgBouncer in transaction mode, which runs as long as the
 //!   server. The tests' own statements bypass it.
@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 
 use super::pgbouncer;
 
-/// How long the server outlives its last user in seconds, so consecutive short processes share it.
+/// How long the server keeps running without users, in seconds, so that consecutive short processes share it.
 const LINGER_SECONDS: u32 = 10;
 
 /// A test's own database, which is dropped with this value.
@@ -32,13 +32,13 @@ pub(crate) struct TestDatabase {
     direct_url: String,
     /// The URL for the application.
     serving_url: String,
-    server: ServerUser,
+    server: SharedServer,
 }
 
 impl TestDatabase {
     /// A new, migrated database.
     pub(crate) async fn create() -> Self {
-        let server = ServerUser::join().await;
+        let server = SharedServer::join().await;
         let name = format!("test_{}", uuid::Uuid::new_v4().simple());
         let mut admin = connect(&server.url_of("postgres")).await;
         let statement = format!("CREATE DATABASE {name} TEMPLATE {}", template_name());
@@ -48,14 +48,14 @@ impl TestDatabase {
 
     /// A new, empty database.
     pub(crate) async fn create_empty() -> Self {
-        let server = ServerUser::join().await;
+        let server = SharedServer::join().await;
         let name = format!("test_{}", uuid::Uuid::new_v4().simple());
         let mut admin = connect(&server.url_of("postgres")).await;
         admin.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE template0")).await.unwrap();
         Self::of(server, name)
     }
 
-    fn of(server: ServerUser, name: String) -> Self {
+    fn of(server: SharedServer, name: String) -> Self {
         let url = server.url_of(&name);
         let (serving_url, direct_url) = match has_pooler() {
             true => (pgbouncer::shared_url(&home(), &name), url.clone()),
@@ -64,12 +64,12 @@ impl TestDatabase {
         Self { name, url, direct_url, serving_url, server }
     }
 
-    /// Its URL, which bypasses the pooler.
+    /// The URL that bypasses the pooler.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// The variables with its URLs for the application.
+    /// The environment variables that give the application the URLs of this database.
     pub(crate) fn variables(&self) -> [(&'static str, &str); 2] {
         [
             ("AVAL__DATABASE__URL", self.serving_url.as_str()),
@@ -84,7 +84,7 @@ impl TestDatabase {
 }
 
 impl Drop for TestDatabase {
-    /// Drops the database despite open connections. A leftover is dropped by the next start.
+    /// Drops the database despite open connections. If that fails, the next start of the server drops it.
     fn drop(&mut self) {
         let (url, drop) =
             (self.server.url_of("postgres"), format!("DROP DATABASE {} WITH (FORCE)", self.name));
@@ -100,9 +100,9 @@ impl Drop for TestDatabase {
     }
 }
 
-/// The address of PostgreSQL.
+/// The address of a database.
 pub(crate) struct Server {
-    /// The directory of its socket.
+    /// The directory of the server's socket.
     pub(crate) socket: PathBuf,
     /// The name of the database.
     pub(crate) database: String,
@@ -132,12 +132,25 @@ impl Server {
     }
 }
 
+/// Changes the schema as a migration does. PgBouncer then needs a RECONNECT, because it keeps prepared statements of the old
+/// types (docs/database.md).
+///
+/// # Errors
+/// If the statement fails.
+pub(crate) async fn change_schema(server: &Server, sql: &str) -> diesel::QueryResult<()> {
+    execute(&mut connect(&server.url()).await, sql).await?;
+    if has_pooler() {
+        pgbouncer::reconnect(&home(), &server.database).await;
+    }
+    Ok(())
+}
+
 /// Runs plain SQL.
 pub(crate) async fn execute(connection: &mut AsyncPgConnection, sql: &str) -> diesel::QueryResult<usize> {
     diesel::sql_query(sql).execute(connection).await
 }
 
-/// A single text from plain SQL; `None` without a row.
+/// The single value of a query, as text; `None` if it is null or if there is no row.
 pub(crate) async fn text(connection: &mut AsyncPgConnection, sql: &str) -> Option<String> {
     #[derive(diesel::QueryableByName)]
     struct Row {
@@ -149,18 +162,18 @@ pub(crate) async fn text(connection: &mut AsyncPgConnection, sql: &str) -> Optio
     rows.into_iter().next().and_then(|row| row.value)
 }
 
-/// A connection to any database of the server, as the URL's user.
+/// Connects to the database of the URL.
 pub(crate) async fn connect(url: &str) -> AsyncPgConnection {
     AsyncPgConnection::establish(url).await.unwrap()
 }
 
-/// A user of the shared server.
-struct ServerUser {
+/// The shared server. The lock keeps it running while this process uses it.
+struct SharedServer {
     url: String,
     _lock: File,
 }
 
-impl ServerUser {
+impl SharedServer {
     async fn join() -> Self {
         let home = home();
         let starting = open_lock(&home.join("starting.lock"));
@@ -202,7 +215,7 @@ async fn start(home: &Path, url_file: &Path) -> String {
     url
 }
 
-/// Drops leftovers of killed tests and recreates the template after a migration has changed.
+/// Drops databases that killed tests left behind, and recreates the template if the migrations have changed.
 async fn prepare_template(url: &str) {
     #[derive(diesel::QueryableByName)]
     struct Name {
@@ -210,8 +223,8 @@ async fn prepare_template(url: &str) {
         datname: String,
     }
     let mut admin = connect(url).await;
-    // A test database lives for seconds. On a busy machine, an automatic ANALYZE of one of its tables can hold a lock for
-    // longer than the archive waits, and hundreds of databases keep the workers busy.
+    // Autovacuum is off. A test database exists only for seconds. On a busy machine, an automatic ANALYZE of one of its tables
+    // could hold a lock for longer than the archive waits, and hundreds of databases would keep the workers busy.
     execute(&mut admin, "ALTER SYSTEM SET autovacuum = off").await.unwrap();
     execute(&mut admin, "SELECT pg_reload_conf()").await.unwrap();
     let query =
@@ -229,8 +242,8 @@ async fn prepare_template(url: &str) {
     let unfinished_url = url.replacen("/aval?", &format!("/{unfinished}?"), 1);
     aval::storage::migrations::run_pending(&unfinished_url).await.unwrap();
     let mut connection = connect(&unfinished_url).await;
-    // The name comes from the folder and the schema from the compiled migrations. If they differed, the template would
-    // stay wrong.
+    // The name of the template depends on the files in `migrations/`, but its schema comes from the compiled migrations. If
+    // they differed, a template with the wrong schema would be reused.
     let applied = text(&mut connection, "SELECT count(*) FROM __diesel_schema_migrations").await;
     let folders = fs::read_dir("migrations").unwrap().count().to_string();
     assert_eq!(applied.as_deref(), Some(&*folders), "migrations/ has changed since the tests were built");
@@ -257,7 +270,7 @@ fn template_name() -> String {
 }
 
 /// Starts a process that stops the server and its pooler when they have no users.
-#[expect(clippy::zombie_processes, reason = "it must outlive this process")]
+#[expect(clippy::zombie_processes, reason = "the process must outlive this one")]
 fn watch(home: &Path, server: i32, pooler: Option<i32>) {
     let pooler = pooler.map(|pid| pid.to_string()).unwrap_or_default();
     let script = format!(
@@ -273,7 +286,7 @@ fn watch(home: &Path, server: i32, pooler: Option<i32>) {
         .unwrap();
 }
 
-/// The directory of a Unix socket in a URL.
+/// The directory of the Unix socket in a URL.
 fn socket_of(url: &str) -> PathBuf {
     let (_, query) = url.split_once('?').unwrap();
     query.split('&').find_map(|pair| pair.strip_prefix("host=")).unwrap().into()

@@ -18,9 +18,9 @@ use tokio_util::sync::CancellationToken;
 use super::db::{TestDatabase, text};
 use super::eventually;
 
-/// Short times, so waits of a minute in production fit into a test. Each key is written as an environment variable.
+/// Settings for all tests, as environment variables. Most shorten waits that take up to a minute in production.
 ///
-/// Most tests reuse the documents of the specification, so the duplicate rule is only enabled where it is tested.
+/// The duplicate rule is off except in its own tests, because most tests reuse the documents of the specification.
 pub(crate) const QUICK: [(&str, &str); 14] = [
     ("AVAL__CACHE__STATISTICS_GRACE_MS", "0"),
     ("AVAL__APPLICATIONS__DUPLICATE_WINDOW_HOURS", "0"),
@@ -38,9 +38,9 @@ pub(crate) const QUICK: [(&str, &str); 14] = [
     ("AVAL__PROVIDERS__DEFAULTS__BREAKER__OPEN_MS", "300"),
 ];
 
-/// The scheduled tasks. On a new database they are due at the first start. They are off unless tested, so they do not
-/// delete expired rows of other tests.
-pub(crate) const SCHEDULED_TASKS: [&str; 11] = [
+/// The scheduled tasks. On a new database they are due at the first start. They are off unless a test enables them, so
+/// they do not delete expired rows that a test needs.
+pub(crate) const SCHEDULED_TASKS: [&str; 12] = [
     "make_partitions",
     "expire_credentials",
     "expire_outbox",
@@ -50,11 +50,12 @@ pub(crate) const SCHEDULED_TASKS: [&str; 11] = [
     "expire_security_events",
     "expire_webhooks",
     "expire_job_history",
+    "expire_circuit_changes",
     "expire_scheduled_runs",
     "archive",
 ];
 
-/// The variable with the cron expression of a scheduled task.
+/// The variable with the cron expression of a recurring task.
 pub(crate) fn cron_key(task: &str) -> String {
     format!("AVAL__HOUSEKEEPING__{}__CRON", task.to_uppercase())
 }
@@ -67,10 +68,10 @@ pub(crate) const SECRETS: [(&str, &str); 4] = [
     ("WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
 ];
 
-/// An override that gives a key the value of `config/default.toml` again.
+/// As the value of an override, restores the default of `config/default.toml`.
 pub(crate) const DEFAULT: &str = "(default)";
 
-/// The configuration of a test: [`QUICK`] and [`SECRETS`] with no scheduled task, then `overrides`.
+/// The configuration of a test: [`QUICK`] and [`SECRETS`] without recurring tasks, then `overrides`.
 pub(crate) fn settings(overrides: &[(&str, &str)]) -> Settings {
     let off = SCHEDULED_TASKS.map(|task| (cron_key(task), "off".to_owned()));
     let given = QUICK.iter().chain(&SECRETS).chain(overrides);
@@ -123,12 +124,12 @@ impl TestEngine {
         assert!(!found.is_empty());
     }
 
-    /// A single text from plain SQL.
+    /// The single value of a query, as text.
     pub(crate) async fn text(&self, query: &str) -> Option<String> {
         text(&mut self.database.connect().await, query).await
     }
 
-    /// An application's statuses, oldest first.
+    /// An application's statuses, oldest first, separated by spaces.
     pub(crate) async fn trail(&self, id: ApplicationId) -> String {
         let query = format!(
             "SELECT string_agg(new_status::text, ' ' ORDER BY version) FROM audit_logs WHERE application_id = '{id}'"
@@ -171,7 +172,7 @@ pub(crate) fn application(clock: &Clock, country: Country, document: &str) -> Ne
     }
 }
 
-/// The keys of a configuration.
+/// The encryption keys of a configuration.
 pub(crate) fn key_ring(settings: &Settings) -> Arc<KeyRing> {
     let secrets = settings.complete_secrets(&Clock::system()).unwrap();
     Arc::new(KeyRing::of(&secrets).unwrap())

@@ -1,4 +1,4 @@
-//! Shared parts of integration tests: databases, the running application, and waiting with a deadline.
+//! Helpers that integration tests share, such as databases, running instances, and waiting with a deadline.
 
 pub(crate) mod accounts;
 pub(crate) mod app;
@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 /// How long a test waits for a condition before it fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Waits until `probe` returns a value. Panics with `what` after [`PATIENCE`].
+/// Waits until `probe` returns a value. After [`PATIENCE`], it panics with `timed out waiting for {what}`.
 pub(crate) async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -35,13 +35,13 @@ pub(crate) async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Op
     }
 }
 
-/// The pace of a client that sends requests in sequence. Never use it to wait for a condition; use [`eventually`].
+/// Pauses, for example between the requests of a client. Never use it to wait for a condition; use [`eventually`].
 pub(crate) async fn pace(pause: Duration) {
     tokio::time::sleep(pause).await;
 }
 
-/// A slow client, which writes one byte at a time until the server closes the connection. A check that
-/// only counts bytes does not detect it.
+/// Writes one byte at a time, as a slow client does, until the server closes the connection. A server that only closes idle
+/// connections does not detect such a client.
 pub(crate) async fn trickle(stream: &mut tokio::net::TcpStream) {
     use tokio::io::AsyncWriteExt as _;
 

@@ -1,4 +1,4 @@
-//! An OpenTelemetry collector: receives OTLP over HTTP with protobuf and keeps the spans.
+//! An OpenTelemetry collector for tests. It receives OTLP over HTTP with Protobuf and keeps the spans.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -26,7 +26,7 @@ pub(crate) struct ReceivedSpan {
     pub(crate) name: String,
     pub(crate) attributes: HashMap<String, String>,
     pub(crate) is_error: bool,
-    /// The spans that it links to.
+    /// The identifiers of the spans that this span links to.
     pub(crate) links: Vec<String>,
 }
 

@@ -15,16 +15,18 @@ use super::eventually;
 use super::process::free_port;
 use super::system_user::SystemUser;
 
-/// The port of the shared pooler, which is only part of the name of its socket.
+/// The port of the shared pooler. It appears only in the name of the pooler's Unix socket.
 const SHARED_PORT: u16 = 6432;
-/// The server sessions per database: fewer than a test's clients, so they share them.
+/// The user who may give commands in the console of the shared pooler.
+const ADMIN: &str = "operator";
+/// The number of server sessions per database. A test has more clients than that, so clients share sessions.
 const POOL_SIZE: u16 = 8;
 
 /// An installed PgBouncer.
 #[derive(Debug, Clone)]
 pub(crate) struct Program {
     path: PathBuf,
-    /// As printed, such as `1.18.0`.
+    /// The version, such as `1.18.0`.
     pub(crate) version: String,
 }
 
@@ -37,7 +39,7 @@ impl Program {
         Some(Self { path: path.to_owned(), version })
     }
 
-    /// Those that are installed.
+    /// The installed programs, one of each version.
     pub(crate) fn installed() -> Vec<Self> {
         let folders = std::env::var_os("PATH").unwrap_or_default();
         let folders = std::env::split_paths(&folders).chain(["/usr/sbin".into(), built_folder()]);
@@ -47,7 +49,7 @@ impl Program {
         found
     }
 
-    /// One that supports prepared statements.
+    /// An installed program that supports prepared statements.
     pub(crate) fn current() -> Self {
         let mut installed = Self::installed();
         installed.retain(Self::has_prepared_statements);
@@ -79,12 +81,12 @@ pub(crate) struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// Starts one whose users may connect to its console.
+    /// Starts a PgBouncer whose users may connect to its console.
     pub(crate) async fn start(program: &Program, server: &Server, more: &str) -> Self {
         Self::start_with(program, server, &format!("auth_type = any\n{more}")).await
     }
 
-    /// Starts one whose console refuses the application's user.
+    /// Starts a PgBouncer whose console rejects the application's user.
     pub(crate) async fn start_with_closed_console(program: &Program, server: &Server, more: &str) -> Self {
         Self::start_with(program, server, &format!("auth_type = trust\nauth_file = users.txt\n{more}")).await
     }
@@ -150,6 +152,22 @@ pub(crate) fn shared_url(home: &Path, database: &str) -> String {
     format!("postgresql:///{database}?user=aval&host={}&port={SHARED_PORT}", folder.display())
 }
 
+/// Has the shared pooler replace its server sessions for a database as soon as they are free.
+pub(crate) async fn reconnect(home: &Path, database: &str) {
+    let (console, connection) = tokio_postgres::Config::new()
+        .host_path(shared_folder(home))
+        .port(SHARED_PORT)
+        .user(ADMIN)
+        .dbname("pgbouncer")
+        .connect(tokio_postgres::NoTls)
+        .await
+        .unwrap();
+    let driver = actix_rt::spawn(connection);
+    console.simple_query(&format!("RECONNECT {database}")).await.unwrap();
+    drop(console);
+    driver.await.unwrap().unwrap();
+}
+
 /// Starts the shared pooler for the server at `socket` unless it is running, and returns its process id. It outlives this
 /// process.
 #[expect(clippy::zombie_processes, reason = "it must outlive this process")]
@@ -160,7 +178,7 @@ pub(crate) async fn start_shared(socket: &Path, home: &Path) -> i32 {
     let connects = || UnixStream::connect(shared_socket_file(home)).is_ok();
     if !connects() {
         let listening = format!(
-            "auth_type = any\nlisten_addr =\nlisten_port = {SHARED_PORT}\nunix_socket_dir = {}\npidfile = {}\n\
+            "auth_type = any\nadmin_users = {ADMIN}\nlisten_addr =\nlisten_port = {SHARED_PORT}\nunix_socket_dir = {}\npidfile = {}\n\
              logfile = {}",
             folder.display(),
             pid_file.display(),

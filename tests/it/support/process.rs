@@ -1,4 +1,4 @@
-//! The built binary as separate processes, which can be killed, frozen and stopped.
+//! Runs the built binary as separate processes, which a test can kill, freeze and stop.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,7 +12,7 @@ use rand::RngExt as _;
 
 use super::eventually;
 
-/// Ports below those that the system assigns itself, so a free one stays free.
+/// Ports below the range that the system assigns automatically, so a free port stays free.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// A free port.
@@ -25,7 +25,7 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
-/// A subcommand of the binary that serves on a port. It is killed when dropped.
+/// A process that runs a subcommand of the binary and serves on a port. It is killed when this value is dropped.
 pub(crate) struct ServerProcess {
     arguments: Vec<String>,
     variables: BTreeMap<String, String>,
@@ -35,7 +35,7 @@ pub(crate) struct ServerProcess {
 }
 
 impl ServerProcess {
-    /// A process that is not started yet. Its log is appended to `log`.
+    /// A process that has not been started. It appends its log to the file `log`.
     pub(crate) fn new(arguments: &[&str], variables: &[(&str, &str)], port: u16, log: &Path) -> Self {
         Self {
             arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
@@ -61,7 +61,7 @@ impl ServerProcess {
 
     /// Starts the process without waiting until it accepts requests.
     pub(crate) fn spawn(&mut self) {
-        assert!(self.child.is_none(), "it is already running");
+        assert!(self.child.is_none(), "the process is already running");
         let log = File::options().create(true).append(true).open(&self.log).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_aval"))
             .args(&self.arguments)
@@ -80,7 +80,7 @@ impl ServerProcess {
         kill(Pid::from_raw(i32::try_from(self.pid()).unwrap()), signal).unwrap();
     }
 
-    /// Kills it, as a power failure would.
+    /// Kills the process with SIGKILL.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
@@ -88,7 +88,7 @@ impl ServerProcess {
         }
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until the process has ended by itself.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("a running process");
         eventually("the process to end", async || child.try_wait().unwrap()).await

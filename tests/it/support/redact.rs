@@ -1,4 +1,4 @@
-//! Redaction of values in snapshots that vary from run to run.
+//! Redaction of snapshot values that vary from run to run.
 
 use insta::Settings;
 use insta::internals::{Content, ContentPath};

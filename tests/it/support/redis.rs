@@ -1,5 +1,5 @@
-//! A Redis server for one test, without persistence, on a Unix socket. It is killed when the test's process ends, even if
-//! the test panics or is killed.
+//! A Redis server for one test, without persistence, on a Unix socket. It is killed when the test's process ends, even
+//! if the test panics or is killed.
 
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
@@ -14,15 +14,15 @@ use nix::unistd::Pid;
 /// How long the server may take to start.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A shell script that runs the server until the script's standard input is closed, which happens when the test's process
-/// ends.
+/// A shell script that runs the server until the script's standard input is closed, which happens when the test's
+/// process ends.
 const KEEPER: &str =
     r#""$@" > /dev/null 2>&1 < /dev/null & server=$!; echo "$server"; read -r _; kill -9 "$server""#;
 
 pub(crate) struct RedisServer {
     home: tempfile::TempDir,
     port: u16,
-    /// The certificate and its key. With them, the port only accepts TLS.
+    /// The certificate and its key. If they are set, the port accepts only TLS.
     tls: Option<(PathBuf, PathBuf)>,
     running: Option<Running>,
 }
@@ -43,7 +43,7 @@ impl RedisServer {
         Self::start_at(free_port(), None)
     }
 
-    /// Like the above, with TLS 1.2 and no newer version.
+    /// Like [`Self::start_with_port`], with TLS 1.2 and no newer version.
     pub(crate) fn start_with_tls_1_2(certificate: PathBuf, key: PathBuf) -> Self {
         Self::start_at(free_port(), Some((certificate, key)))
     }
@@ -151,9 +151,9 @@ impl RedisServer {
         let _: () = ::redis::cmd("FLUSHALL").query(&mut self.connection()).unwrap();
     }
 
-    /// A connection for the test's own commands.
+    /// A connection for commands of the test itself.
     pub(crate) fn connection(&self) -> ::redis::Connection {
-        self.try_connect().expect("redis-server answers")
+        self.try_connect().expect("redis-server must respond")
     }
 
     fn try_connect(&self) -> Option<::redis::Connection> {

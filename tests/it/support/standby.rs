@@ -18,7 +18,7 @@ pub(crate) struct Replicated {
 }
 
 impl Replicated {
-    /// Starts both, with a migrated database.
+    /// Starts both servers, with a migrated database.
     pub(crate) async fn start() -> Self {
         let user = SystemUser::for_servers();
         let home = user.folder();
@@ -47,8 +47,8 @@ impl Replicated {
 
     fn serve(&mut self, user: SystemUser, name: &str) {
         let socket = self.home.path().join(format!("{name}.socket"));
-        let made = user.command("mkdir".as_ref(), self.home.path()).arg(&socket).status().unwrap();
-        assert!(made.success());
+        let created = user.command("mkdir".as_ref(), self.home.path()).arg(&socket).status().unwrap();
+        assert!(created.success());
         let settings = [
             format!("unix_socket_directories={}", socket.display()),
             "listen_addresses=".to_owned(),
@@ -96,7 +96,7 @@ async fn try_connect(url: &str) -> Option<diesel_async::AsyncPgConnection> {
 }
 
 impl Drop for Replicated {
-    /// Stops both immediately, despite open connections.
+    /// Stops both servers immediately, despite open connections.
     fn drop(&mut self) {
         for child in &mut self.running {
             let _ = kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGQUIT);

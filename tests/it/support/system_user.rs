@@ -15,7 +15,7 @@ pub(crate) struct SystemUser {
 }
 
 impl SystemUser {
-    /// The user that servers run as: this process's own or, if that is root, `postgres` or `nobody`.
+    /// The user that servers run as: the user of this process or, if that is root, `postgres` or `nobody`.
     pub(crate) fn for_servers() -> Self {
         let own = std::fs::metadata("/proc/self").unwrap();
         if own.uid() != 0 {
@@ -39,7 +39,7 @@ impl SystemUser {
         chown(path, Some(Uid::from_raw(self.uid)), Some(Gid::from_raw(self.gid))).unwrap();
     }
 
-    /// A program to run as this user, in `folder`.
+    /// A command that runs `program` as this user, in `folder`.
     pub(crate) fn command(self, program: &Path, folder: &Path) -> Command {
         let mut command = Command::new(program);
         command.uid(self.uid).gid(self.gid).current_dir(folder);
@@ -47,7 +47,7 @@ impl SystemUser {
     }
 }
 
-/// One of PostgreSQL's server programs.
+/// The path of one of PostgreSQL's server programs.
 pub(crate) fn postgres_program(name: &str) -> PathBuf {
     let folder = super::db::program_folder().unwrap_or_else(|| {
         let bin_folder = |entry: std::fs::DirEntry| entry.path().join("bin");

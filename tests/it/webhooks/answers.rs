@@ -45,7 +45,7 @@ async fn every_invalid_signature_gets_the_same_response() {
     answers.push(message.send_signed(&app, OTHER_SECRET, 0).await.expect(401));
     answers.push(message.send_signed(&app, SECRET, 310).await.expect(401));
     answers.push(message.send_signed(&app, SECRET, -310).await.expect(401));
-    // The signature is verified before the body is parsed.
+    // The server must verify the signature before it parses the body.
     let garbage = [("webhook-id", id), ("webhook-timestamp", time), ("webhook-signature", good)];
     answers.push(app.send(Method::POST, PATH, &garbage, "no JSON").await.expect(401));
     let first = problem(answers[0].clone());
@@ -208,7 +208,7 @@ async fn a_legacy_signature_is_accepted_if_enabled_and_for_recent_events() {
     assert_eq!(recent.send_legacy(&app, SECRET).await.expect(200), json!({"duplicate": true}));
     recent.clone().with("credit_score", 301).send_legacy(&app, SECRET).await.expect(409);
     recent.send_legacy(&app, OTHER_SECRET).await.expect(401);
-    // The setting is per bureau. If it is off, a legacy signature with the secret is not valid for that country.
+    // The setting applies to one bureau. If it is off, a legacy signature is not valid for the bureau's country.
     let portuguese = confirmed(&waiting(&app, Country::Pt).await).with("occurred_at", days_ago(0));
     portuguese.send_legacy(&app, SECRET).await.expect(404);
     portuguese.send(&app).await.expect(200);
@@ -267,7 +267,7 @@ async fn bureaus_that_share_a_secret_are_limited_separately() {
     let (spanish, italian) = (waiting(&app, Country::Es).await, waiting(&app, Country::It).await);
     confirmed(&spanish).send(&app).await.expect(200);
     confirmed(&spanish).send(&app).await.expect(429);
-    // Webhooks about unknown applications count only against the limit of the address.
+    // Webhooks for unknown applications count only against the limit of the sender's address.
     for _ in 0..2 {
         confirmed("01890a5d-ac96-774b-bcce-b302099a8057").send(&app).await.expect(404);
     }

@@ -17,13 +17,14 @@ const REPAIR: &str = "ALTER TABLE decisions DROP CONSTRAINT broken";
 
 const STATE: &str = "SELECT concat_ws(' ', status, attempts, error_type) FROM webhook_events";
 const RETRIES: &str = "SELECT count(*) FROM pending_jobs WHERE task_name = 'retry_webhook_event'";
-/// The results of the retries.
+/// The results and attempts of the finished retries.
 const ENDED: &str = "SELECT string_agg(concat_ws(' ', result, attempt), ', ' ORDER BY finished_at) FROM job_history \
     WHERE task_name = 'retry_webhook_event'";
 
 const JOBS: &str = "/api/v1/admin/jobs";
 const DEAD_LETTERS: &str = "/api/v1/admin/failed-jobs";
 
+/// Starts an instance that runs no jobs.
 async fn idle(overrides: &[(&str, &str)]) -> TestApp {
     let app = TestApp::start(overrides).await;
     app.engine().handles.scheduler.ask(aval::actors::scheduler::StopClaiming).await.unwrap();
@@ -156,7 +157,7 @@ async fn a_webhook_becomes_a_dead_letter_after_its_last_retry_and_an_operator_ca
     app.execute("DELETE FROM pending_jobs WHERE task_name = 'retry_webhook_event'").await;
     app.execute(REPAIR).await;
     app.post(&retry, &reason).await.expect(200);
-    assert_eq!(app.trail(&id).await, "PENDING", "the lane is paused");
+    assert_eq!(app.trail(&id).await, "PENDING", "a paused lane must not run jobs");
     set_paused(&app, "webhooks", false).await;
     app.reaches(&id, "APPROVED").await;
     assert_eq!(app.sql(STATE).await, "applied 5 database_error");

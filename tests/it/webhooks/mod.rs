@@ -1,4 +1,4 @@
-//! Inbound webhooks over real HTTP.
+//! Webhooks from bureaus.
 
 mod answers;
 mod applying;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::support::app::{Answer, TestApp};
 
-/// The secret of all countries, unless a test overrides it.
+/// The webhook secret of all countries, unless a test overrides it.
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const OTHER_SECRET: &str = "whsec_WwIYIP75njNuiV2HpJzNhVYcuYRuNnkrf8Fr";
 
@@ -64,7 +64,7 @@ impl Message {
         self.send_signed(app, SECRET, 0).await
     }
 
-    /// Sends it signed with `secret` and a timestamp `seconds_ago` in the past.
+    /// Sends it, signed with `secret` and with a timestamp `seconds_ago` seconds in the past.
     pub(crate) async fn send_signed(&self, app: &TestApp, secret: &str, seconds_ago: i64) -> Answer {
         let time = app.engine().resources.clock.now().timestamp() - seconds_ago;
         let body = self.body.to_string();
@@ -86,7 +86,7 @@ impl Message {
     }
 }
 
-/// Submits an application, which stays pending if no worker processes it.
+/// Submits an application and returns its identifier. It stays pending if no worker processes it.
 async fn waiting(app: &TestApp, country: Country) -> String {
     let sample = crate::support::builders::samples().into_iter().find(|(of, _)| *of == country).unwrap().1;
     app.submit(&crate::support::builders::body(country, sample)).await

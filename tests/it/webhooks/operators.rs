@@ -1,4 +1,4 @@
-//! Operators' views of webhooks.
+//! The list of webhook events for operators.
 
 use aval::domain::application::Country;
 use serde_json::Value;

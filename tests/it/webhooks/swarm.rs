@@ -1,4 +1,4 @@
-//! Many concurrent webhooks, duplicated and in any order.
+//! Many concurrent webhooks, with duplicates and in random order.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::support::builders::{body, samples};
 /// The number of concurrent webhooks.
 const AT_ONCE: usize = 40;
 
-/// A pseudo-random order.
+/// The messages in random order.
 fn shuffled(messages: Vec<Message>) -> Vec<Message> {
     let mut keyed: Vec<(uuid::Uuid, Message)> =
         messages.into_iter().map(|message| (uuid::Uuid::new_v4(), message)).collect();
@@ -81,7 +81,7 @@ async fn racing_calls_and_webhooks_decide_each_application_once() {
     for n in 0..30 {
         let (country, document) = samples()[n % 6];
         let id = app.submit(&body(country, document)).await;
-        // Two different webhooks for each application, twice. Only open applications can be changed.
+        // Each application gets two different webhooks, each of them twice. Whichever is first may already decide it.
         for (outcome, day) in [("confirmed", 30), ("rejected", 31)] {
             let at = format!("2026-01-{day}T12:00:00Z");
             let message = confirmed(&id).with("outcome", outcome).with("occurred_at", at);

@@ -2,7 +2,7 @@ import { Alert, Button, Card, Group, NativeSelect, Select, Stack, Text, Title } 
 import { useForm } from '@mantine/form';
 import { useQuery } from '@tanstack/react-query';
 import { useTranslation } from 'react-i18next';
-import type { AccountSettings } from '../../api/pending';
+import type { Settings } from '../../api/types';
 import { formatTime } from '../../format/locale';
 import { type Language, LANGUAGES, useLanguage } from '../../i18n/i18n';
 import { settingsQuery, useSaveSettings } from '../../session/settings';
@@ -34,7 +34,7 @@ export function SettingsCard() {
     );
 }
 
-function SettingsForm({ settings }: { settings: AccountSettings }) {
+function SettingsForm({ settings }: { settings: Settings }) {
     const { t } = useTranslation();
     const language = useLanguage();
     const errorText = useErrorText();

@@ -18,6 +18,7 @@ const KINDS = [
     'login_succeeded',
     'login_failed',
     'logged_out',
+    'sessions_ended',
     'refresh_token_reused',
     'access_token_issued',
     'password_changed',

@@ -3,9 +3,8 @@ import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { api, unwrap } from '../../api/client';
-import type { CircuitHistoryEntry } from '../../api/pending';
 import { countriesQuery } from '../../api/queries';
-import type { CountryCode } from '../../api/types';
+import type { CircuitChange, CountryCode } from '../../api/types';
 import { countryName } from '../../format/locale';
 import { useLanguage } from '../../i18n/i18n';
 import { useCursorList } from '../../ui/cursor-list';
@@ -13,7 +12,7 @@ import { CursorPager } from '../../ui/cursor-pager';
 import { Empty, QueryView } from '../../ui/states';
 import { Country, Time } from '../../ui/text';
 
-const KIND_COLORS: Record<CircuitHistoryEntry['kind'], MantineColor> = {
+const KIND_COLORS: Record<CircuitChange['kind'], MantineColor> = {
     opened: 'red',
     half_opened: 'orange',
     closed: 'green',
@@ -30,7 +29,8 @@ export function CircuitHistory() {
     const [country, setCountry] = useState<CountryCode>();
     const { query, pager } = useCursorList({
         queryKey: ['circuits', 'history', country],
-        load: (page) => unwrap(api.GET('/api/v1/admin/circuits/history', { params: { query: { ...page, country } } })),
+        load: ({ page_size: limit, ...page }) =>
+            unwrap(api.GET('/api/v1/admin/circuits/history', { params: { query: { ...page, limit, country } } })),
     });
     return (
         <Card component="section" aria-labelledby="circuit-history">
@@ -60,9 +60,9 @@ export function CircuitHistory() {
             >
                 {({ items }) => (
                     <Timeline bulletSize={16} lineWidth={2} active={items.length}>
-                        {items.map((entry, index) => (
+                        {items.map((entry) => (
                             <Timeline.Item
-                                key={`${entry.time} ${entry.country} ${index}`}
+                                key={entry.id}
                                 color={KIND_COLORS[entry.kind]}
                                 title={
                                     <>
@@ -81,17 +81,19 @@ export function CircuitHistory() {
     );
 }
 
-function Change({ entry }: { entry: CircuitHistoryEntry }) {
-    const { t } = useTranslation();
+function Change({ entry }: { entry: CircuitChange }) {
+    const { t, i18n } = useTranslation();
+    const cause = `circuit_history.cause_${entry.cause}`;
+    // A cause that only a newer server knows has no text.
+    const why = i18n.exists(cause) ? t(cause as 'circuit_history.cause_forced') : entry.cause;
     return (
         <Stack gap={2}>
-            {entry.reason && (
-                <Text size="sm" className="wrap-anywhere">
-                    {entry.reason}
-                </Text>
-            )}
+            <Text size="sm" className="wrap-anywhere">
+                {entry.reason ?? why}
+            </Text>
             <Text size="xs" c="dimmed" className="wrap-anywhere">
-                <Time time={entry.time} seconds /> · {entry.provider}
+                <Time time={entry.time} seconds />
+                {entry.provider && ` · ${entry.provider}`}
                 {entry.by && ` · ${t('audit.by', { account: entry.by })}`}
                 {entry.instance && ` · ${entry.instance}`}
                 {entry.expires_at && (

@@ -1,7 +1,6 @@
 // Sums of the daily statistics. Amounts are added exactly, and only within one currency.
 
-import type { DailyFigures } from '../../api/pending';
-import type { CountryCode, CurrencyCode } from '../../api/types';
+import type { CountryCode, CurrencyCode, DailyFigures } from '../../api/types';
 
 interface Counts {
     created: number;

@@ -2,9 +2,9 @@
 //!
 //! The actor of a WebSocket session is part of the response stream and does not run while its client does not read.
 //! Therefore the queue is outside the actor and limits its own size in bytes. A small queue keeps all frames. Above
-//! `coalesce_above_bytes`, it keeps only the newest update of each application, and all other frames. If it still
-//! exceeds `close_above_bytes`, it is cleared and the session is closed (close code 4008). Pushing never waits, so a
-//! slow client does not affect others.
+//! `coalesce_above_bytes`, it drops all updates of an application except the newest one; other frames are kept. If it
+//! still exceeds `close_above_bytes`, it is cleared and the session is closed (close code 4008). Pushing never waits, so
+//! a slow client does not affect other clients.
 //!
 //! Live updates are accepted in the order of their offsets, and an offset that was already accepted is ignored, so
 //! repeated delivery is harmless. Updates of one application are always sent in order.
@@ -35,9 +35,9 @@ pub enum Closing {
 pub struct Taken {
     /// The frames, in order.
     pub frames: Vec<Frame>,
-    /// Set when no more frames follow.
+    /// Why the session must be closed now. Only set when no frames are left.
     pub closing: Option<Closing>,
-    /// Whether a replay waits for room in the queue, in which case the broadcaster must be woken.
+    /// Whether a replay waited for room in the queue and can now continue. If so, wake the broadcaster.
     pub replay_waits: bool,
 }
 
@@ -46,7 +46,7 @@ pub struct Taken {
 pub(super) enum Push {
     /// The frame will be sent, or a newer one in its place.
     Queued,
-    /// The frame was pushed before.
+    /// An update with the same or a higher offset was pushed before.
     Duplicate,
     /// The session is closed.
     Closed,
@@ -72,11 +72,14 @@ struct Waiting {
     newest: HashMap<ApplicationId, u64>,
     /// Whether an application may have more than one waiting update.
     repeats: bool,
+    /// The key of the next entry.
     next: u64,
     bytes: usize,
+    /// The highest offset that was pushed.
     last_offset: i64,
     /// Whether a wake-up of the actor is pending.
     woken: bool,
+    /// Whether a replay waits for room.
     replay_waits: bool,
     closing: Option<Closing>,
 }
@@ -111,7 +114,7 @@ impl SessionQueue {
         }
     }
 
-    /// Takes up to `max_bytes`, but at least one frame unless `max_bytes` is 0.
+    /// Takes frames of at most `max_bytes` in total, but at least one frame unless `max_bytes` is 0.
     pub fn take(&self, max_bytes: usize) -> Taken {
         let mut waiting = self.lock();
         waiting.woken = false;
@@ -143,7 +146,7 @@ impl SessionQueue {
         self.push(&mut waiting, update.application, &update.frame, Some(update.offset))
     }
 
-    /// Pushes a replayed update. The replay ensures that it is pushed once and in order.
+    /// Pushes a replayed update without a check for duplicates: a replay pushes each update once and in order.
     pub(super) fn push_missed(&self, update: &Update) -> Push {
         self.push(&mut self.lock(), update.application, &update.frame, Some(update.offset))
     }
@@ -207,7 +210,8 @@ impl SessionQueue {
         }
     }
 
-    /// After a panic in another thread, at worst an update is unsent, which will be pushed again.
+    /// Ignores poisoning: if a thread panicked while it held the lock, at worst one update is missing, and that update will
+    /// be pushed again.
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -156,7 +156,7 @@ fn a_waiting_replay_is_reported_when_there_is_room() {
         queue.push_missed(&update(offset, 1, 90));
     }
     assert_eq!((offset, queue.dropped.get()), (3, 0));
-    assert!(queue.take(90).replay_waits, "180 of 400 bytes must be left");
+    assert!(queue.take(90).replay_waits, "180 bytes are left, less than half of 400");
     assert!(!queue.take(90).replay_waits, "it must be reported once");
     assert!(queue.room_for_replay());
 }
@@ -164,16 +164,16 @@ fn a_waiting_replay_is_reported_when_there_is_room() {
 /// An operation on a queue.
 #[derive(Debug, Clone)]
 enum Step {
-    Push { application: u128, bytes: usize, skipped: i64 },
+    Push { application: u128, bytes: usize, advance: i64 },
     Repeat { back: i64 },
     Take { bytes: usize },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let push = (0..9_u128, 20..140_usize, 1..4_i64).prop_map(|(application, bytes, skipped)| Step::Push {
+    let push = (0..9_u128, 20..140_usize, 1..4_i64).prop_map(|(application, bytes, advance)| Step::Push {
         application,
         bytes,
-        skipped,
+        advance,
     });
     let repeat = (0..5_i64).prop_map(|back| Step::Repeat { back });
     let take = (0..500_usize).prop_map(|bytes| Step::Take { bytes });
@@ -192,8 +192,8 @@ proptest! {
         let mut got: Vec<i64> = Vec::new();
         for step in steps {
             match step {
-                Step::Push { application, bytes, skipped } => {
-                    offset += skipped;
+                Step::Push { application, bytes, advance } => {
+                    offset += advance;
                     let push = queue.push_live(&update(offset, application, bytes));
                     closed |= push == Push::Closed;
                     prop_assert_eq!(push == Push::Closed, closed);

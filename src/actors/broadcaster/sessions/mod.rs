@@ -1,13 +1,13 @@
 //! The WebSocket sessions of this instance: accounts, subscriptions, and the delivered position of the bus.
 //!
-//! They outlive the broadcaster: a replacement finds all sessions, subscriptions, unfinished replays and the position
-//! here, and continues. All state is changed under one lock, which is held for one event or one page at a time and
-//! never while waiting.
+//! [`Sessions`] outlives the broadcaster. A replacement finds all sessions, subscriptions, unfinished replays and the
+//! position here, and continues. All state is changed under one lock, which is held for one event or one page at a time
+//! and never while waiting.
 //!
-//! A session is either *live* and gets each event as the instance's position passes it, or *recovering*: it resumed
-//! from an earlier position, and its own cursor reads the bus until it has caught up. Meanwhile it gets no live events,
-//! because its cursor will reach them. Therefore no event is duplicated, missing or out of order, and a session in a
-//! long replay costs no memory and delays no other session.
+//! A session is either *live* or *recovering*. A live session gets each event when the instance's position passes it. A
+//! recovering session has resumed from an earlier position. It has its own cursor, which advances through the bus until
+//! it has caught up. Meanwhile the session gets no live events, because its cursor will reach them. Therefore no event is
+//! duplicated, missing or out of order. A session in a long replay needs no additional memory and delays no other session.
 
 mod registry;
 mod replay;
@@ -43,7 +43,7 @@ impl Sessions {
         Self { registry: Arc::default(), settings: settings.clone(), metrics, next_id: Arc::default() }
     }
 
-    /// Adds a session that may see nothing yet. It is removed when its membership is dropped.
+    /// Adds a session, which gets no events until it is admitted. It is removed when its membership is dropped.
     pub fn join(&self) -> Membership {
         let id = SessionId(self.next_id.fetch_add(1, Ordering::Relaxed));
         let dropped = self.metrics.websocket_messages_dropped_total.clone();
@@ -53,7 +53,7 @@ impl Sessions {
         Membership { sessions: self.clone(), id, queue }
     }
 
-    /// The number of open sessions, without those that were closed because the client was too slow.
+    /// The number of open sessions. A session that was closed because its client was too slow does not count.
     pub fn count(&self) -> usize {
         self.lock().count()
     }
@@ -68,19 +68,19 @@ impl Sessions {
         self.lock().position
     }
 
-    /// Whether any session has a subscription or a pending one.
+    /// Whether any session has an active or waiting subscription.
     pub(super) fn has_listeners(&self) -> bool {
         self.lock().has_listeners()
     }
 
-    /// Moves the position to `end` without delivering, if there are no listeners or a new epoch began. In the latter
-    /// case all sessions are closed, because their offsets are no longer valid.
+    /// Moves the position to `end` without delivering, if there are no listeners or a new epoch began. If a new epoch began,
+    /// all sessions are closed, because their offsets are no longer valid.
     pub(super) fn skip_to(&self, end: Position) {
         self.lock().skip_to(end);
     }
 
-    /// Delivers `updates`, in order, to the live sessions that may see them, and skips those at or below the position.
-    /// Then moves the position to `end`, past unreadable events.
+    /// Delivers `updates` in order to the live sessions that may see them. Ignores updates at or before the position. Then
+    /// moves the position to `end`, which also passes events that cannot be delivered.
     pub(super) fn deliver(&self, updates: &[Update], end: Option<i64>) {
         for update in updates {
             self.lock().deliver(update);
@@ -99,16 +99,16 @@ impl Sessions {
         self.lock().answer_waiting(extent, self.settings.max_replay);
     }
 
-    /// Makes sessions that have caught up live. Then returns the lowest cursor of the recovering sessions with room in
-    /// their queues.
+    /// Marks the sessions that have caught up as live. Then returns the lowest cursor of the recovering sessions with room
+    /// in their queues.
     pub(super) fn next_cursor(&self) -> Option<i64> {
         let mut registry = self.lock();
         registry.release_recovered();
         registry.next_cursor()
     }
 
-    /// Advances every cursor within a page through `updates`, which are all events of the bus after `after` up to
-    /// `end`.
+    /// Replays one page to every recovering session whose cursor is within the page. `updates` are the events of the bus
+    /// after the offset `after` up to `end`.
     pub(super) fn replay(&self, after: i64, updates: &[Update], end: Option<i64>) {
         let recovering = self.lock().recovering();
         for id in recovering {
@@ -116,8 +116,8 @@ impl Sessions {
         }
     }
 
-    /// After a panic under the lock, at worst an event is partly delivered. It is delivered again, and queues that have
-    /// it ignore it.
+    /// Ignores poisoning: if a thread panicked while it held the lock, at worst one event reached only some sessions. It is
+    /// delivered again, and queues that already have it ignore it.
     fn lock(&self) -> MutexGuard<'_, Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -135,8 +135,8 @@ impl Membership {
         &self.queue
     }
 
-    /// Authorises the session as `viewer`. Returns `false` without a change if the account has reached its maximum of
-    /// sessions on this instance.
+    /// Authorises the session as `viewer`. Returns `false` without a change if the account has reached its maximum number
+    /// of sessions on this instance.
     pub fn admit(&self, viewer: Viewer) -> bool {
         let max = self.sessions.settings.max_sockets_per_account;
         self.sessions.lock().admit(self.id, viewer, max)

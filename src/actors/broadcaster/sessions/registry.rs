@@ -1,4 +1,5 @@
-//! The state behind the lock of the sessions: joining, subscribing, delivering.
+//! The state that the lock of [`Sessions`](super::Sessions) protects. This file contains joining, subscribing and
+//! delivering; [`replay`](super::replay) contains the replay of missed events.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -29,9 +30,9 @@ impl Registry {
         self.sessions.insert(id, Session::new(queue));
     }
 
-    /// Authorises a session. Returns `false` if the account has reached its maximum of sessions.
+    /// Authorises a session. Returns `false` if the account has reached its maximum number of sessions.
     pub(super) fn admit(&mut self, id: SessionId, viewer: Viewer, max: usize) -> bool {
-        // Closed sessions are no longer in the registry.
+        // A session that is no longer in the registry is closed and does not count.
         let Some(session) = self.sessions.get_mut(&id) else { return true };
         let count = self.accounts.entry(Arc::clone(&viewer.account)).or_insert(0);
         if *count >= max {
@@ -136,7 +137,7 @@ impl Registry {
         }
     }
 
-    /// Moves the position to `end` if that is ahead.
+    /// Moves the position to `end`, unless it is already past it.
     pub(super) fn advance_to(&mut self, end: Option<i64>) {
         if let (Some(position), Some(end)) = (self.position.as_mut(), end) {
             position.offset = position.offset.max(end);

@@ -1,12 +1,14 @@
-//! The state behind the lock of the sessions: replaying missed events.
+//! Replays missed events to sessions that resume.
 //!
-//! A session recovers all its waiting subscriptions in one pass, so an event of several topics is delivered once and in
-//! order. Up to `live_from`, where the session was live with its other topics, only the recovering topics count, and
-//! events that another topic has already delivered are skipped. After it, all topics count.
+//! A session recovers all its waiting subscriptions in one pass, so an event that belongs to several topics is delivered
+//! once and in order. Until `live_from`, the session was live with its other topics. Up to that offset, the replay sends
+//! only events of the recovering topics and skips an event if the session already got it through another topic. After
+//! `live_from`, it sends the events of all topics.
 //!
-//! One case cannot be delivered in order: another topic of the session may overlap with the recovering one but began
-//! later. It may already have delivered newer updates of an application, so the response is `recovered: false`. This
-//! does not happen to clients that reconnect and resume all topics from one position.
+//! In one case the order cannot be kept: the session has another topic that overlaps with the recovering one but began at
+//! a later offset. The session may already have got newer updates of an application through that topic. Then nothing is
+//! replayed and the response is `recovered: false`. This does not happen to clients that reconnect and resume all topics
+//! from one position.
 
 use std::collections::HashSet;
 
@@ -47,7 +49,7 @@ impl Registry {
         }
     }
 
-    /// Makes sessions whose cursor has reached the position live.
+    /// Marks the sessions whose cursor has reached the position as live.
     pub(super) fn release_recovered(&mut self) {
         let Some(at) = self.position else { return };
         for session in self.sessions.values_mut() {
@@ -85,19 +87,19 @@ impl Registry {
 }
 
 impl Session {
-    /// Answers all waiting subscriptions and begins the replay that they need. Returns the active topics.
+    /// Answers all waiting subscriptions and begins the replay that they need. Returns the topics that became active.
     fn answer_requests(&mut self, at: Position, extent: &Extent, max_replay: u32) -> Vec<Topic> {
         let before = self.topics.clone();
         let mut recovery = Recovery { topics: HashSet::new(), live_from: at.offset, cursor: at.offset };
         let mut active = Vec::new();
         for Request { topic, resume } in std::mem::take(&mut self.requests) {
             let resumable = resume.filter(|from| {
-                let reaches =
+                let keeps_order =
                     |(other, since): (&Topic, &i64)| !other.may_overlap(topic) || *since <= from.offset;
                 from.epoch == at.epoch
                     && extent.holds_everything_after(*from)
                     && at.offset - from.offset <= i64::from(max_replay)
-                    && before.iter().all(reaches)
+                    && before.iter().all(keeps_order)
             });
             let from = resumable.unwrap_or(at);
             self.queue.push_response(&Frame::subscribed(topic, from, resume.map(|_| resumable.is_some())));
@@ -131,6 +133,7 @@ impl Session {
         Push::Queued
     }
 
+    /// Whether the session should have `update` but has not got it yet.
     fn missed(&self, recovery: &Recovery, update: &Update) -> bool {
         if update.offset > recovery.live_from {
             return self.receives(update, |_| true);

@@ -28,7 +28,7 @@ pub enum Subscription {
     Active,
     /// The broadcaster will answer and must be woken.
     AwaitsBroadcaster,
-    /// The session has reached its maximum of subscriptions.
+    /// The session has reached its maximum number of subscriptions.
     TooMany,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct Session {
     pub(super) queue: Arc<SessionQueue>,
     /// `None` until the client has authenticated.
     pub(super) viewer: Option<Viewer>,
-    /// The topics, each with the offset after which it is complete.
+    /// The subscribed topics. The session gets every event of a topic after the offset stored with it.
     pub(super) topics: HashMap<Topic, i64>,
     /// Subscriptions that the broadcaster has not answered, in the order of arrival.
     pub(super) requests: Vec<Request>,
@@ -66,7 +66,7 @@ impl Session {
         Self { queue, viewer: None, topics: HashMap::new(), requests: Vec::new(), recovery: None }
     }
 
-    /// Whether a topic accepted by `counts` includes `update`.
+    /// Whether the session may see `update` and is subscribed to it through a topic for which `counts` is true.
     pub(super) fn receives(&self, update: &Update, counts: impl Fn(&Topic) -> bool) -> bool {
         self.may_see(update)
             && update.topics.iter().any(|topic| {

@@ -78,7 +78,7 @@ fn offsets(frames: &[Value]) -> Vec<i64> {
     updates.map(|frame| frame["offset"].as_i64().unwrap()).collect()
 }
 
-/// Performs a whole recovery, from a log of all events.
+/// Performs a whole recovery. `log` contains all events of the bus.
 fn recover(sessions: &Sessions, log: &[Update]) {
     sessions.answer_waiting(&extent(i64::try_from(log.len()).unwrap()));
     while let Some(after) = sessions.next_cursor() {
@@ -365,7 +365,7 @@ proptest! {
             match step {
                 Step::Publish { application } => log.push(update(i64::try_from(log.len()).unwrap() + 1, application)),
                 Step::Deliver => {
-                    // A client that keeps up, so nothing is coalesced.
+                    // The client reads everything first, so nothing is coalesced.
                     client.read(take(&member, usize::MAX), &log);
                     sessions.deliver(&log, None);
                 }
@@ -377,7 +377,7 @@ proptest! {
                     if let Some(after) = sessions.next_cursor() {
                         let from = usize::try_from(after).unwrap();
                         let page = &log[from..log.len().min(from + 4)];
-        sessions.replay(after, page, page.last().map(|last| last.offset));
+                        sessions.replay(after, page, page.last().map(|last| last.offset));
                     }
                 }
                 Step::Take { bytes } => client.read(take(&member, bytes), &log),
@@ -433,7 +433,7 @@ fn the_number_of_sessions_per_account_is_limited() {
 }
 
 #[test]
-fn an_operations_event_reaches_only_operators_and_no_longer_a_demoted_one() {
+fn an_operations_event_reaches_operators_but_not_analysts_or_demoted_admins() {
     let sessions = sessions();
     sessions.skip_to(at(0));
     let operator = |operations| Viewer { operations, ..viewer("root", Visibility::All) };

@@ -144,8 +144,8 @@ fn values_from_the_document_replace_those_of_the_client() {
     let draft = read(&body.to_string()).unwrap();
     assert_eq!(Value::Object(draft.country_specific_data), json!({"sex": "male", "employer": "Acme"}));
     assert_eq!(draft.birth_date.unwrap().reveal(), "1980-01-01");
-    let silent = with("country_specific_data", r#"{"birth_date": "2001-02-03"}"#);
-    let draft = read(&silent).unwrap();
+    let without_document_data = with("country_specific_data", r#"{"birth_date": "2001-02-03"}"#);
+    let draft = read(&without_document_data).unwrap();
     assert!(draft.country_specific_data.is_empty());
     assert_eq!(draft.birth_date.unwrap().reveal(), "2001-02-03");
 }

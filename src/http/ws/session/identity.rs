@@ -38,7 +38,8 @@ impl Attempts {
         }
     }
 
-    /// Runs as a separate asynchronous task, because the session ends with the invalid credential.
+    /// Charges the address for an invalid credential. This runs as a separate asynchronous task, because the session may
+    /// end before it is done.
     fn charge(self) {
         actix_rt::spawn(async move { self.limiter.charge_failed_authentication(self.address).await });
     }
