@@ -43,7 +43,7 @@ impl Clock {
 
     /// Makes the time of day of this clock and its clones wrong by `error`, as a wrong time server would. Monotonic time
     /// is not affected.
-    pub fn set_off_by(&self, error: TimeDelta) {
+    pub fn set_error(&self, error: TimeDelta) {
         self.error_ms.store(error.num_milliseconds(), Ordering::SeqCst);
     }
 
@@ -106,10 +106,10 @@ mod tests {
     #[test]
     fn a_clock_error_changes_the_time_of_day_but_not_monotonic_time() {
         let clock = Clock::manual(DateTime::UNIX_EPOCH + TimeDelta::days(1));
-        clock.clone().set_off_by(TimeDelta::hours(-2));
+        clock.clone().set_error(TimeDelta::hours(-2));
         assert_eq!(clock.now(), DateTime::UNIX_EPOCH + TimeDelta::hours(22));
         assert_eq!(clock.monotonic(), Duration::ZERO);
-        clock.set_off_by(TimeDelta::zero());
+        clock.set_error(TimeDelta::zero());
         assert_eq!(clock.now(), DateTime::UNIX_EPOCH + TimeDelta::days(1));
     }
 

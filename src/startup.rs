@@ -1,6 +1,6 @@
 //! Startup: provides a running database with the current schema.
 //!
-//! Without `database.url` Aval starts and supervises its embedded PostgreSQL. If that server ends, it is restarted, and
+//! Without `database.url` Aval starts and supervises its private PostgreSQL. If that server ends, it is restarted, and
 //! interrupted work is retried.
 
 use chrono::{DateTime, Utc};
@@ -44,7 +44,7 @@ impl StartedDatabase {
     /// kept running.
     ///
     /// # Errors
-    /// If the embedded PostgreSQL cannot be started; the message tells the operator what to do.
+    /// If the private PostgreSQL cannot be started; the message tells the operator what to do.
     pub async fn start(settings: &Settings, logger: &Logger, fatal: &CancellationToken) -> Result<Self> {
         if !settings.database.url.is_empty() {
             return Ok(Self { url: settings.database.url.clone(), private: None });
@@ -52,13 +52,13 @@ impl StartedDatabase {
         let logger = logger.new(slog::o!("logger" => "embedded_postgres"));
         let server = EmbeddedPostgres::start(embedded_settings(settings), logger.clone()).await?;
         let (url, owner_url) = (server.database_url().to_owned(), server.owner_url().to_owned());
-        info!(logger, "embedded database ready"; "psql" => &url);
+        info!(logger, "private database ready"; "psql" => &url);
         let stop = CancellationToken::new();
         let (asked, fatal) = (stop.clone(), fatal.clone());
         let ended = actix_rt::spawn(async move {
             let result = server.supervise(asked.cancelled_owned()).await;
             if let Err(error) = &result {
-                error!(logger, "cannot keep the embedded PostgreSQL running"; error.clone());
+                error!(logger, "cannot keep the private PostgreSQL running"; error.clone());
                 fatal.cancel();
             }
             result
@@ -87,7 +87,7 @@ impl StartedDatabase {
     }
 
     /// The URL for changes of the schema: it bypasses a pooler and connects as the user of `database.migration_url`, or
-    /// as the owner of an embedded database that was [started](Self::start).
+    /// as the owner of an private database that was [started](Self::start).
     pub fn schema_url(&self, settings: &Settings) -> String {
         let owner_url = self.private.as_ref().map_or("", |server| &server.owner_url);
         let urls = [settings.database.migration_url.as_str(), &settings.database.direct_url, owner_url];
@@ -125,7 +125,7 @@ pub struct OpenedAccounts {
 }
 
 impl OpenedAccounts {
-    /// Finds or starts the database and reads the secrets as the server does. Migrates only an embedded database that
+    /// Finds or starts the database and reads the secrets as the server does. Migrates only an private database that
     /// it started: any other database is migrated by its own Aval.
     pub async fn open(settings: &Settings, clock: &Clock, logger: &Logger) -> Result<Self> {
         let database = StartedDatabase::find_or_start(settings, logger).await?;
@@ -166,7 +166,7 @@ impl OpenedAccounts {
 }
 
 /// Migrates the schema and creates the partitions of this and the following months. Migrations bypass a pooler and run
-/// as the user of `database.migration_url`, or as the owner of the embedded database.
+/// as the user of `database.migration_url`, or as the owner of the private database.
 pub async fn prepare(
     settings: &Settings,
     database: &StartedDatabase,

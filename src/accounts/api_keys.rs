@@ -50,7 +50,7 @@ impl NewKey {
 }
 
 /// A new key and its text, which is not stored.
-pub struct MadeKey {
+pub struct CreatedKey {
     pub key: ApiKey,
     /// The whole key as given to the client.
     pub text: SecretString,
@@ -162,8 +162,8 @@ impl Accounts {
         new: &NewKey,
         creator: &Principal,
         origin: &Origin,
-        keyed: Option<&Keyed<'_, MadeKey>>,
-    ) -> Result<Once<MadeKey>> {
+        keyed: Option<&Keyed<'_, CreatedKey>>,
+    ) -> Result<Once<CreatedKey>> {
         if new.exceeds(creator) {
             let text = "An API key cannot have a role or scope that its creator does not have.";
             return Err(Error::Forbidden(PublicMessage::new(text)));
@@ -172,7 +172,7 @@ impl Accounts {
         let prepared = self.prepare_key(origin)?;
         let work = async |connection: &mut AsyncPgConnection| {
             let (key, text) = prepared.insert(connection, new).await?;
-            Ok(MadeKey { key, text })
+            Ok(CreatedKey { key, text })
         };
         let made = idempotency::once(&inner.database, &inner.logger, "create_api_key", keyed, work).await?;
         if let Once::Made(_) = made {

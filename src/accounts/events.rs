@@ -4,7 +4,7 @@ use serde_json::json;
 use utoipa::openapi::Schema;
 
 use crate::domain::account::{Role, Scope};
-use crate::events::registry::{Audience, EventType, boolean, id, list, moment, nullable, object, word};
+use crate::events::registry::{Audience, EventType, boolean, id, list, nullable, object, one_of, timestamp};
 
 /// The event types of accounts and API keys.
 pub const TYPES: &[EventType] = &[
@@ -43,8 +43,8 @@ pub const TYPES: &[EventType] = &[
         schema: || {
             object([
                 ("account_id", id("The account")),
-                ("role", word(&Role::ALL, "The role after the change")),
-                ("previous_role", word(&Role::ALL, "The role before")),
+                ("role", one_of(&Role::ALL, "The role after the change")),
+                ("previous_role", one_of(&Role::ALL, "The role before")),
             ])
         },
         example: || json!({"account_id": ACCOUNT, "role": "admin", "previous_role": "analyst"}),
@@ -94,14 +94,14 @@ pub const TYPES: &[EventType] = &[
 const ACCOUNT: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
 fn account() -> Schema {
-    object([("account_id", id("The account")), ("role", word(&Role::ALL, "Its role"))])
+    object([("account_id", id("The account")), ("role", one_of(&Role::ALL, "Its role"))])
 }
 
 fn key() -> Schema {
     object([
         ("key_id", id("The API key")),
-        ("role", word(&Role::ALL, "Its role")),
-        ("scopes", list(word(&Scope::ALL, "A scope"), "Its scopes")),
-        ("expires_at", nullable(moment("When the key expires; null if it does not"))),
+        ("role", one_of(&Role::ALL, "Its role")),
+        ("scopes", list(one_of(&Scope::ALL, "A scope"), "Its scopes")),
+        ("expires_at", nullable(timestamp("When the key expires; null if it does not"))),
     ])
 }

@@ -49,7 +49,7 @@ use secrecy::SecretString;
 use slog::Logger;
 use tokio::sync::OnceCell;
 
-pub use self::api_keys::{MadeKey, NewKey};
+pub use self::api_keys::{CreatedKey, NewKey};
 pub use self::open_sessions::OpenSession;
 pub use self::origin::Origin;
 pub use self::password::{PasswordProblem, check as check_password, check_length as check_password_length};

@@ -115,13 +115,13 @@ impl Accounts {
         }
         let unchanged = match &principal.credential {
             Credential::Token { user_id, token_version, .. } => {
-                let user = users::find_unchanging(connection, *user_id).await?;
+                let user = users::find_and_share_lock(connection, *user_id).await?;
                 user.is_some_and(|user| {
                     user.is_enabled() && user.token_version == *token_version && user.role == principal.role
                 })
             }
             Credential::ApiKey { key_id, scopes, .. } => {
-                let key = api_keys::find_unchanging(connection, *key_id).await?;
+                let key = api_keys::find_and_share_lock(connection, *key_id).await?;
                 key.is_some_and(|key| {
                     key.is_live(now)
                         && key.role.known() == Some(principal.role)

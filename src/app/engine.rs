@@ -6,6 +6,7 @@ use actix::{Actor, Context};
 use slog::info;
 use tokio_util::sync::CancellationToken;
 
+use super::bureaus::{endpoints, start_simulator};
 use super::event_types::event_types;
 use super::shared::Shared;
 use crate::accounts::Accounts;
@@ -22,17 +23,16 @@ use crate::actors::supervisor::{self, Supervisor};
 use crate::actors::view_recorder::{self, ViewLog, ViewRecorder};
 use crate::actors::write_batcher::{self, CommitHook, WriteBatcher, WriteBatchers, Written};
 use crate::clock::Clock;
-use crate::config::{InstanceRole, ProviderMode, Settings};
+use crate::config::{InstanceRole, Settings};
 use crate::countries::Countries;
 use crate::domain::application::Country;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::events::notifications;
 use crate::lending::confirm::WebhookReceiver;
 use crate::lending::confirm::retry::RetryWebhookEvent;
 use crate::lending::process::ProcessCreditApplication;
 use crate::lending::statistics::ApplicationStatistics;
-use crate::providers::provider_for;
-use crate::providers::simulator::{Simulator, SimulatorSettings};
+use crate::providers::simulator::Simulator;
 use crate::queue::running_jobs::RunningJobs;
 use crate::queue::task::{AnyTask, Tasks};
 use crate::resources::Resources;
@@ -370,44 +370,4 @@ fn commit_hook(handles: &Handles) -> CommitHook {
             handles.relay.hint(outbox_relay::Wake);
         }
     })
-}
-
-/// Starts the built-in simulator, if a country uses it and this instance calls bureaus.
-async fn start_simulator(resources: &Resources) -> Result<Option<Simulator>> {
-    let settings = &resources.settings;
-    let all_real = Country::ALL.iter().all(|country| settings.providers.of(*country).base_url.is_some());
-    if all_real || !settings.instance.is(InstanceRole::Worker) {
-        return Ok(None);
-    }
-    let answers_later = |country: &Country| {
-        let provider = settings.providers.of(*country);
-        provider.mode == ProviderMode::Async && provider.base_url.is_none()
-    };
-    if !settings.instance.is(InstanceRole::Api)
-        && settings.simulator.callback_url.is_empty()
-        && Country::ALL.iter().any(answers_later)
-    {
-        return Err(Error::configuration(
-            "simulator.callback_url must point to an instance with the role api, because this instance receives no \
-             webhooks, and its simulated bureaus respond with webhooks",
-        ));
-    }
-    let simulator = SimulatorSettings {
-        host: settings.simulator.host,
-        port: settings.simulator.port,
-        ..SimulatorSettings::default()
-    };
-    let logger = resources.named("simulator").logger;
-    Simulator::start(simulator, resources.clock.clone(), logger).await.map(Some)
-}
-
-fn endpoints(settings: &Settings, simulator: Option<&Simulator>) -> Result<Vec<Endpoint>> {
-    let endpoint = |country| {
-        let provider = settings.providers.of(country);
-        let simulated = simulator.map(|simulator| simulator.base_url(country));
-        let base_url = provider.base_url.or(simulated).unwrap_or_default();
-        let endpoint = Endpoint::new(provider_for(country), &base_url, provider.call, provider.breaker)?;
-        Ok(endpoint.with_mode(provider.mode))
-    };
-    Country::ALL.into_iter().map(endpoint).collect()
 }

@@ -2,7 +2,7 @@
 
 use super::shared::REDIS_WATCH;
 use crate::actors::broadcaster::{self, FrameKind};
-use crate::actors::housekeeper::{self, tasks::Task as RecurringTask};
+use crate::actors::housekeeper::{self, tasks::ScheduledTask};
 use crate::actors::job::{self, AttemptStatus};
 use crate::actors::provider_gateway::{self, CallStatus};
 use crate::actors::{outbox_relay, scheduler, supervisor, view_recorder, write_batcher};
@@ -66,7 +66,7 @@ pub fn known_labels() -> KnownLabels {
         refusals: http::refusal_labels().collect(),
         routes: http::endpoint_labels().into_iter().collect(),
         run_outcomes: Outcome::ALL.iter().map(|outcome| outcome.as_str()).collect(),
-        recurring_tasks: RecurringTask::ALL.into_iter().map(RecurringTask::name).collect(),
+        scheduled_tasks: ScheduledTask::ALL.into_iter().map(ScheduledTask::name).collect(),
         span_results: trace::ExportResult::VALUES.iter().copied().collect(),
         tables: TABLES_WITH_LABELS.into_iter().collect(),
         tasks: TASKS.into_iter().collect(),

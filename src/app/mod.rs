@@ -6,6 +6,7 @@
 
 pub mod archive;
 pub mod backup;
+mod bureaus;
 mod checksum;
 mod engine;
 mod event_types;

@@ -58,7 +58,7 @@ async fn ensure_account(engine: &Engine, logger: &Logger) -> Result<()> {
 
 /// Serves until SIGTERM, SIGINT or SIGHUP, and then shuts down in order.
 pub async fn run(settings: Settings, clock: Clock, logger: Logger) -> Result<()> {
-    log::take_panics(&logger);
+    log::log_panics(&logger);
     for warning in &settings.warnings {
         warn!(logger, "production would reject this setting"; "setting" => warning);
     }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::elsewhere::is_plaintext_to_elsewhere;
+use super::remote::is_unencrypted_to_remote;
 use super::{Environment, require};
 use crate::error::Result;
 
@@ -34,7 +34,7 @@ impl CorsSettings {
     /// In production, rejects origins that are served unencrypted from another machine, because an attacker on the network
     /// could change their pages.
     pub(super) fn validate_for(&self, environment: Environment) -> Result<()> {
-        let is_open = |origin: &String| is_plaintext_to_elsewhere(origin);
+        let is_open = |origin: &String| is_unencrypted_to_remote(origin);
         require(
             !environment.is_production() || !self.allowed_origins.iter().any(is_open),
             "cors.allowed_origins",

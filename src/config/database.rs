@@ -59,7 +59,7 @@ impl DatabaseSettings {
         )?;
         for (key, url) in self.urls() {
             require(
-                url.is_empty() || !DatabaseUrl::parse(url)?.may_be_plaintext_to_elsewhere(),
+                url.is_empty() || !DatabaseUrl::parse(url)?.may_be_unencrypted_to_remote(),
                 key,
                 "would send personal data unencrypted to another machine: add sslmode=verify-full (or at least require)",
             )?;
@@ -80,13 +80,13 @@ impl DatabaseSettings {
         require(
             self.migration_url.is_empty() || !self.url.is_empty(),
             "database.migration_url",
-            "needs database.url: the embedded database creates its own users",
+            "needs database.url: the private database creates its own users",
         )?;
         for (key, url) in [("database.direct_url", &self.direct_url), ("database.read_url", &self.read_url)] {
             require(
                 url.is_empty() || !self.url.is_empty(),
                 key,
-                "needs database.url: the embedded database has neither a pooler nor a replica",
+                "needs database.url: the private database has neither a pooler nor a replica",
             )?;
         }
         for (_, url) in self.urls().into_iter().filter(|(_, url)| !url.is_empty()) {

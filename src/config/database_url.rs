@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
-use super::elsewhere;
+use super::remote;
 use crate::error::{Error, Result};
 
 /// How the server is authenticated over TLS.
@@ -36,11 +36,16 @@ pub struct DatabaseUrl {
     pub root_certificate_file: Option<PathBuf>,
 }
 
-/// TCP parameters, in seconds, that detect a server whose host has disappeared (power failure, failover, dropped route). In
+/// Parameters that detect a server whose host has disappeared (power failure, failover, dropped route). In
 /// that case `statement_timeout` cannot end the statement, and TCP alone waits 15 minutes, or hours on an idle connection.
 /// The parameters have no effect on Unix sockets. Parameters in the operator's URL take precedence.
-const DEAD_PEER_SECONDS: [(&str, u32); 4] =
-    [("connect_timeout", 5), ("keepalives_idle", 10), ("keepalives_interval", 5), ("tcp_user_timeout", 20)];
+const DEAD_PEER_PARAMETERS: [(&str, u32); 5] = [
+    ("connect_timeout", 5),
+    ("keepalives_idle", 5),
+    ("keepalives_interval", 5),
+    ("keepalives_retries", 2),
+    ("tcp_user_timeout", 15),
+];
 
 impl DatabaseUrl {
     /// Parses a database URL.
@@ -81,15 +86,15 @@ impl DatabaseUrl {
     }
 
     /// Whether the connection may go unencrypted to another machine.
-    pub fn may_be_plaintext_to_elsewhere(&self) -> bool {
-        self.config.get_ssl_mode() != SslMode::Require && self.config.get_hosts().iter().any(is_elsewhere)
+    pub fn may_be_unencrypted_to_remote(&self) -> bool {
+        self.config.get_ssl_mode() != SslMode::Require && self.config.get_hosts().iter().any(is_remote)
     }
 }
 
-fn is_elsewhere(host: &Host) -> bool {
+fn is_remote(host: &Host) -> bool {
     match host {
         Host::Unix(_) => false,
-        Host::Tcp(name) => elsewhere::is_elsewhere(name),
+        Host::Tcp(name) => remote::is_remote(name),
     }
 }
 
@@ -133,11 +138,11 @@ fn percent_decoded(value: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Adds the [`DEAD_PEER_SECONDS`] that the URL does not set.
+/// Adds the [`DEAD_PEER_PARAMETERS`] that the URL does not set.
 fn with_dead_peer_timeouts(url: &str) -> String {
     let is_url = url.contains("://");
     let mut url = url.to_owned();
-    for (key, seconds) in DEAD_PEER_SECONDS {
+    for (key, value) in DEAD_PEER_PARAMETERS {
         if url.contains(key) {
             continue;
         }
@@ -146,7 +151,7 @@ fn with_dead_peer_timeouts(url: &str) -> String {
             (true, true) => '&',
             (false, _) => ' ',
         };
-        url.push_str(&format!("{separator}{key}={seconds}"));
+        url.push_str(&format!("{separator}{key}={value}"));
     }
     url
 }
@@ -157,7 +162,7 @@ mod tests {
 
     #[test]
     fn missing_timeouts_are_added_to_urls_and_to_key_value_pairs() {
-        let rest = "keepalives_idle=10&keepalives_interval=5&tcp_user_timeout=20";
+        let rest = "keepalives_idle=5&keepalives_interval=5&keepalives_retries=2&tcp_user_timeout=15";
         for (given, expected) in [
             ("postgres://db/aval", format!("postgres://db/aval?connect_timeout=5&{rest}")),
             ("postgres://db/aval?user=a", format!("postgres://db/aval?user=a&connect_timeout=5&{rest}")),
@@ -235,7 +240,7 @@ mod tests {
             ("postgres://[::1]/aval", false),
             ("postgres:///aval?host=/run/postgresql", false),
         ] {
-            assert_eq!(DatabaseUrl::parse(text).unwrap().may_be_plaintext_to_elsewhere(), expected, "{text}");
+            assert_eq!(DatabaseUrl::parse(text).unwrap().may_be_unencrypted_to_remote(), expected, "{text}");
         }
     }
 }

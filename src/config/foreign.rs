@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 /// Variables that Aval does not read, and what to use instead.
-pub const FOREIGN_VARIABLES: [(&str, &str); 24] = [
+pub const FOREIGN_VARIABLES: [(&str, &str); 22] = [
     ("NODE_ENV", "AVAL_ENV"),
     ("ENVIRONMENT", "AVAL_ENV"),
     ("DB_HOST", "DATABASE_URL"),
@@ -25,8 +25,6 @@ pub const FOREIGN_VARIABLES: [(&str, &str); 24] = [
     ("QUEUE_DEFAULT_JOB_OPTIONS", "jobs.max_attempts and jobs.history_retention_days"),
     ("PAYMENT_GATEWAY_URL", "providers.<country>.base_url"),
     ("EMAIL_PROVIDER_API_KEY", "nothing: this version sends no e-mail"),
-    ("HEALTH_CHECK_TIMEOUT", "nothing: health reports limit each check to a second"),
-    ("METRICS_PORT", "GET /metrics on the port of the server"),
     ("MAX_PAYLOAD_SIZE_MB", "server.body_limit_bytes"),
     ("MAX_PAYLOAD_SIZE_BYTES", "webhooks.body_limit_bytes"),
     ("TRACING_ENABLED", "OTEL_TRACES_EXPORTER"),

@@ -1,4 +1,4 @@
-//! `[housekeeping]` and `[archive]`: schedules of recurring tasks, and when closed months are archived.
+//! `[housekeeping]` and `[archive]`: schedules of scheduled tasks, and when closed months are archived.
 
 use std::str::FromStr as _;
 
@@ -13,7 +13,7 @@ use crate::error::Result;
 
 const YEAR_MS: u64 = 365 * 86_400_000;
 
-/// Schedules of the recurring tasks, and limits on their runs.
+/// Schedules of the scheduled tasks, and limits on their runs.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HousekeepingSettings {

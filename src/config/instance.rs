@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 pub enum InstanceRole {
     /// Serves REST and WebSocket clients.
     Api,
-    /// Runs jobs, and can become the leader that runs recurring tasks.
+    /// Runs jobs, and can become the leader that runs scheduled tasks.
     Worker,
     /// Can become the leader that publishes events.
     Relay,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::elsewhere::is_plaintext_to_elsewhere;
+use super::remote::is_unencrypted_to_remote;
 use super::{Environment, require};
 use crate::domain::application::Country;
 use crate::domain::per_country::{PerCountry, country_of_key};
@@ -226,7 +226,7 @@ impl ProvidersSection {
                 "needs base_url or simulator = true in production",
             )?;
             require(
-                !is_plaintext_to_elsewhere(&section.base_url),
+                !is_unencrypted_to_remote(&section.base_url),
                 &format!("{name}.base_url"),
                 "would send personal data to another machine unencrypted: use https://, or a TLS proxy on this machine",
             )?;
@@ -325,7 +325,7 @@ impl SimulatorSection {
             "must be a loopback address in production: the simulator has neither authentication nor TLS",
         )?;
         require(
-            !is_production || !is_plaintext_to_elsewhere(&self.callback_url),
+            !is_production || !is_unencrypted_to_remote(&self.callback_url),
             "simulator.callback_url",
             "would send personal data to another machine unencrypted: use https://",
         )

@@ -7,7 +7,7 @@ use ::redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
-use super::elsewhere::is_elsewhere;
+use super::remote::is_remote;
 use super::{Environment, require};
 use crate::error::{Error, Result};
 
@@ -64,7 +64,7 @@ impl RedisSettings {
         if self.is_configured() {
             let info = self.connection_info()?;
             require(
-                !environment.is_production() || !is_plaintext_to_elsewhere(info.addr()),
+                !environment.is_production() || !is_unencrypted_to_remote(info.addr()),
                 "redis.url (REDIS_URL)",
                 "would send data to another machine unencrypted: use rediss://",
             )?;
@@ -85,9 +85,9 @@ impl RedisSettings {
     }
 }
 
-fn is_plaintext_to_elsewhere(address: &ConnectionAddr) -> bool {
+fn is_unencrypted_to_remote(address: &ConnectionAddr) -> bool {
     match address {
-        ConnectionAddr::Tcp(host, _) => is_elsewhere(host),
+        ConnectionAddr::Tcp(host, _) => is_remote(host),
         ConnectionAddr::TcpTls { .. } | ConnectionAddr::Unix(_) => false,
         // Kinds of addresses unknown to this version may be unencrypted.
         _ => true,
@@ -114,7 +114,7 @@ mod tests {
             ("redis+unix:///run/redis.sock", false),
             ("unix:///run/redis.sock", false),
         ] {
-            assert_eq!(is_plaintext_to_elsewhere(&address(url)), expected, "{url}");
+            assert_eq!(is_unencrypted_to_remote(&address(url)), expected, "{url}");
         }
     }
 }

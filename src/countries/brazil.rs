@@ -191,7 +191,7 @@ mod tests {
                 "20000",
                 "8000",
                 36,
-                report("100", 720).with_defaults(),
+                report("100", 720).with_loan_defaults(),
                 UnderReview,
                 "59.62",
                 &["ACTIVE_DEFAULTS", "RISK_TOO_HIGH"],
@@ -200,7 +200,7 @@ mod tests {
                 "20000",
                 "8000",
                 36,
-                report("100", 720).with_defaults().account_status(Closed),
+                report("100", 720).with_loan_defaults().account_status(Closed),
                 UnderReview,
                 "59.62",
                 &["ACTIVE_DEFAULTS", "RISK_TOO_HIGH"],
@@ -224,7 +224,7 @@ mod tests {
                 "20000",
                 "8000",
                 36,
-                report("0", 720).without_obligations(),
+                report("0", 720).with_unknown_obligations(),
                 UnderReview,
                 UNKNOWN,
                 &["MISSING_MONTHLY_OBLIGATIONS"],
@@ -243,7 +243,7 @@ mod tests {
                 "8000",
                 36,
                 report("0", 850)
-                    .without_obligations()
+                    .with_unknown_obligations()
                     .without_score()
                     .without_defaults()
                     .without_account_status(),
@@ -255,7 +255,7 @@ mod tests {
                 "20000",
                 "8000",
                 36,
-                report("0", 549).without_obligations().with_defaults(),
+                report("0", 549).with_unknown_obligations().with_loan_defaults(),
                 Rejected,
                 UNKNOWN,
                 &["SCORE_TOO_LOW", "ACTIVE_DEFAULTS", "MISSING_MONTHLY_OBLIGATIONS"],
@@ -318,7 +318,7 @@ mod tests {
                 "700000",
                 "1000",
                 6,
-                report("1000", 300).with_defaults(),
+                report("1000", 300).with_loan_defaults(),
                 Rejected,
                 "100.00",
                 &["INCOME_TOO_LOW", "AMOUNT_TOO_HIGH", "LTI_TOO_HIGH", "DTI_TOO_HIGH"],
@@ -328,7 +328,7 @@ mod tests {
                 "9999999999.99",
                 "0.01",
                 6,
-                report("9999999999.99", 300).with_defaults(),
+                report("9999999999.99", 300).with_loan_defaults(),
                 Rejected,
                 "100.00",
                 &["INCOME_TOO_LOW", "AMOUNT_TOO_HIGH", "LTI_TOO_HIGH", "DTI_TOO_HIGH"],

@@ -198,7 +198,7 @@ pub(super) const FROM_DOCUMENT: [DataMember; 2] = [
 const SEXES: DataKind = DataKind::Choice(&["female", "male", "non_binary"]);
 
 /// The members that every country has after birth date and sex.
-pub(super) const EVERYWHERE: &[DataMember] = &[
+pub(super) const FOR_ALL_COUNTRIES: &[DataMember] = &[
     DataMember::personal("email", DataKind::Email, "The applicant's e-mail address"),
     DataMember::personal("phone", DataKind::Text(32), "The applicant's telephone number"),
     DataMember::personal("address", DataKind::Text(200), "The applicant's address"),

@@ -52,7 +52,7 @@ impl Definition {
             DocumentCheck::Undated(_) => &data::FROM_CLIENT,
             DocumentCheck::Dated(..) => &data::FROM_DOCUMENT,
         };
-        person.iter().chain(data::EVERYWHERE).chain(self.members)
+        person.iter().chain(data::FOR_ALL_COUNTRIES).chain(self.members)
     }
 
     /// Whether `text` is a valid document, whatever the age of the person.

@@ -303,7 +303,7 @@ mod tests {
                 "60000",
                 "20000",
                 36,
-                report("100", 720).with_defaults(),
+                report("100", 720).with_loan_defaults(),
                 UnderReview,
                 "62.19",
                 &["ACTIVE_DEFAULTS", "RISK_TOO_HIGH"],
@@ -312,7 +312,7 @@ mod tests {
                 "60000",
                 "20000",
                 36,
-                report("100", 720).with_defaults().account_status(Closed),
+                report("100", 720).with_loan_defaults().account_status(Closed),
                 UnderReview,
                 "62.19",
                 &["ACTIVE_DEFAULTS", "RISK_TOO_HIGH"],
@@ -332,7 +332,7 @@ mod tests {
                 UNKNOWN,
                 &["MISSING_CREDIT_SCORE"],
             ),
-            row("60000", "20000", 36, report("0", 720).without_obligations(), Approved, "22.19", &[]),
+            row("60000", "20000", 36, report("0", 720).with_unknown_obligations(), Approved, "22.19", &[]),
             row(
                 "60000",
                 "20000",
@@ -347,7 +347,7 @@ mod tests {
                 "20000",
                 36,
                 report("0", 850)
-                    .without_obligations()
+                    .with_unknown_obligations()
                     .without_score()
                     .without_defaults()
                     .without_account_status(),
@@ -359,7 +359,7 @@ mod tests {
                 "60000",
                 "20000",
                 36,
-                report("0", 549).without_obligations().with_defaults(),
+                report("0", 549).with_unknown_obligations().with_loan_defaults(),
                 Rejected,
                 "94.63",
                 &["SCORE_TOO_LOW", "ACTIVE_DEFAULTS"],
@@ -404,7 +404,7 @@ mod tests {
                 "900000",
                 "4000",
                 6,
-                report("1000", 300).with_defaults(),
+                report("1000", 300).with_loan_defaults(),
                 Rejected,
                 "100.00",
                 &["INCOME_TOO_LOW", "LTI_TOO_HIGH", "PTI_TOO_HIGH", "SCORE_TOO_LOW"],
@@ -414,7 +414,7 @@ mod tests {
                 "9999999999.99",
                 "0.01",
                 6,
-                report("9999999999.99", 300).with_defaults(),
+                report("9999999999.99", 300).with_loan_defaults(),
                 Rejected,
                 "100.00",
                 &["INCOME_TOO_LOW", "LTI_TOO_HIGH", "PTI_TOO_HIGH", "SCORE_TOO_LOW"],

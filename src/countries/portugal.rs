@@ -202,7 +202,7 @@ mod tests {
                 "8000",
                 "1500",
                 36,
-                report("100", 720).with_defaults(),
+                report("100", 720).with_loan_defaults(),
                 Rejected,
                 "77.08",
                 &["ACTIVE_DEFAULTS"],
@@ -211,7 +211,7 @@ mod tests {
                 "8000",
                 "1500",
                 36,
-                report("100", 720).with_defaults().account_status(Closed),
+                report("100", 720).with_loan_defaults().account_status(Closed),
                 Rejected,
                 "77.08",
                 &["ACTIVE_DEFAULTS"],
@@ -235,7 +235,7 @@ mod tests {
                 "8000",
                 "1500",
                 36,
-                report("0", 720).without_obligations(),
+                report("0", 720).with_unknown_obligations(),
                 UnderReview,
                 UNKNOWN,
                 &["MISSING_MONTHLY_OBLIGATIONS"],
@@ -254,7 +254,7 @@ mod tests {
                 "1500",
                 36,
                 report("0", 850)
-                    .without_obligations()
+                    .with_unknown_obligations()
                     .without_score()
                     .without_defaults()
                     .without_account_status(),
@@ -266,7 +266,7 @@ mod tests {
                 "8000",
                 "1500",
                 36,
-                report("0", 599).without_obligations().with_defaults(),
+                report("0", 599).with_unknown_obligations().with_loan_defaults(),
                 Rejected,
                 UNKNOWN,
                 &["SCORE_TOO_LOW", "ACTIVE_DEFAULTS", "MISSING_MONTHLY_OBLIGATIONS"],
@@ -309,7 +309,7 @@ mod tests {
                 "50000",
                 "500",
                 6,
-                report("1000", 300).with_defaults(),
+                report("1000", 300).with_loan_defaults(),
                 Rejected,
                 "100.00",
                 &["INCOME_TOO_LOW", "LTI_TOO_HIGH", "DTI_TOO_HIGH", "SCORE_TOO_LOW"],
@@ -319,7 +319,7 @@ mod tests {
                 "9999999999.99",
                 "0.01",
                 6,
-                report("9999999999.99", 300).with_defaults(),
+                report("9999999999.99", 300).with_loan_defaults(),
                 Rejected,
                 "100.00",
                 &["INCOME_TOO_LOW", "LTI_TOO_HIGH", "DTI_TOO_HIGH", "SCORE_TOO_LOW"],

@@ -210,7 +210,7 @@ mod tests {
                 "15000",
                 "3500",
                 36,
-                report("100", 720).with_defaults(),
+                report("100", 720).with_loan_defaults(),
                 Rejected,
                 "71.67",
                 &["ACTIVE_DEFAULTS"],
@@ -219,7 +219,7 @@ mod tests {
                 "15000",
                 "3500",
                 36,
-                report("100", 720).with_defaults().account_status(Closed),
+                report("100", 720).with_loan_defaults().account_status(Closed),
                 Rejected,
                 "71.67",
                 &["ACTIVE_DEFAULTS"],
@@ -243,7 +243,7 @@ mod tests {
                 "15000",
                 "3500",
                 36,
-                report("0", 720).without_obligations(),
+                report("0", 720).with_unknown_obligations(),
                 UnderReview,
                 UNKNOWN,
                 &["MISSING_MONTHLY_OBLIGATIONS"],
@@ -262,7 +262,7 @@ mod tests {
                 "3500",
                 36,
                 report("0", 850)
-                    .without_obligations()
+                    .with_unknown_obligations()
                     .without_score()
                     .without_defaults()
                     .without_account_status(),
@@ -274,7 +274,7 @@ mod tests {
                 "15000",
                 "3500",
                 36,
-                report("0", 599).without_obligations().with_defaults(),
+                report("0", 599).with_unknown_obligations().with_loan_defaults(),
                 Rejected,
                 UNKNOWN,
                 &["SCORE_TOO_LOW", "ACTIVE_DEFAULTS", "MISSING_MONTHLY_OBLIGATIONS"],
@@ -317,7 +317,7 @@ mod tests {
                 "30000",
                 "1000",
                 84,
-                report("5000", 300).with_defaults(),
+                report("5000", 300).with_loan_defaults(),
                 Rejected,
                 "100.00",
                 &["DTI_TOO_HIGH", "SCORE_TOO_LOW", "ACTIVE_DEFAULTS", "AMOUNT_NEEDS_REVIEW"],
@@ -327,7 +327,7 @@ mod tests {
                 "9999999999.99",
                 "0.01",
                 6,
-                report("9999999999.99", 300).with_defaults(),
+                report("9999999999.99", 300).with_loan_defaults(),
                 Rejected,
                 "100.00",
                 &["DTI_TOO_HIGH", "SCORE_TOO_LOW", "ACTIVE_DEFAULTS", "AMOUNT_NEEDS_REVIEW"],

@@ -105,7 +105,7 @@ pub(super) fn report(obligations: &str, score: i64) -> ReportBuilder {
 }
 
 impl ReportBuilder {
-    pub(super) fn with_defaults(mut self) -> Self {
+    pub(super) fn with_loan_defaults(mut self) -> Self {
         self.0.has_defaults = Some(true);
         self
     }
@@ -130,7 +130,7 @@ impl ReportBuilder {
         self
     }
 
-    pub(super) fn without_obligations(mut self) -> Self {
+    pub(super) fn with_unknown_obligations(mut self) -> Self {
         self.0.monthly_obligations = None;
         self
     }

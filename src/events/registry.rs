@@ -79,7 +79,7 @@ pub fn text(description: &str) -> Schema {
 }
 
 /// A string that is one of `words`.
-pub fn word<T: serde::Serialize>(words: &[T], description: &str) -> Schema {
+pub fn one_of<T: serde::Serialize>(words: &[T], description: &str) -> Schema {
     let words = words.iter().filter_map(|word| serde_json::to_value(word).ok());
     of_type(Type::String, description).enum_values(Some(words)).into()
 }
@@ -89,7 +89,7 @@ pub fn id(description: &str) -> Schema {
 }
 
 /// A time: RFC 3339 in UTC with six decimals.
-pub fn moment(description: &str) -> Schema {
+pub fn timestamp(description: &str) -> Schema {
     of_type(Type::String, description).format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))).into()
 }
 

@@ -51,7 +51,7 @@ pub enum BodyClass {
     /// An application with the data of its country.
     Application,
     /// A webhook message of a bureau or bank. Its limit in bytes is `webhooks.body_limit_bytes`.
-    Event,
+    Webhook,
 }
 
 impl BodyClass {
@@ -60,7 +60,7 @@ impl BodyClass {
         match self {
             Self::Credentials => BodyLimit { bytes: 4 * 1024, values: 16 },
             Self::Command => BodyLimit { bytes: 16 * 1024, values: 256 },
-            Self::Application | Self::Event => BodyLimit { bytes: 64 * 1024, values: 4096 },
+            Self::Application | Self::Webhook => BodyLimit { bytes: 64 * 1024, values: 4096 },
         }
     }
 }
@@ -82,7 +82,7 @@ impl JsonObject {
     /// # Errors
     /// [`Error::Malformed`] with the position but not the content.
     pub fn check(bytes: Bytes) -> Result<Self, Error> {
-        Self::check_within(bytes, BodyClass::Event.limit().values)
+        Self::check_within(bytes, BodyClass::Webhook.limit().values)
     }
 
     /// Checks a complete body with at most `max_values` values.

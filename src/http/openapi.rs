@@ -266,7 +266,7 @@ fn describe_body(class: BodyClass, operation: &mut Operation) {
     let Some(RefOr::T(body)) = &mut operation.request_body else { return };
     let BodyLimit { bytes, values } = class.limit();
     let limit = match class {
-        BodyClass::Event => format!("The body may have at most {values} members and elements."),
+        BodyClass::Webhook => format!("The body may have at most {values} members and elements."),
         BodyClass::Credentials | BodyClass::Command | BodyClass::Application => {
             format!("The body may have at most {} KiB and {values} members and elements.", bytes / 1024)
         }

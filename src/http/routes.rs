@@ -162,8 +162,8 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(GET, "/api/v1/stats/daily", READ, stats::daily::get).with_query(),
         on(GET, "/api/v1/stats/countries/{code}", READ, stats::country::get),
 
-        on(POST, "/api/v1/webhooks/bank-confirmation", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook).taking(BodyClass::Event),
-        on(POST, "/api/v1/webhooks/provider", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook).taking(BodyClass::Event),
+        on(POST, "/api/v1/webhooks/bank-confirmation", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook).taking(BodyClass::Webhook),
+        on(POST, "/api/v1/webhooks/provider", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook).taking(BodyClass::Webhook),
         on(GET, "/api/v1/admin/webhook-events", INSPECT, webhooks::list::list).with_query(),
         on(GET, "/api/v1/admin/staff-views", INSPECT, staff_views::list::list).with_query(),
         on(GET, "/api/v1/admin/security-events", INSPECT, security_events::list::list).with_query(),

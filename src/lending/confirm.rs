@@ -43,7 +43,7 @@ use crate::resources::Resources;
 use crate::storage::applications;
 use crate::storage::seal::KeyRing;
 use crate::storage::transaction::{self, Abort};
-use crate::storage::webhooks::{self, Addressee, Entered, NewEvent, WebhookDecision};
+use crate::storage::webhooks::{self, MessageTarget, NewEvent, StoreOutcome, WebhookDecision};
 use crate::telemetry::labels::label_values;
 
 /// The provider label of messages whose application is unknown.
@@ -178,11 +178,11 @@ impl WebhookReceiver {
         let (name, document) = webhooks::find_applicant(connection, self.keys(), id).await?;
         confirmation.check_reference_is_not_personal(&name, &document)?;
         let (event, is_repeated) =
-            match webhooks::enter(connection, self.keys(), &self.event(message, country)).await? {
-                Entered::New(id) => (id, false),
-                Entered::Again(id) => (id, true),
-                Entered::Duplicate => return Ok(ApplyOutcome::Settled(Receipt::Duplicate, None)),
-                Entered::Different => {
+            match webhooks::store(connection, self.keys(), &self.event(message, country)).await? {
+                StoreOutcome::New(id) => (id, false),
+                StoreOutcome::Again(id) => (id, true),
+                StoreOutcome::Duplicate => return Ok(ApplyOutcome::Settled(Receipt::Duplicate, None)),
+                StoreOutcome::Different => {
                     let text = "A different message with this identifier was received before.";
                     return Err(Error::Conflict(PublicMessage::new(text)).into());
                 }
@@ -286,7 +286,7 @@ impl WebhookReceiver {
     fn verdict(
         &self,
         message: &StoredMessage<'_>,
-        application: Addressee,
+        application: MessageTarget,
         applied_elsewhere: bool,
     ) -> WebhookDecision {
         let (clock, confirmation) = (&self.resources.clock, message.confirmation);
@@ -384,7 +384,7 @@ async fn find_country(
 }
 
 /// Checks that a message contains the reference that the bureau issued, if it issued one.
-fn check_reference(confirmation: &Confirmation, application: &Addressee) -> Result<()> {
+fn check_reference(confirmation: &Confirmation, application: &MessageTarget) -> Result<()> {
     let issued = application.issued_reference.as_ref();
     if issued.is_some_and(|issued| *issued != confirmation.provider_reference) {
         let detail = "is not the reference that the bureau issued for this application";

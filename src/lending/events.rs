@@ -5,7 +5,7 @@ use utoipa::openapi::Schema;
 
 use crate::domain::application::Country;
 use crate::domain::status::Status;
-use crate::events::registry::{Audience, EventType, id, integer, moment, nullable, object, text, word};
+use crate::events::registry::{Audience, EventType, id, integer, nullable, object, one_of, text, timestamp};
 
 /// The event types of applications.
 pub const TYPES: &[EventType] = &[
@@ -27,16 +27,16 @@ const fn event_type(name: &'static str, description: &'static str) -> EventType 
 fn schema() -> Schema {
     object([
         ("id", id("The application")),
-        ("country", word(&Country::ALL, "Its country")),
-        ("status", word(&Status::ALL, "Its status after the change")),
+        ("country", one_of(&Country::ALL, "Its country")),
+        ("status", one_of(&Status::ALL, "Its status after the change")),
         (
             "previous_status",
-            nullable(word(&Status::ALL, "Its status before the change; null for the creation")),
+            nullable(one_of(&Status::ALL, "Its status before the change; null for the creation")),
         ),
         ("risk_score", nullable(text("The risk score of the last decision, with two decimals"))),
         ("version", integer("Its version after the change")),
         ("created_by", text("The account that created it")),
-        ("updated_at", moment("The time of the change")),
+        ("updated_at", timestamp("The time of the change")),
     ])
 }
 

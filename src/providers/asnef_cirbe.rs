@@ -9,7 +9,7 @@ mod simulated;
 use serde::{Deserialize, Serialize};
 
 use super::report_body::{add_extras, amount, check_currency, common_score, json, json_request};
-use super::{BankingProvider, Bureau, BureauRequest, MalformedReport, Subject};
+use super::{Bureau, BureauAdapter, BureauRequest, MalformedReport, Subject};
 use crate::domain::application::Country;
 use crate::domain::banking::{AccountStatus, BankingData};
 
@@ -59,7 +59,7 @@ struct Asnef {
     impagos_vigentes: Option<bool>,
 }
 
-impl BankingProvider for AsnefCirbe {
+impl BureauAdapter for AsnefCirbe {
     fn name(&self) -> &'static str {
         "ASNEF-CIRBE"
     }

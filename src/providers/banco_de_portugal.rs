@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::report_body::{
     XmlText, add_extras, amount, check_currency, common_score, whole, xml, xml_request, yes_no,
 };
-use super::{BankingProvider, Bureau, BureauRequest, MalformedReport, Subject};
+use super::{Bureau, BureauAdapter, BureauRequest, MalformedReport, Subject};
 use crate::domain::application::Country;
 use crate::domain::banking::{AccountStatus, BankingData};
 
@@ -70,7 +70,7 @@ struct Responsabilidades {
     numero_contratos: Option<XmlText>,
 }
 
-impl BankingProvider for BancoDePortugal {
+impl BureauAdapter for BancoDePortugal {
     fn name(&self) -> &'static str {
         "Banco de Portugal"
     }

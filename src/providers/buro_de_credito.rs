@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use rust_decimal::Decimal;
 
 use super::report_body::{add_extras, common_score, malformed, text, whole, yes_no};
-use super::{BankingProvider, Bureau, BureauRequest, MalformedReport, Subject};
+use super::{Bureau, BureauAdapter, BureauRequest, MalformedReport, Subject};
 use crate::domain::application::Country;
 use crate::domain::banking::{AccountStatus, BankingData, CreditScore};
 use crate::domain::money::Money;
@@ -46,7 +46,7 @@ const MAX_VALUE_LEN: usize = 99;
 /// The segments that are parsed: summary and score.
 const KNOWN_SEGMENTS: [&str; 2] = ["RS", "SC"];
 
-impl BankingProvider for BuroDeCredito {
+impl BureauAdapter for BuroDeCredito {
     fn name(&self) -> &'static str {
         "Buró de Crédito"
     }

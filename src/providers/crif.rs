@@ -9,7 +9,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use super::report_body::{add_extras, check_currency, common_score, json, json_request, malformed};
-use super::{BankingProvider, Bureau, BureauRequest, MalformedReport, Subject};
+use super::{Bureau, BureauAdapter, BureauRequest, MalformedReport, Subject};
 use crate::domain::application::Country;
 use crate::domain::banking::{AccountStatus, BankingData};
 use crate::domain::money::Money;
@@ -83,7 +83,7 @@ struct Sofferenze {
     presenti: Option<bool>,
 }
 
-impl BankingProvider for Crif {
+impl BureauAdapter for Crif {
     fn name(&self) -> &'static str {
         "CRIF"
     }

@@ -13,7 +13,7 @@ use super::report_body::{
     XmlText, add_extras, amount, check_currency, malformed, whole, xml, xml_request, yes_no,
 };
 use super::score_scale::ScoreScale;
-use super::{BankingProvider, Bureau, BureauRequest, MalformedReport, Subject};
+use super::{Bureau, BureauAdapter, BureauRequest, MalformedReport, Subject};
 use crate::domain::application::Country;
 use crate::domain::banking::{AccountStatus, BankingData};
 
@@ -137,7 +137,7 @@ struct Ingreso {
     promedio_mensual: XmlText,
 }
 
-impl BankingProvider for DataCredito {
+impl BureauAdapter for DataCredito {
     fn name(&self) -> &'static str {
         "DataCrédito"
     }

@@ -30,7 +30,7 @@ mod tests;
 
 /// The bureau of one country.
 pub(crate) struct Bureau {
-    adapter: &'static dyn BankingProvider,
+    adapter: &'static dyn BureauAdapter,
     simulated: &'static SimulatedBureau,
     /// Reports for the tests of all adapters.
     #[cfg(test)]
@@ -49,7 +49,7 @@ fn bureau_of(country: Country) -> &'static Bureau {
 }
 
 /// The adapter for the bureau of `country`.
-pub fn provider_for(country: Country) -> &'static dyn BankingProvider {
+pub fn provider_for(country: Country) -> &'static dyn BureauAdapter {
     bureau_of(country).adapter
 }
 
@@ -89,7 +89,7 @@ impl fmt::Debug for BureauRequest {
 pub struct MalformedReport(pub String);
 
 /// The adapter for one bureau.
-pub trait BankingProvider: Send + Sync {
+pub trait BureauAdapter: Send + Sync {
     /// The bureau's name in reports and logs.
     fn name(&self) -> &'static str;
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::report_body::{add_extras, json, json_request, malformed, yes_no};
 use super::score_scale::ScoreScale;
-use super::{BankingProvider, Bureau, BureauRequest, MalformedReport, Subject};
+use super::{Bureau, BureauAdapter, BureauRequest, MalformedReport, Subject};
 use crate::domain::application::Country;
 use crate::domain::banking::{AccountStatus, BankingData};
 use crate::domain::money::Money;
@@ -70,7 +70,7 @@ struct Negativacoes {
     ativas: Option<String>,
 }
 
-impl BankingProvider for Serasa {
+impl BureauAdapter for Serasa {
     fn name(&self) -> &'static str {
         "Serasa Experian"
     }

@@ -169,7 +169,7 @@ pub async fn find(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Option
 }
 
 /// Finds a key and locks it against changes until the transaction ends. Several transactions can hold the lock.
-pub async fn find_unchanging(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Option<ApiKey>> {
+pub async fn find_and_share_lock(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Option<ApiKey>> {
     let query = api_keys::table.select(ApiKeyRow::as_select()).find(id).for_share();
     Ok(query.first(connection).await.optional()?.map(ApiKey::from))
 }

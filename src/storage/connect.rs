@@ -34,10 +34,6 @@ const DEFAULT_PORT: u16 = 5432;
 
 /// The default timeout for a new connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The maximum time that sent data may stay unacknowledged.
-const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(15);
-/// The interval of TCP keepalives on an idle connection.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Opens sessions of one database. Cheap to clone.
 #[derive(Clone)]
@@ -54,8 +50,7 @@ impl Connector {
     /// # Errors
     /// [`Error::Configuration`] if the URL or the certificate file is invalid.
     pub fn new(url: &str) -> Result<Self> {
-        let mut url = DatabaseUrl::parse(url)?;
-        set_peer_timeouts(&mut url.config);
+        let url = DatabaseUrl::parse(url)?;
         let tls = match url.config.get_ssl_mode() {
             SslMode::Disable => None,
             _ => Some(MakeRustlsConnect::new(client_config(&url)?)),
@@ -173,23 +168,6 @@ async fn accepts_writes(session: &mut Session) -> std::result::Result<bool, Conn
         .await
         .map_err(ConnectionError::CouldntSetupConfiguration)?;
     Ok(!is_read_only)
-}
-
-/// Sets TCP timeouts that the URL does not set, so that a dead peer is detected within seconds. Pending requests then
-/// fail and can be retried instead of hanging for hours.
-fn set_peer_timeouts(config: &mut tokio_postgres::Config) {
-    if config.get_connect_timeout().is_none() {
-        config.connect_timeout(CONNECT_TIMEOUT);
-    }
-    if config.get_tcp_user_timeout().is_none() {
-        config.tcp_user_timeout(UNACKNOWLEDGED_TIMEOUT);
-    }
-    // Two hours is the library's default. Therefore a URL that sets two hours is treated like a URL that sets nothing.
-    if config.get_keepalives_idle() >= Duration::from_secs(2 * 60 * 60) {
-        config.keepalives_idle(KEEPALIVE_INTERVAL);
-        config.keepalives_interval(KEEPALIVE_INTERVAL);
-        config.keepalives_retries(2);
-    }
 }
 
 /// Opens one connection to the database at `url`, on a server that accepts writes.

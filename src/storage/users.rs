@@ -174,7 +174,7 @@ pub async fn lock(connection: &mut AsyncPgConnection, id: Uuid) -> Result<(User,
 }
 
 /// Finds an account and locks it against changes until the transaction ends. Several transactions can hold the lock.
-pub async fn find_unchanging(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Option<User>> {
+pub async fn find_and_share_lock(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Option<User>> {
     let query = users::table.select(User::as_select()).find(id).for_share();
     Ok(query.first(connection).await.optional()?)
 }

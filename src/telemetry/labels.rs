@@ -69,9 +69,9 @@ pub struct KnownLabels {
     pub refusals: Values,
     /// Route patterns, and the label of requests that match none.
     pub routes: Values,
-    /// Outcomes of recurring tasks.
+    /// Outcomes of scheduled tasks.
     pub run_outcomes: Values,
-    pub recurring_tasks: Values,
+    pub scheduled_tasks: Values,
     /// Results of exporting spans.
     pub span_results: Values,
     /// Tables with labels that a newer version may write.

@@ -128,7 +128,7 @@ impl slog::KV for Identifiers {
 
 /// Logs panics instead of printing them. Messages formatted at run time are withheld because they may contain personal
 /// data.
-pub fn take_panics(logger: &Logger) {
+pub fn log_panics(logger: &Logger) {
     let logger = logger.new(o!("logger" => "panic"));
     std::panic::set_hook(Box::new(move |panic| {
         let message = panic.payload().downcast_ref::<&'static str>().copied().unwrap_or("withheld");

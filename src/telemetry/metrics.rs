@@ -19,8 +19,8 @@ use prometheus::{
     TextEncoder,
 };
 
-use self::kinds::{Declared, Metric};
 pub use self::kinds::{HousekeeperGauges, MeasuredGauge, RelayGauges};
+use self::kinds::{Metric, MetricOptions};
 use super::labels::{KnownLabels, Values};
 use crate::error::{Error, Result};
 
@@ -96,7 +96,7 @@ macro_rules! metrics {
                 register_process(&registry)?;
                 $(
                     let sources: &[&Values] = &[$($(&known.$source),*)?];
-                    let declared = Declared {
+                    let declared = MetricOptions {
                         opts: Opts::new(stringify!($field), concat!($($help),+).trim()),
                         labels: &[$($($label),*)?],
                         buckets: [$($buckets,)? LATENCY][0],
@@ -241,9 +241,9 @@ metrics! {
     /// Audit views that are only in the log because the queue was full.
     staff_views_lost_total: IntCounter;
 
-    /// Runs of recurring tasks that this instance started or found abandoned, by outcome.
-    scheduled_runs_total: IntCounterVec ["task", "outcome"] of [recurring_tasks, run_outcomes];
-    /// Time of a recurring task's last success, in seconds since 1970.
+    /// Runs of scheduled tasks that this instance started or found abandoned, by outcome.
+    scheduled_runs_total: IntCounterVec ["task", "outcome"] of [scheduled_tasks, run_outcomes];
+    /// Time of a scheduled task's last success, in seconds since 1970.
     scheduled_task_last_success_timestamp_seconds: HousekeeperGauges ["task"];
     /// Number of future months for which every table has a partition.
     partitions_ahead_months: HousekeeperGauges;

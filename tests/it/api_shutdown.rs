@@ -8,7 +8,7 @@ use aval::domain::application::Country;
 use awc::ws::CloseCode;
 use serde_json::{Value, json};
 
-use crate::support::app::{Heard, TestApp, TestSocket};
+use crate::support::app::{Received, TestApp, TestSocket};
 use crate::support::builders::{body, samples, spanish};
 
 const IN_FLIGHT: usize = 100;
@@ -26,7 +26,7 @@ async fn submit_many(app: &TestApp) -> BTreeSet<String> {
 /// Reads until the connection is closed. Returns the close code.
 async fn until_closed(mut socket: TestSocket) -> Option<CloseCode> {
     loop {
-        if let Heard::Closed(code) = socket.hear().await {
+        if let Received::Closed(code) = socket.receive().await {
             return code;
         }
     }

@@ -91,6 +91,11 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// Whether a file of `src` contains only tests.
+fn is_test(path: &Path) -> bool {
+    path.ends_with("tests.rs") || path.iter().any(|part| part == "tests")
+}
+
 /// The top-level modules of this crate that a file names outside its tests.
 fn imports(path: &Path) -> BTreeSet<String> {
     let named = named_paths(path);
@@ -106,7 +111,7 @@ fn every_import_is_allowed() {
         let inside = path.strip_prefix("src").unwrap().to_str().unwrap().to_owned();
         let module = inside.split('/').next().unwrap().trim_end_matches(".rs");
         let Some(allowed) = allowed_imports.get(module) else { continue };
-        if path.ends_with("tests.rs") || inside.contains("/tests/") {
+        if is_test(&path) {
             continue;
         }
         for import in imports(&path) {
@@ -175,7 +180,7 @@ fn the_engine_does_not_depend_on_credit() {
         if path.is_dir() { sources(&path) } else { vec![path] }
     });
     let mut wrong = Vec::new();
-    for file in files.filter(|file| !file.ends_with("tests.rs")) {
+    for file in files.filter(|file| !is_test(file)) {
         for path in named_paths(&file) {
             let segments: Vec<&str> = path.split("::").collect();
             let is_credit = match segments.as_slice() {
@@ -252,10 +257,7 @@ fn named_paths(file: &Path) -> Vec<String> {
 /// The modules that each module imports from. A module may use the items of the modules that it is part of.
 fn imports_of_files() -> BTreeMap<ModulePath, BTreeSet<ModulePath>> {
     let files = sources(Path::new("src"));
-    let files: Vec<_> = files
-        .iter()
-        .filter(|file| !file.ends_with("tests.rs") && !file.iter().any(|part| part == "tests"))
-        .collect();
+    let files: Vec<_> = files.iter().filter(|file| !is_test(file)).collect();
     let modules: BTreeSet<ModulePath> = files.iter().map(|file| module_path(file)).collect();
     let resolve = |own: &ModulePath, path: &str| {
         let mut target = own.clone();
@@ -375,9 +377,7 @@ fn time_and_randomness_are_read_in_one_file() {
     let offenders: Vec<_> = sources(Path::new("src"))
         .into_iter()
         // The private PostgreSQL uses the runtime's own timers for its deadlines.
-        .filter(|path| {
-            !path.ends_with("clock.rs") && !path.ends_with("tests.rs") && !path.ends_with("embedded/mod.rs")
-        })
+        .filter(|path| !path.ends_with("clock.rs") && !is_test(path) && !path.ends_with("embedded/mod.rs"))
         .filter(|path| {
             let text = fs::read_to_string(path).unwrap();
             let code = text.split("#[cfg(test)]").next().unwrap().to_owned();
@@ -491,7 +491,7 @@ async fn every_table_has_a_comment() {
 fn every_module_has_a_comment() {
     let undocumented: Vec<_> = sources(Path::new("src"))
         .into_iter()
-        .filter(|path| !path.ends_with("tests.rs") && !path.ends_with("storage/schema.rs"))
+        .filter(|path| !is_test(path) && !path.ends_with("storage/schema.rs"))
         .filter(|path| !fs::read_to_string(path).unwrap().starts_with("//!"))
         .collect();
     assert!(undocumented.is_empty(), "{undocumented:?}");

@@ -93,7 +93,7 @@ async fn the_history_lists_overrides_with_their_operators_and_changes_of_breaker
 async fn the_history_of_an_outage_shows_that_the_breaker_opened_probed_and_closed() {
     let app = TestApp::start(&[("AVAL__PROVIDERS__DEFAULTS__BREAKER__CONSECUTIVE_FAILURES", "1")]).await;
     app.simulator().script().fail_next(Country::Es, 1);
-    let id = app.submit(&spanish()).await;
+    app.submit(&spanish()).await;
     let history = eventually("the breaker to have closed again", async || {
         let page = app.get(HISTORY).await.expect(200);
         (kinds(&page).first() == Some(&"closed")).then_some(page)
@@ -103,7 +103,6 @@ async fn the_history_of_an_outage_shows_that_the_breaker_opened_probed_and_close
     let causes: Vec<&str> =
         history["items"].as_array().unwrap().iter().map(|item| item["cause"].as_str().unwrap()).collect();
     assert_eq!(causes, ["probe_succeeded", "open_time_over", "consecutive_failures"]);
-    assert_eq!(app.decided(&id).await, "APPROVED");
     let events =
         "SELECT string_agg(o.type, ' ' ORDER BY o.id) FROM outbox o JOIN circuit_changes c USING (id)";
     assert_eq!(app.sql(events).await, "circuit.opened.v1 circuit.closed.v1");

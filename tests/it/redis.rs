@@ -7,7 +7,7 @@ use actix_web::http::header::HeaderMap;
 use aval::actors::scheduler::StopClaiming;
 use serde_json::{Value, json};
 
-use crate::support::app::{Answer, Heard, TestApp, TestSocket};
+use crate::support::app::{Answer, Received, TestApp, TestSocket};
 use crate::support::builders::{spanish, with};
 use crate::support::certificates::Authority;
 use crate::support::db::TestDatabase;
@@ -77,12 +77,12 @@ async fn subscriber(app: &TestApp) -> TestSocket {
 async fn offsets_up_to(socket: &mut TestSocket, last: i64) -> Vec<i64> {
     let mut offsets = Vec::new();
     while offsets.last().is_none_or(|offset| *offset < last) {
-        match socket.hear().await {
-            Heard::Json(message) if message["type"] == "application_update" => {
+        match socket.receive().await {
+            Received::Json(message) if message["type"] == "application_update" => {
                 offsets.push(message["offset"].as_i64().unwrap());
             }
-            Heard::Json(message) => panic!("unexpected: {message}"),
-            Heard::Closed(code) => panic!("closed: {code:?}"),
+            Received::Json(message) => panic!("unexpected: {message}"),
+            Received::Closed(code) => panic!("closed: {code:?}"),
         }
     }
     offsets
@@ -197,8 +197,8 @@ async fn a_database_that_lost_events_begins_a_new_epoch_and_clients_must_reload(
     let mut socket = eventually("a subscription that is not recovered", async || {
         let mut socket = pair.other.websocket().await;
         let sent = socket.try_send(&subscribe).await;
-        match socket.hear_within(Duration::from_secs(2)).await {
-            Some(Heard::Json(answer)) if sent && answer["recovered"] == false => Some(socket),
+        match socket.receive_within(Duration::from_secs(2)).await {
+            Some(Received::Json(answer)) if sent && answer["recovered"] == false => Some(socket),
             _ => None,
         }
     })
@@ -307,7 +307,7 @@ async fn a_client_that_reconnects_to_the_other_instance_gets_missed_events_even_
     let pair = Pair::start_idle(&redis, &[]).await;
     let mut socket = subscriber(&pair.one).await;
     pair.one.submit(&spanish()).await;
-    let Heard::Json(update) = socket.hear().await else { panic!("closed") };
+    let Received::Json(update) = socket.receive().await else { panic!("closed") };
     drop(socket);
     for round in 0..3 {
         for _ in 0..5 {
@@ -330,7 +330,7 @@ async fn a_change_on_one_instance_is_read_on_the_other_once_its_event_arrives() 
     let pair = Pair::start_idle(&redis, &[]).await;
     let mut socket = subscriber(&pair.other).await;
     let id = pair.one.submit(&spanish()).await;
-    assert!(matches!(socket.hear().await, Heard::Json(_)));
+    assert!(matches!(socket.receive().await, Received::Json(_)));
     for number in 0..40 {
         // Both instances have cached the application before the change, in memory and in Redis.
         for app in pair.both() {
@@ -346,7 +346,7 @@ async fn a_change_on_one_instance_is_read_on_the_other_once_its_event_arrives() 
             number,
             "an instance must read its own writes"
         );
-        let Heard::Json(update) = socket.hear().await else { panic!("closed") };
+        let Received::Json(update) = socket.receive().await else { panic!("closed") };
         assert_eq!(member_of(&pair.other, &id, "years_employed").await, number);
         let list = pair.other.get(APPLICATIONS).await.expect(200);
         assert_eq!(

@@ -1555,6 +1555,9 @@ export interface components {
             /** Format: int64 */
             page_size: number;
         };
+        DeadLetterRequest: {
+            reason: string;
+        };
         DeadLetterStats: {
             /** Format: int64 */
             jobs: number;
@@ -1743,9 +1746,6 @@ export interface components {
         };
         /** @enum {string} */
         LeaderRole: "relay" | "housekeeper";
-        LetterRequest: {
-            reason: string;
-        };
         LevelChangeView: {
             /** Format: date-time */
             expires_at: string;
@@ -2543,7 +2543,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["LetterRequest"];
+                "application/json": components["schemas"]["DeadLetterRequest"];
             };
         };
         responses: {
@@ -2578,7 +2578,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["LetterRequest"];
+                "application/json": components["schemas"]["DeadLetterRequest"];
             };
         };
         responses: {
@@ -2613,7 +2613,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["LetterRequest"];
+                "application/json": components["schemas"]["DeadLetterRequest"];
             };
         };
         responses: {

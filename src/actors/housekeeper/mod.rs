@@ -2,7 +2,7 @@
 //!
 //! An advisory lock determines the leader. If the leader fails, another instance takes over. At each tick the leader queues
 //! re-decisions of applications that were decided without their bureau, if the bureau has recovered ([`redecision`]), and
-//! starts a recurring task if one is due ([`schedule`], [`tasks`]). Only one task runs at a time, concurrently with the
+//! starts a scheduled task if one is due ([`schedule`], [`tasks`]). Only one task runs at a time, concurrently with the
 //! ticks. The database stores the history of runs ([`runs`]), so a new leader continues where the previous one stopped.
 //!
 //! If the leader's connection is lost, the lock is lost too. The leader detects that at its next tick, and the running task
@@ -50,7 +50,7 @@ pub struct Housekeeper {
     lead: Lead,
     /// Whether a tick is in progress.
     busy: bool,
-    /// Whether a recurring task is running.
+    /// Whether a scheduled task is running.
     task_is_running: bool,
     /// When this leader last measured the slowly changing metrics.
     measured_at: Option<Duration>,
@@ -63,7 +63,7 @@ struct Round {
     gateway: Handle<ProviderGateway>,
     leadership: Option<Leadership>,
     lead: Lead,
-    /// Whether a recurring task may start.
+    /// Whether a scheduled task may start.
     idle: bool,
     /// Whether to measure the slowly changing metrics.
     measure: bool,
@@ -133,7 +133,7 @@ impl Housekeeper {
         ctx.spawn(catch_panic("run", work).into_actor(self).map(|ended, housekeeper, ctx| {
             housekeeper.task_is_running = false;
             if let Err(panic) = ended {
-                warn!(housekeeper.resources.logger, "a recurring task panicked"; panic);
+                warn!(housekeeper.resources.logger, "a scheduled task panicked"; panic);
             }
             housekeeper.tick(ctx);
         }));
@@ -153,13 +153,13 @@ impl Round {
         let Some(leadership) = self.keep_or_acquire_leadership().await? else { return Ok((None, None)) };
         self.lead.set(true);
         self.resources.metrics.lead(Leader::Housekeeper, true);
-        // After an error, recurring tasks still start, and this instance remains the leader.
+        // After an error, scheduled tasks still start, and this instance remains the leader.
         if let Err(error) = self.each_tick().await {
             warn!(self.resources.logger, "housekeeping failed"; error);
         }
         let begun = if self.idle { runs::begin_due(&self.resources).await } else { Ok(None) };
         let begun = begun.unwrap_or_else(|error| {
-            warn!(self.resources.logger, "could not start a recurring task"; error);
+            warn!(self.resources.logger, "could not start a scheduled task"; error);
             None
         });
         Ok((Some(leadership), begun))

@@ -1,12 +1,12 @@
-//! Runs of recurring tasks: starting the one that is due, running it, and recording the result.
+//! Runs of scheduled tasks: starting the one that is due, running it, and recording the result.
 
 use std::time::Duration;
 
 use slog::{info, warn};
 use uuid::Uuid;
 
-use super::schedule::{self, Rules};
-use super::tasks::{Lead, Task};
+use super::schedule::{self, ScheduleSettings};
+use super::tasks::{Lead, ScheduledTask};
 use crate::error::Result;
 use crate::resources::Resources;
 use crate::storage::scheduled_runs::{self, Cause, Ending, NewRun, Outcome, TaskRecord};
@@ -16,7 +16,7 @@ use crate::supervision::limited::run_limited;
 #[derive(Debug)]
 pub(super) struct Begun {
     id: Uuid,
-    task: Task,
+    task: ScheduledTask,
 }
 
 /// Records the start of the run that is due, if any: requested runs first, then the one that has been due longest. The
@@ -27,19 +27,20 @@ pub(super) async fn begin_due(resources: &Resources) -> Result<Option<Begun>> {
     let skew = (now - resources.database.time().await?).abs().to_std().unwrap_or(Duration::MAX);
     if skew > resources.settings.instance.max_clock_skew() {
         // A wrong clock could delete rows that have not expired, or record due times in the future as done.
-        warn!(resources.logger, "this instance's clock is wrong: no recurring task is started"; "skew_ms" => skew.as_millis());
+        warn!(resources.logger, "this instance's clock is wrong: no scheduled task is started"; "skew_ms" => skew.as_millis());
         return Ok(None);
     }
     let mut connection = resources.database.get().await?;
     for task in scheduled_runs::abandon_orphans(&mut connection, now).await? {
-        warn!(resources.logger, "recurring task abandoned"; "task" => &task);
+        warn!(resources.logger, "scheduled task abandoned"; "task" => &task);
         // Only names that are known to this version become metric labels.
-        if let Some(task) = Task::parse(&task) {
+        if let Some(task) = ScheduledTask::parse(&task) {
             count(resources, task, Outcome::Abandoned);
         }
     }
-    let records = scheduled_runs::records(&mut connection, &Task::ALL.map(Task::name)).await?;
-    let known: Vec<(Task, TaskRecord)> = Task::ALL.into_iter().zip(records).collect();
+    let records =
+        scheduled_runs::records(&mut connection, &ScheduledTask::ALL.map(ScheduledTask::name)).await?;
+    let known: Vec<(ScheduledTask, TaskRecord)> = ScheduledTask::ALL.into_iter().zip(records).collect();
     for (task, record) in &known {
         if let Some(at) = record.completed_at {
             let gauge = &metrics.scheduled_task_last_success_timestamp_seconds;
@@ -53,9 +54,9 @@ pub(super) async fn begin_due(resources: &Resources) -> Result<Option<Begun>> {
         }
     }
     let settings = &resources.settings.housekeeping;
-    let rules = Rules::of(settings);
-    let due = |(task, record): &(Task, TaskRecord)| {
-        Some((*task, schedule::due(task.schedule(settings), &rules, record, now)?))
+    let schedule_settings = ScheduleSettings::of(settings);
+    let due = |(task, record): &(ScheduledTask, TaskRecord)| {
+        Some((*task, schedule::due(task.schedule(settings), &schedule_settings, record, now)?))
     };
     let mut due: Vec<_> = known.iter().filter_map(due).collect();
     due.sort_by_key(|(_, due)| due.at);
@@ -71,7 +72,7 @@ pub(super) async fn begin_due(resources: &Resources) -> Result<Option<Begun>> {
         };
         if scheduled_runs::begin(&mut connection, &run).await? {
             if due.cause == Cause::Retry {
-                info!(resources.logger, "recurring task is retried"; "task" => task.name());
+                info!(resources.logger, "scheduled task is retried"; "task" => task.name());
             }
             return Ok(Some(Begun { id, task }));
         }
@@ -84,18 +85,18 @@ pub(super) async fn carry_out(resources: Resources, lead: Lead, begun: Begun) {
     let task = begun.task;
     let timeout = resources.settings.housekeeping.task_timeout();
     let work = task.run(&resources, &lead);
-    let result = run_limited("recurring task", timeout, work).await.and_then(|result| result);
+    let result = run_limited("scheduled task", timeout, work).await.and_then(|result| result);
     let ending = match result {
         Ok(detail) => Ending { outcome: Outcome::Completed, detail, error: None },
         Err(error) => {
-            warn!(resources.logger, "recurring task failed"; "task" => task.name(), error.clone());
+            warn!(resources.logger, "scheduled task failed"; "task" => task.name(), error.clone());
             let outcome = if lead.holds() { Outcome::Failed } else { Outcome::Abandoned };
             Ending { outcome, detail: serde_json::json!({}), error: Some(error.recorded()) }
         }
     };
     count(&resources, task, ending.outcome);
     if let Err(error) = record_result(&resources, begun.id, &ending).await {
-        warn!(resources.logger, "the result of a recurring task could not be recorded"; "task" => task.name(), error);
+        warn!(resources.logger, "the result of a scheduled task could not be recorded"; "task" => task.name(), error);
     }
 }
 
@@ -107,6 +108,6 @@ async fn record_result(resources: &Resources, id: Uuid, ending: &Ending) -> Resu
     Ok(())
 }
 
-fn count(resources: &Resources, task: Task, outcome: Outcome) {
+fn count(resources: &Resources, task: ScheduledTask, outcome: Outcome) {
     resources.metrics.scheduled_runs_total.with_label_values(&[task.name(), outcome.as_str()]).inc();
 }

@@ -13,7 +13,7 @@ use crate::storage::scheduled_runs::{Cause, Outcome, TaskRecord};
 
 /// The settings that all tasks share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rules {
+pub struct ScheduleSettings {
     /// The time zone of the cron expressions.
     pub zone: Tz,
     /// How long after its due time a run may start without counting as missed.
@@ -22,7 +22,7 @@ pub struct Rules {
     pub retry_pause: TimeDelta,
 }
 
-impl Rules {
+impl ScheduleSettings {
     pub fn of(settings: &HousekeepingSettings) -> Self {
         Self {
             zone: settings.zone(),
@@ -41,26 +41,31 @@ pub struct Due {
 }
 
 /// The scheduled run or retry of a task that may start now, if any. Requested runs do not depend on the schedule.
-pub fn due(schedule: &TaskSchedule, rules: &Rules, record: &TaskRecord, now: DateTime<Utc>) -> Option<Due> {
+pub fn due(
+    schedule: &TaskSchedule,
+    settings: &ScheduleSettings,
+    record: &TaskRecord,
+    now: DateTime<Utc>,
+) -> Option<Due> {
     let is_on_time =
-        |at: DateTime<Utc>| schedule.missed == MissedPolicy::Run || now - at <= rules.missed_after;
-    let last_due = schedule.cron.last_due(now, rules.zone)?;
+        |at: DateTime<Utc>| schedule.missed == MissedPolicy::Run || now - at <= settings.missed_after;
+    let last_due = schedule.cron.last_due(now, settings.zone)?;
     // A due time in the future was recorded by a wrong clock and is ignored.
     let is_handled = record.scheduled_until.is_some_and(|until| until >= last_due && until <= now);
     if !is_handled && is_on_time(last_due) {
         return Some(Due { cause: Cause::Schedule, at: last_due });
     }
-    let at = retry_at(rules, record)?;
+    let at = retry_at(settings, record)?;
     (at <= now && is_on_time(at)).then_some(Due { cause: Cause::Retry, at })
 }
 
 /// When the last run is retried; `None` if it did not fail.
-fn retry_at(rules: &Rules, record: &TaskRecord) -> Option<DateTime<Utc>> {
+fn retry_at(settings: &ScheduleSettings, record: &TaskRecord) -> Option<DateTime<Utc>> {
     let last = record.last?;
     let ended = last.finished_at?;
     match last.outcome {
-        Outcome::Failed => Some(ended + rules.retry_pause),
-        Outcome::Abandoned if last.cause == Cause::Retry => Some(ended + rules.retry_pause),
+        Outcome::Failed => Some(ended + settings.retry_pause),
+        Outcome::Abandoned if last.cause == Cause::Retry => Some(ended + settings.retry_pause),
         Outcome::Abandoned => Some(ended),
         Outcome::Requested | Outcome::Running | Outcome::Completed => None,
     }
@@ -70,15 +75,15 @@ fn retry_at(rules: &Rules, record: &TaskRecord) -> Option<DateTime<Utc>> {
 /// task is switched off.
 pub fn next_due(
     schedule: &TaskSchedule,
-    rules: &Rules,
+    settings: &ScheduleSettings,
     record: &TaskRecord,
     now: DateTime<Utc>,
 ) -> Option<DateTime<Utc>> {
-    if let Some(due) = due(schedule, rules, record, now) {
+    if let Some(due) = due(schedule, settings, record, now) {
         return Some(due.at);
     }
-    let next = schedule.cron.next_due(now, rules.zone)?;
-    let retry = retry_at(rules, record).filter(|at| *at > now);
+    let next = schedule.cron.next_due(now, settings.zone)?;
+    let retry = retry_at(settings, record).filter(|at| *at > now);
     Some(retry.map_or(next, |retry| retry.min(next)))
 }
 
@@ -90,8 +95,11 @@ mod tests {
     use crate::config::CronExpression;
     use crate::storage::scheduled_runs::LastRun;
 
-    const RULES: Rules =
-        Rules { zone: Tz::UTC, missed_after: TimeDelta::minutes(5), retry_pause: TimeDelta::minutes(15) };
+    const SETTINGS: ScheduleSettings = ScheduleSettings {
+        zone: Tz::UTC,
+        missed_after: TimeDelta::minutes(5),
+        retry_pause: TimeDelta::minutes(15),
+    };
 
     fn at(text: &str) -> DateTime<Utc> {
         format!("2026-03-{text}:00Z").parse().unwrap()
@@ -114,7 +122,7 @@ mod tests {
     }
 
     fn found(policy: MissedPolicy, record: &TaskRecord, now: &str) -> Option<(Cause, DateTime<Utc>)> {
-        due(&schedule("0 3 * * *", policy), &RULES, record, at(now)).map(|due| (due.cause, due.at))
+        due(&schedule("0 3 * * *", policy), &SETTINGS, record, at(now)).map(|due| (due.cause, due.at))
     }
 
     #[test]
@@ -168,18 +176,18 @@ mod tests {
     fn a_task_that_is_off_is_never_due() {
         let failed = record(None, Some((Cause::Request, Outcome::Failed, "02T03:01")));
         let off = schedule("off", MissedPolicy::Run);
-        assert_eq!(due(&off, &RULES, &failed, at("09T03:00")), None);
-        assert_eq!(next_due(&off, &RULES, &failed, at("09T03:00")), None);
+        assert_eq!(due(&off, &SETTINGS, &failed, at("09T03:00")), None);
+        assert_eq!(next_due(&off, &SETTINGS, &failed, at("09T03:00")), None);
     }
 
     #[test]
     fn the_next_run_is_the_retry_if_that_comes_first() {
         let daily = schedule("0 3 * * *", MissedPolicy::Run);
         let failed = record(Some("02T03:00"), Some((Cause::Schedule, Outcome::Failed, "02T03:01")));
-        assert_eq!(next_due(&daily, &RULES, &failed, at("02T03:02")), Some(at("02T03:16")));
+        assert_eq!(next_due(&daily, &SETTINGS, &failed, at("02T03:02")), Some(at("02T03:16")));
         let done = record(Some("02T03:00"), Some((Cause::Schedule, Outcome::Completed, "02T03:01")));
-        assert_eq!(next_due(&daily, &RULES, &done, at("02T03:02")), Some(at("03T03:00")));
-        assert_eq!(next_due(&daily, &RULES, &TaskRecord::default(), at("02T04:00")), Some(at("02T03:00")));
+        assert_eq!(next_due(&daily, &SETTINGS, &done, at("02T03:02")), Some(at("03T03:00")));
+        assert_eq!(next_due(&daily, &SETTINGS, &TaskRecord::default(), at("02T04:00")), Some(at("02T03:00")));
     }
 
     /// What happens during one simulated minute.
@@ -225,7 +233,7 @@ mod tests {
                 }
                 let last_due = every_20_minutes.cron.last_due(now, Tz::UTC).unwrap();
                 if !matches!(minute, Minute::Leaderless) {
-                    let found = due(&every_20_minutes, &RULES, &history, now);
+                    let found = due(&every_20_minutes, &SETTINGS, &history, now);
                     if let Some(due) = found {
                         prop_assert!(dues.insert(due.at), "{} is due twice", due.at);
                         prop_assert!(due.at <= now);
@@ -242,7 +250,7 @@ mod tests {
                     }
                     // While there is a leader, no run that the policy requires stays due.
                     let caught_up = history.scheduled_until.is_some_and(|until| until >= last_due);
-                    let late = now - last_due > RULES.missed_after;
+                    let late = now - last_due > SETTINGS.missed_after;
                     prop_assert!(caught_up || policy == MissedPolicy::Skip && late);
                 }
                 now += TimeDelta::minutes(1);

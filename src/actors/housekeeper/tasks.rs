@@ -1,4 +1,4 @@
-//! The recurring tasks.
+//! The scheduled tasks.
 //!
 //! A task runs small statements, each in its own transaction, and checks between them whether this instance is still
 //! the leader ([`Lead::check`]). It may therefore be stopped at any point and run again. Its result is a set of counts.
@@ -27,9 +27,9 @@ const DELETE_BATCH: u32 = 5000;
 /// How long the addresses from which an account logged in are kept.
 const LOGIN_ADDRESS_RETENTION_DAYS: u32 = 90;
 
-/// A recurring task.
+/// A scheduled task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Task {
+pub enum ScheduledTask {
     /// Creates the partitions of future months.
     MakePartitions,
     /// Deletes expired tickets and refresh tokens, and old login addresses.
@@ -56,7 +56,7 @@ pub enum Task {
     Archive,
 }
 
-impl Task {
+impl ScheduledTask {
     /// All tasks, in the order in which they run if several are due.
     pub const ALL: [Self; 12] = [
         Self::MakePartitions,
@@ -294,9 +294,9 @@ mod tests {
 
     #[test]
     fn every_task_is_found_by_its_name() {
-        for task in Task::ALL {
-            assert_eq!(Task::parse(task.name()), Some(task));
+        for task in ScheduledTask::ALL {
+            assert_eq!(ScheduledTask::parse(task.name()), Some(task));
         }
-        assert_eq!(Task::parse("unknown_task"), None);
+        assert_eq!(ScheduledTask::parse("unknown_task"), None);
     }
 }

@@ -1,6 +1,6 @@
 //! The `circuit.*` events, and the history of the circuit breakers.
 //!
-//! A breaker changes its state in memory, during a call. The lane only adds the change to a bounded queue
+//! A breaker changes its state in memory, during a call. The gateway only adds the change to a bounded queue
 //! ([`CircuitEvents::record`]), and a separate asynchronous task writes it to the history and the outbox
 //! ([`CircuitEvents::write`]). While the database is unavailable, changes wait in the queue, and the oldest are dropped
 //! when it is full. Changes that wait when the process stops are lost. That is acceptable because they only inform
@@ -21,7 +21,7 @@ use crate::domain::application::Country;
 use crate::domain::ids::EventId;
 use crate::domain::timestamp;
 use crate::error::Result;
-use crate::events::registry::{Audience, EventType, integer, moment, nullable, object, text, word};
+use crate::events::registry::{Audience, EventType, integer, nullable, object, one_of, text, timestamp};
 use crate::resilience::circuit_breaker::{Cause, CircuitMode, State, Transition};
 use crate::resources::Resources;
 use crate::storage::circuit_events::{self, NewCircuitChange};
@@ -47,17 +47,17 @@ pub const TYPES: &[EventType] = &[
         audience: Audience::Operations,
         schema: || {
             object([
-                ("country", word(&Country::ALL, "The country of the bureau")),
+                ("country", one_of(&Country::ALL, "The country of the bureau")),
                 ("provider", text("The bureau")),
                 ("instance", text("The instance whose breaker it is")),
-                ("cause", word(&Cause::ALL.map(Cause::as_str), "Why it opened")),
+                ("cause", one_of(&Cause::ALL.map(Cause::as_str), "Why it opened")),
                 (
                     "open_ms",
                     nullable(integer(
                         "Milliseconds until it admits a probe; null if an operator forced it open",
                     )),
                 ),
-                ("changed_at", moment("When it opened, according to the clock of the instance")),
+                ("changed_at", timestamp("When it opened, according to the clock of the instance")),
             ])
         },
         example: || {
@@ -73,11 +73,11 @@ pub const TYPES: &[EventType] = &[
         audience: Audience::Operations,
         schema: || {
             object([
-                ("country", word(&Country::ALL, "The country of the bureau")),
+                ("country", one_of(&Country::ALL, "The country of the bureau")),
                 ("provider", text("The bureau")),
                 ("instance", text("The instance whose breaker it is")),
-                ("cause", word(&Cause::ALL.map(Cause::as_str), "Why it closed")),
-                ("changed_at", moment("When it closed, according to the clock of the instance")),
+                ("cause", one_of(&Cause::ALL.map(Cause::as_str), "Why it closed")),
+                ("changed_at", timestamp("When it closed, according to the clock of the instance")),
             ])
         },
         example: || {
@@ -93,9 +93,9 @@ pub const TYPES: &[EventType] = &[
         audience: Audience::Operations,
         schema: || {
             object([
-                ("country", word(&Country::ALL, "The country of the bureau")),
-                ("mode", word(&CircuitMode::ALL.map(CircuitMode::as_str), "The mode of the breakers")),
-                ("expires_at", nullable(moment("When the override ends; null for `auto`"))),
+                ("country", one_of(&Country::ALL, "The country of the bureau")),
+                ("mode", one_of(&CircuitMode::ALL.map(CircuitMode::as_str), "The mode of the breakers")),
+                ("expires_at", nullable(timestamp("When the override ends; null for `auto`"))),
             ])
         },
         example: || json!({"country": "ES", "mode": "forced_open", "expires_at": "2026-01-31T12:00:00.000000Z"}),

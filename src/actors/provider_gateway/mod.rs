@@ -1,8 +1,8 @@
 //! The provider gateway makes all calls to bureaus (section 4 of docs/specification.md).
 //!
-//! Each instance has one gateway. For each country, the gateway has a `Lane` with a circuit breaker, a bulkhead and a retry
-//! budget. They are local to the instance, so a network problem of one instance does not block a country on all instances.
-//! Countries share nothing, not even connections.
+//! Each instance has one gateway. For each country, the gateway has a [`CountryCalls`] with a circuit breaker, a bulkhead
+//! and a retry budget. They are local to the instance, so a network problem of one instance does not block a country on
+//! all instances. Countries share nothing, not even connections.
 //!
 //! The handler immediately answers calls that the breaker refuses, with fallback figures. All other calls run as
 //! asynchronous tasks on the actor's thread. A task ends early:
@@ -31,7 +31,7 @@ use crate::domain::application::Country;
 use crate::domain::banking::BankingData;
 use crate::domain::ids::{ApplicationId, RequestId};
 use crate::error::{Error, Result};
-use crate::providers::{BankingProvider, Subject};
+use crate::providers::{BureauAdapter, Subject};
 use crate::resilience::circuit_breaker::Snapshot;
 use crate::supervision::faults::{FaultPoint, Faults};
 use crate::supervision::handle::LivenessGuard;
@@ -40,12 +40,13 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::Carried;
 
 mod call;
+mod country_calls;
 pub mod events;
-mod lane;
+mod monitored_breaker;
 pub mod overrides;
 
 pub use call::CallStatus;
-use lane::{AdmittedCall, Lane};
+use country_calls::{AdmittedCall, CountryCalls};
 
 /// The actor's name in logs and metrics.
 pub const NAME: &str = "provider_gateway";
@@ -56,7 +57,7 @@ pub type Recovered = Arc<dyn Fn(Country) + Send + Sync>;
 /// The bureau of one country: adapter, address and limits.
 #[derive(Clone)]
 pub struct Endpoint {
-    adapter: &'static dyn BankingProvider,
+    adapter: &'static dyn BureauAdapter,
     base_url: String,
     mode: ProviderMode,
     call: CallSettings,
@@ -70,7 +71,7 @@ impl Endpoint {
     /// [`Error::Configuration`] if `base_url` is not an absolute HTTP URL. It is checked here so that a restart of the
     /// gateway cannot fail.
     pub fn new(
-        adapter: &'static dyn BankingProvider,
+        adapter: &'static dyn BureauAdapter,
         base_url: &str,
         call: CallSettings,
         breaker: BreakerSettings,
@@ -116,7 +117,7 @@ pub struct GatewayParts {
 }
 
 pub struct ProviderGateway {
-    lanes: Vec<Rc<Lane>>,
+    countries: Vec<Rc<CountryCalls>>,
     mailbox_capacity: usize,
     faults: Arc<Faults>,
     log: Logger,
@@ -166,7 +167,7 @@ pub enum BankingAnswer {
 #[rtype(result = "Vec<BreakerStatus>")]
 pub struct ReadBreakers;
 
-/// The state of one country's lane.
+/// The state of the calls to one country's bureau.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BreakerStatus {
     pub country: Country,
@@ -184,10 +185,11 @@ impl ProviderGateway {
     pub fn new(parts: GatewayParts, liveness: LivenessGuard) -> Self {
         let logger = parts.logger.new(o!("logger" => "provider_gateway"));
         let parts = GatewayParts { logger, ..parts };
-        let lanes = parts.endpoints.iter().map(|endpoint| Rc::new(Lane::new(endpoint.clone(), &parts)));
+        let countries =
+            parts.endpoints.iter().map(|endpoint| Rc::new(CountryCalls::new(endpoint.clone(), &parts)));
         let alive = CancellationToken::new();
         Self {
-            lanes: lanes.collect(),
+            countries: countries.collect(),
             mailbox_capacity: parts.mailbox_capacity,
             faults: parts.faults,
             log: parts.logger,
@@ -210,7 +212,7 @@ impl Handler<ReadBreakers> for ProviderGateway {
     type Result = MessageResult<ReadBreakers>;
 
     fn handle(&mut self, _: ReadBreakers, _: &mut Self::Context) -> Self::Result {
-        MessageResult(self.lanes.iter().map(|lane| lane.status()).collect())
+        MessageResult(self.countries.iter().map(|calls| calls.status()).collect())
     }
 }
 
@@ -219,12 +221,12 @@ impl Handler<FetchBankingData> for ProviderGateway {
 
     fn handle(&mut self, fetch: FetchBankingData, _: &mut Self::Context) -> Self::Result {
         self.faults.pass(FaultPoint::ProviderGateway, Some(fetch.country.code()));
-        let Some(lane) = self.lanes.iter().find(|lane| lane.country() == fetch.country) else {
+        let Some(calls) = self.countries.iter().find(|calls| calls.country() == fetch.country) else {
             return Response::Now(Err(Error::internal(format_args!("{} has no bureau", fetch.country))));
         };
-        match lane.enter() {
+        match calls.enter() {
             Ok(admission) => Response::Later(Box::new(Call {
-                lane: Rc::clone(lane),
+                calls: Rc::clone(calls),
                 admission,
                 alive: self.alive.clone(),
                 log: self.log.new(o!(
@@ -233,7 +235,7 @@ impl Handler<FetchBankingData> for ProviderGateway {
                 )),
                 fetch,
             })),
-            Err(refusal) => Response::Now(Ok(lane.refuse(&refusal))),
+            Err(refusal) => Response::Now(Ok(calls.refuse(&refusal))),
         }
     }
 }
@@ -262,7 +264,7 @@ impl MessageResponse<ProviderGateway, FetchBankingData> for Response {
 
 /// An admitted call.
 pub struct Call {
-    lane: Rc<Lane>,
+    calls: Rc<CountryCalls>,
     admission: AdmittedCall,
     fetch: FetchBankingData,
     alive: CancellationToken,
@@ -271,9 +273,9 @@ pub struct Call {
 
 impl Call {
     async fn answer(self: Box<Self>, mut caller: OneshotSender<Result<BankingAnswer>>) {
-        let Self { lane, admission, fetch, alive, log } = *self;
+        let Self { calls, admission, fetch, alive, log } = *self;
         let trace = fetch.trace.clone();
-        let work = trace.run(catch_panic("provider call", lane.carry_out(admission, fetch)));
+        let work = trace.run(catch_panic("provider call", calls.carry_out(admission, fetch)));
         let answer = tokio::select! {
             biased;
             () = alive.cancelled() => return,

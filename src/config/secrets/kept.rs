@@ -18,7 +18,7 @@ const FILE_NAME: &str = "secrets.toml";
 
 /// Reads the file, which is generated first if it does not exist. If two processes generate it at the same time, both read
 /// the same file.
-pub(super) fn read_or_make(data_dir: &Path, clock: &Clock) -> Result<SecretsSection> {
+pub(super) fn read_or_create(data_dir: &Path, clock: &Clock) -> Result<SecretsSection> {
     let path = data_dir.join(FILE_NAME);
     let unusable = |error: std::io::Error| {
         Error::configuration(format_args!("{} cannot be used: {error}", path.display()))

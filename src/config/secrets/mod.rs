@@ -85,7 +85,7 @@ impl Secrets {
     ) -> Result<Self> {
         match environment {
             Environment::Development | Environment::Test if section.is_incomplete() => {
-                section.completed_from(kept::read_or_make(data_dir, clock)?).parse()
+                section.completed_from(kept::read_or_create(data_dir, clock)?).parse()
             }
             Environment::Development | Environment::Test | Environment::Production => section.parse(),
         }

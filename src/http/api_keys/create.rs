@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::view::ApiKeyView;
-use crate::accounts::{MadeKey, NewKey, Origin};
+use crate::accounts::{CreatedKey, NewKey, Origin};
 use crate::domain::account::{AccountName, KeyLimits, Role, Scope};
 use crate::error::Result;
 use crate::http::HttpState;
@@ -105,7 +105,7 @@ pub(in crate::http) async fn create(
     idempotency::respond(state.keys(), keyed.as_ref(), made, reply)
 }
 
-fn reply(made: &MadeKey) -> Result<Reply> {
+fn reply(made: &CreatedKey) -> Result<Reply> {
     let location = format!("/api/v1/api-keys/{}", made.key.id);
     let stored = Reply::json(StatusCode::CREATED, &ApiKeyView::from(made.key.clone()))?;
     let api_key = ApiKeyView::from(made.key.clone());

@@ -29,7 +29,7 @@ const MAX_SKIPPED: i64 = 100_000;
 
 request_query! {
     /// The requested page.
-    pub struct PartParameters {
+    pub struct PageParameters {
         /// Last changed at or after this RFC 3339 time, or on or after this date (UTC). The list is then in the order of
         /// the last changes. Can only be combined with `cursor`, not with `page` or `sort`. A change may become visible
         /// some seconds after its time. To follow the applications of an account, query from one minute before the
@@ -82,7 +82,7 @@ pub struct ApplicationPage {
     path = "/api/v1/applications",
     operation_id = "list_applications",
     tag = "applications",
-    params(FilterParameters, PartParameters),
+    params(FilterParameters, PageParameters),
     responses(
         (status = 200, description = "A page of the list", body = ApplicationPage),
         (status = 400, description = "The query string is not percent-encoded UTF-8"),
@@ -168,7 +168,7 @@ impl RequestedPage {
     /// [`Error::Validation`] with all field errors of the query.
     fn read(mut query: Query, keys: &KeyRing) -> Result<Self> {
         let (mut filter, mut order) = take_filter(&mut query);
-        let PartParameters { updated_since, page, page_size, cursor } = PartParameters::take(&mut query);
+        let PageParameters { updated_since, page, page_size, cursor } = PageParameters::take(&mut query);
         filter.updated_since = updated_since;
         if filter.updated_since.is_some() {
             if query.was_sent("sort") {

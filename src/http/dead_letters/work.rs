@@ -17,7 +17,7 @@ use crate::queue::dead_letters::{self, FailedJob, Operator, Step};
 
 request_body! {
     /// An operator action on a dead letter.
-    pub struct LetterRequest {
+    pub struct DeadLetterRequest {
         /// The reason, which is recorded in the history.
         #[schema(min_length = 1, max_length = 500, example = "The bug is fixed")]
         reason: String = required(required_reason),
@@ -34,7 +34,7 @@ request_body! {
     operation_id = "retry_failed_job",
     tag = "operations",
     params(("id" = uuid::Uuid, Path, description = "Identifier of the dead letter"), Idempotency),
-    request_body(content = LetterRequest, example = json!({"reason": "The bug is fixed"})),
+    request_body(content = DeadLetterRequest, example = json!({"reason": "The bug is fixed"})),
     responses(
         (status = 200, description = "The dead letter, now `reprocessed`; `retried_as` is the new job", body = DeadLetterView),
         (status = 404, description = "Dead letter not found"),
@@ -60,7 +60,7 @@ pub(in crate::http) async fn retry(
     operation_id = "ignore_failed_job",
     tag = "operations",
     params(("id" = uuid::Uuid, Path, description = "Identifier of the dead letter"), Idempotency),
-    request_body(content = LetterRequest, example = json!({"reason": "A test application"})),
+    request_body(content = DeadLetterRequest, example = json!({"reason": "A test application"})),
     responses(
         (status = 200, description = "The dead letter", body = DeadLetterView),
         (status = 404, description = "Dead letter not found"),
@@ -85,7 +85,7 @@ pub(in crate::http) async fn ignore(
     operation_id = "review_failed_job",
     tag = "operations",
     params(("id" = uuid::Uuid, Path, description = "Identifier of the dead letter"), Idempotency),
-    request_body(content = LetterRequest, example = json!({"reason": "Will be fixed in the next release"})),
+    request_body(content = DeadLetterRequest, example = json!({"reason": "Will be fixed in the next release"})),
     responses(
         (status = 200, description = "The dead letter", body = DeadLetterView),
         (status = 404, description = "Dead letter not found"),
@@ -113,7 +113,7 @@ async fn work(
     step: Step,
 ) -> Answer {
     let keyed = idempotency.keyed(state, &principal.account, body.as_bytes(), &reply);
-    let operator = operator(principal, context, LetterRequest::read(body.members()?)?.reason);
+    let operator = operator(principal, context, DeadLetterRequest::read(body.members()?)?.reason);
     let done =
         dead_letters::work(&state.resources, &*state.on_commit, id, step, &operator, keyed.as_ref()).await?;
     idempotency::respond(state.keys(), keyed.as_ref(), done, reply)

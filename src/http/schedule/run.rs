@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web};
 
 use super::RunView;
-use crate::actors::housekeeper::tasks::Task;
+use crate::actors::housekeeper::tasks::ScheduledTask;
 use crate::error::Error;
 use crate::http::HttpState;
 use crate::http::auth::Principal;
@@ -22,7 +22,7 @@ use crate::queue::scheduled_runs;
     params(("task" = String, Path, description = "Name of the task", example = "expire_webhooks")),
     responses(
         (status = 202, description = "Run queued", body = RunView),
-        (status = 404, description = "Task not found"),
+        (status = 404, description = "ScheduledTask not found"),
         (
             status = 409,
             description = "Another request for a run of this task is in progress; see Retry-After",
@@ -31,7 +31,7 @@ use crate::queue::scheduled_runs;
     ),
 )]
 pub(in crate::http) async fn run(state: HttpState, principal: Principal, task: web::Path<String>) -> Answer {
-    let task = Task::parse(&task).ok_or(Error::NotFound("task"))?;
+    let task = ScheduledTask::parse(&task).ok_or(Error::NotFound("task"))?;
     let run = scheduled_runs::request(&state.resources, task.name(), &principal.account).await?;
     Ok(HttpResponse::Accepted().json(RunView::from(run)))
 }

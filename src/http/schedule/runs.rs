@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::RunView;
-use crate::actors::housekeeper::tasks::Task;
+use crate::actors::housekeeper::tasks::ScheduledTask;
 use crate::error::Result;
 use crate::http::HttpState;
 use crate::http::keyset::{DEFAULT_PAGE_SIZE, Page, page_size};
@@ -81,8 +81,10 @@ fn read(mut query: Query, keys: &KeyRing) -> Result<(RunFilter, Page)> {
 }
 
 fn task(text: &str) -> Result<&'static str, Refusal> {
-    let names = || Task::ALL.map(Task::name).join(", ");
-    Task::parse(text).map(Task::name).ok_or_else(|| ("unknown_task", format!("must be one of {}", names())))
+    let names = || ScheduledTask::ALL.map(ScheduledTask::name).join(", ");
+    ScheduledTask::parse(text)
+        .map(ScheduledTask::name)
+        .ok_or_else(|| ("unknown_task", format!("must be one of {}", names())))
 }
 
 fn outcome(text: &str) -> Result<Outcome, Refusal> {

@@ -6,8 +6,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::RunView;
-use crate::actors::housekeeper::schedule::{self, Rules};
-use crate::actors::housekeeper::tasks::Task;
+use crate::actors::housekeeper::schedule::{self, ScheduleSettings};
+use crate::actors::housekeeper::tasks::ScheduledTask;
 use crate::config::MissedPolicy;
 use crate::http::HttpState;
 use crate::http::problem::Answer;
@@ -20,12 +20,13 @@ pub struct ScheduleView {
     #[schema(example = "UTC")]
     pub time_zone: String,
     /// All scheduled tasks.
-    pub tasks: Vec<ScheduledTask>,
+    pub tasks: Vec<ScheduledTaskView>,
 }
 
 /// A scheduled task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct ScheduledTask {
+#[schema(as = ScheduledTask)]
+pub struct ScheduledTaskView {
     /// The name of the task.
     #[schema(example = "expire_webhooks")]
     pub task: &'static str,
@@ -55,16 +56,16 @@ pub struct ScheduledTask {
 )]
 pub(in crate::http) async fn tasks(state: HttpState) -> Answer {
     let settings = &state.resources.settings.housekeeping;
-    let (rules, now) = (Rules::of(settings), state.resources.clock.now());
-    let names = Task::ALL.map(Task::name);
+    let (shared, now) = (ScheduleSettings::of(settings), state.resources.clock.now());
+    let names = ScheduledTask::ALL.map(ScheduledTask::name);
     let known = scheduled_runs::latest_by_task(&state.resources, &names).await?;
-    let tasks = Task::ALL.into_iter().zip(known).map(|(task, (record, last))| {
+    let tasks = ScheduledTask::ALL.into_iter().zip(known).map(|(task, (record, last))| {
         let when = task.schedule(settings);
-        ScheduledTask {
+        ScheduledTaskView {
             task: task.name(),
             cron: when.cron.as_str().to_owned(),
             missed: when.missed,
-            next_due_at: schedule::next_due(when, &rules, &record, now),
+            next_due_at: schedule::next_due(when, &shared, &record, now),
             last_success_at: record.completed_at,
             last_run: last.map(RunView::from),
         }

@@ -16,8 +16,8 @@ pub(super) static SIMULATED: SimulatedBureau = SimulatedBureau {
     format: &Format,
     typical_monthly_income: 2_500,
     clean: CleanFigures { score: 720, monthly_obligations: 300, total_debt: 9_000 },
-    with_defaults: Rejected,
-    without_obligations: UnderReview,
+    with_loan_defaults: Rejected,
+    with_unknown_obligations: UnderReview,
     family: "99nnnnss?",
     documents: &[
         (Approve, "12345678Z"),

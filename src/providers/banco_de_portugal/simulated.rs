@@ -16,8 +16,8 @@ pub(super) static SIMULATED: SimulatedBureau = SimulatedBureau {
     format: &Format,
     typical_monthly_income: 1_500,
     clean: CleanFigures { score: 735, monthly_obligations: 120, total_debt: 3_600 },
-    with_defaults: Rejected,
-    without_obligations: UnderReview,
+    with_loan_defaults: Rejected,
+    with_unknown_obligations: UnderReview,
     family: "29nnnnss?",
     documents: &[
         (Approve, "123456789"),

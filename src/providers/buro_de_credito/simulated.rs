@@ -18,8 +18,8 @@ pub(super) static SIMULATED: SimulatedBureau = SimulatedBureau {
     format: &Format,
     typical_monthly_income: 20_000,
     clean: CleanFigures { score: 740, monthly_obligations: 1_500, total_debt: 36_000 },
-    with_defaults: UnderReview,
-    without_obligations: Approved,
+    with_loan_defaults: UnderReview,
+    with_unknown_obligations: Approved,
     family: "HERM7n01ssMDFccc0?",
     documents: &[
         (Approve, "HERM850101MDFRRR08"),

@@ -19,8 +19,8 @@ pub(super) static SIMULATED: SimulatedBureau = SimulatedBureau {
     format: &Format,
     typical_monthly_income: 3_000,
     clean: CleanFigures { score: 750, monthly_obligations: 150, total_debt: 5_400 },
-    with_defaults: Rejected,
-    without_obligations: UnderReview,
+    with_loan_defaults: Rejected,
+    with_unknown_obligations: UnderReview,
     family: "RSSMRA7nAssHnnn?",
     documents: &[
         (Approve, "RSSMRA80A01H501U"),

@@ -17,8 +17,8 @@ pub(super) static SIMULATED: SimulatedBureau = SimulatedBureau {
     format: &Format,
     typical_monthly_income: 4_000_000,
     clean: CleanFigures { score: 730, monthly_obligations: 350_000, total_debt: 8_400_000 },
-    with_defaults: UnderReview,
-    without_obligations: Approved,
+    with_loan_defaults: UnderReview,
+    with_unknown_obligations: Approved,
     family: "1900nnnnss",
     documents: &[
         (Approve, "1234567890"),

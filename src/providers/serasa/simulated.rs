@@ -19,8 +19,8 @@ pub(super) static SIMULATED: SimulatedBureau = SimulatedBureau {
     format: &Format,
     typical_monthly_income: 6_000,
     clean: CleanFigures { score: 760, monthly_obligations: 450, total_debt: 10_800 },
-    with_defaults: UnderReview,
-    without_obligations: UnderReview,
+    with_loan_defaults: UnderReview,
+    with_unknown_obligations: UnderReview,
     family: "190nnnnss??",
     documents: &[
         (Approve, "12345678909"),

@@ -14,10 +14,10 @@ pub(crate) struct SimulatedBureau {
     pub(crate) typical_monthly_income: u64,
     pub(crate) clean: CleanFigures,
     /// The status that the country's rules give to an otherwise acceptable applicant with active defaults.
-    pub(crate) with_defaults: Status,
+    pub(crate) with_loan_defaults: Status,
     /// The status that the country's rules give to an otherwise acceptable applicant if the bureau does not report the
     /// obligations.
-    pub(crate) without_obligations: Status,
+    pub(crate) with_unknown_obligations: Status,
     /// The template for the numbers of test documents. Each scenario has a family of documents, which differ in their
     /// serial number. `n` stands for a digit of the serial number, `c` for such a digit encoded as a consonant, `s` for a
     /// digit of [`Scenario::number`], and `?` for a check character.

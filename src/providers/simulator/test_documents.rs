@@ -112,8 +112,8 @@ impl TestDocument {
         let status = match self.scenario {
             Approve | Suspended | Slow => Status::Approved,
             LowScore | HighObligations => Status::Rejected,
-            Defaults => bureau.with_defaults,
-            NoObligations => bureau.without_obligations,
+            Defaults => bureau.with_loan_defaults,
+            NoObligations => bureau.with_unknown_obligations,
             IncomeMismatch | Unverified | ThinFile | NoScore => Status::UnderReview,
             ServerError | Unavailable | Timeout | Malformed | Unauthorized => {
                 return "`UNDER_REVIEW`, `PROVIDER_UNAVAILABLE`";

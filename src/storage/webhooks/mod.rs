@@ -17,7 +17,7 @@ use uuid::Uuid;
 pub use self::list::{ListedEvent, WebhookFilter, list_page};
 pub use self::retry::{FailedEvent, RETRY_LANE, RETRY_TASK, queue_retry, supersede_retry, take_failed};
 pub use self::verdict::{
-    Addressee, WebhookDecision, find_applicant, find_country, has_newer, lock_addressee, record,
+    MessageTarget, WebhookDecision, find_applicant, find_country, has_newer, lock_addressee, record,
 };
 use super::schema::webhook_events;
 use super::seal::{KeyRing, SealedField};
@@ -59,7 +59,7 @@ pub struct NewEvent {
 
 /// The result of storing a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Entered {
+pub enum StoreOutcome {
     /// The message is new and stored in this row.
     New(Uuid),
     /// The message was received before but could not be applied. This transaction tries again.
@@ -71,11 +71,11 @@ pub enum Entered {
 }
 
 /// Stores a message, or finds the earlier one with its key. Waits for a concurrent transaction that stores the same key.
-pub async fn enter(
+pub async fn store(
     connection: &mut AsyncPgConnection,
     keys: &KeyRing,
     event: &NewEvent,
-) -> Result<Entered, Abort> {
+) -> Result<StoreOutcome, Abort> {
     let payload = keys.seal_bytes(SealedField::WebhookPayload, event.id, &event.payload)?;
     let inserted = diesel::insert_into(webhook_events::table)
         .values((
@@ -98,7 +98,7 @@ pub async fn enter(
         .execute(connection)
         .await?;
     if inserted == 1 {
-        return Ok(Entered::New(event.id));
+        return Ok(StoreOutcome::New(event.id));
     }
     let known: Option<(Uuid, Vec<u8>, PgWebhookStatus)> = webhook_events::table
         .select((webhook_events::id, webhook_events::fingerprint, webhook_events::status))
@@ -108,12 +108,12 @@ pub async fn enter(
         .await
         .optional()?;
     match known {
-        Some((_, fingerprint, _)) if fingerprint != event.fingerprint => Ok(Entered::Different),
+        Some((_, fingerprint, _)) if fingerprint != event.fingerprint => Ok(StoreOutcome::Different),
         Some((id, _, PgWebhookStatus(WebhookStatus::Failed))) => {
             start_attempt(connection, id).await?;
-            Ok(Entered::Again(id))
+            Ok(StoreOutcome::Again(id))
         }
-        Some(_) => Ok(Entered::Duplicate),
+        Some(_) => Ok(StoreOutcome::Duplicate),
         None => Err(just_expired().into()),
     }
 }

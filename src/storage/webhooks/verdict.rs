@@ -30,7 +30,7 @@ const TASK: &str = "process_credit_application";
 
 /// The application that a message is about.
 #[derive(Debug, Clone)]
-pub struct Addressee {
+pub struct MessageTarget {
     pub id: ApplicationId,
     pub country: Country,
     pub status: Status,
@@ -63,14 +63,14 @@ struct AddresseeRow {
 }
 
 impl AddresseeRow {
-    fn open(self, keys: &KeyRing, announced: Option<String>) -> Result<Addressee> {
+    fn open(self, keys: &KeyRing, announced: Option<String>) -> Result<MessageTarget> {
         let banking_data: Option<BankingData> = self
             .banking_data
             .map(|data| serde_json::from_value(data.0))
             .transpose()
             .map_err(Error::internal)?;
         let noted = banking_data.as_ref().and_then(issued_reference).map(ToOwned::to_owned);
-        Ok(Addressee {
+        Ok(MessageTarget {
             id: ApplicationId::new(self.id),
             country: self.country.0,
             status: self.status.0,
@@ -149,7 +149,7 @@ pub async fn lock_addressee(
     connection: &mut AsyncPgConnection,
     keys: &KeyRing,
     id: ApplicationId,
-) -> Result<Addressee, Abort> {
+) -> Result<MessageTarget, Abort> {
     let row: Option<AddresseeRow> = applications::table
         .select(AddresseeRow::as_select())
         .filter(applications::id.eq(id.as_uuid()))

@@ -14,7 +14,7 @@ use prometheus::{
 use super::Leader;
 
 /// What is needed to build one metric.
-pub(super) struct Declared<'a> {
+pub(super) struct MetricOptions<'a> {
     pub(super) opts: Opts,
     pub(super) labels: &'a [&'a str],
     /// Upper bounds, for histograms.
@@ -30,7 +30,7 @@ pub(super) trait Metric: Sized {
     /// The leader that alone exports the metric.
     const LEADER: Option<Leader> = None;
 
-    fn build(declared: Declared<'_>) -> prometheus::Result<Self>;
+    fn build(declared: MetricOptions<'_>) -> prometheus::Result<Self>;
 
     /// Exports the metric while this instance is the leader, and only then.
     fn lead(&self, _leader: Leader, _leads: bool) {}
@@ -39,7 +39,7 @@ pub(super) trait Metric: Sized {
 impl Metric for IntCounter {
     const TYPE: &'static str = "counter";
 
-    fn build(declared: Declared<'_>) -> prometheus::Result<Self> {
+    fn build(declared: MetricOptions<'_>) -> prometheus::Result<Self> {
         Self::with_opts(declared.opts)
     }
 }
@@ -47,7 +47,7 @@ impl Metric for IntCounter {
 impl Metric for IntCounterVec {
     const TYPE: &'static str = "counter";
 
-    fn build(declared: Declared<'_>) -> prometheus::Result<Self> {
+    fn build(declared: MetricOptions<'_>) -> prometheus::Result<Self> {
         let counters = Self::new(declared.opts, declared.labels)?;
         for values in &declared.known {
             counters.get_metric_with_label_values(values)?;
@@ -59,7 +59,7 @@ impl Metric for IntCounterVec {
 impl Metric for IntGauge {
     const TYPE: &'static str = "gauge";
 
-    fn build(declared: Declared<'_>) -> prometheus::Result<Self> {
+    fn build(declared: MetricOptions<'_>) -> prometheus::Result<Self> {
         Self::with_opts(declared.opts)
     }
 }
@@ -67,7 +67,7 @@ impl Metric for IntGauge {
 impl Metric for IntGaugeVec {
     const TYPE: &'static str = "gauge";
 
-    fn build(declared: Declared<'_>) -> prometheus::Result<Self> {
+    fn build(declared: MetricOptions<'_>) -> prometheus::Result<Self> {
         Self::new(declared.opts, declared.labels)
     }
 }
@@ -75,7 +75,7 @@ impl Metric for IntGaugeVec {
 impl Metric for Histogram {
     const TYPE: &'static str = "histogram";
 
-    fn build(declared: Declared<'_>) -> prometheus::Result<Self> {
+    fn build(declared: MetricOptions<'_>) -> prometheus::Result<Self> {
         Self::with_opts(HistogramOpts::from(declared.opts).buckets(declared.buckets.to_vec()))
     }
 }
@@ -83,7 +83,7 @@ impl Metric for Histogram {
 impl Metric for HistogramVec {
     const TYPE: &'static str = "histogram";
 
-    fn build(declared: Declared<'_>) -> prometheus::Result<Self> {
+    fn build(declared: MetricOptions<'_>) -> prometheus::Result<Self> {
         let opts = HistogramOpts::from(declared.opts).buckets(declared.buckets.to_vec());
         let histograms = Self::new(opts, declared.labels)?;
         for values in &declared.known {
@@ -125,7 +125,7 @@ impl Collector for MeasuredGauge {
 impl Metric for MeasuredGauge {
     const TYPE: &'static str = "gauge";
 
-    fn build(declared: Declared<'_>) -> prometheus::Result<Self> {
+    fn build(declared: MetricOptions<'_>) -> prometheus::Result<Self> {
         GaugeVec::new(declared.opts, declared.labels).map(Self)
     }
 }
@@ -193,7 +193,7 @@ impl<L: Leads> Metric for LeaderGauges<L> {
     const TYPE: &'static str = "gauge";
     const LEADER: Option<Leader> = Some(L::LEADER);
 
-    fn build(declared: Declared<'_>) -> prometheus::Result<Self> {
+    fn build(declared: MetricOptions<'_>) -> prometheus::Result<Self> {
         let gauges = GaugeVec::new(declared.opts, declared.labels)?;
         Ok(Self { gauges, leads: Arc::default(), _role: std::marker::PhantomData })
     }

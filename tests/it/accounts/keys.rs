@@ -179,7 +179,7 @@ async fn a_key_can_also_be_a_bearer_token_with_the_same_errors() {
     let (id, key) = make(&app, "core-banking", "user", &["applications:read"]).await;
     let me = app.with_token(&key).get(ME).await.expect(200);
     assert_eq!((&me["account"], &me["credential"]), (&json!("key:core-banking"), &json!("api_key")));
-    let mut socket = app.silent_websocket("").await;
+    let mut socket = app.unauthenticated_websocket("").await;
     assert_eq!(socket.authenticate(&key).await["type"], "authenticated", "{id}");
     app.with_token(&format!("{key}x")).get(ME).await.expect(401);
     app.delete(&format!("{KEYS}/{id}")).await.expect(204);

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use super::user_path;
 use crate::support::accounts::{ADMIN, OTHER, USER};
-use crate::support::app::{Heard, TestApp, TestSocket};
+use crate::support::app::{Received, TestApp, TestSocket};
 use crate::support::builders::spanish;
 use crate::support::{PATIENCE, eventually};
 
@@ -18,9 +18,9 @@ const TICKETS: &str = "/api/v1/ws/tickets";
 
 pub(super) async fn close_code(socket: &mut TestSocket) -> u16 {
     loop {
-        match socket.hear().await {
-            Heard::Closed(code) => return code.map_or(0, u16::from),
-            Heard::Json(_) => {}
+        match socket.receive().await {
+            Received::Closed(code) => return code.map_or(0, u16::from),
+            Received::Json(_) => {}
         }
     }
 }
@@ -34,7 +34,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 #[actix_rt::test]
 async fn messages_before_authentication_are_rejected() {
     let app = TestApp::start_idle().await;
-    let mut socket = app.silent_websocket("").await;
+    let mut socket = app.unauthenticated_websocket("").await;
     socket.send(&json!({"action": "subscribe", "channel": "applications"})).await;
     assert_eq!(socket.json().await["code"], "unauthenticated");
     app.submit(&spanish()).await;
@@ -46,16 +46,16 @@ async fn messages_before_authentication_are_rejected() {
 #[actix_rt::test]
 async fn a_client_without_a_valid_credential_gets_the_reason_and_is_closed_with_4401() {
     let app = TestApp::start(&[("AVAL__WEBSOCKET__AUTH_TIMEOUT_MS", "300")]).await;
-    let mut silent = app.silent_websocket("").await;
+    let mut silent = app.unauthenticated_websocket("").await;
     let refused = silent.json().await;
     assert_eq!((&refused["type"], &refused["code"]), (&json!("error"), &json!("authentication_timeout")));
     assert_eq!(close_code(&mut silent).await, 4401);
-    let mut invalid = app.silent_websocket("").await;
+    let mut invalid = app.unauthenticated_websocket("").await;
     assert_eq!(invalid.authenticate("a.b.c").await["code"], "invalid_credential");
     assert_eq!(close_code(&mut invalid).await, 4401);
     let operations = json!({"name": "metrics", "role": "admin", "scopes": ["operations:read"]});
     let key = app.post("/api/v1/api-keys", &operations).await.expect(201)["key"].clone();
-    let mut out_of_scope = app.silent_websocket("").await;
+    let mut out_of_scope = app.unauthenticated_websocket("").await;
     out_of_scope.send(&json!({"action": "auth", "api_key": key})).await;
     assert_eq!(out_of_scope.json().await["code"], "insufficient_scope");
     assert_eq!(close_code(&mut out_of_scope).await, 4401);
@@ -90,7 +90,7 @@ async fn header_fields_of_the_handshake_authenticate_as_on_any_request() {
 #[actix_rt::test]
 async fn a_new_token_extends_a_connection_unless_it_belongs_to_another_account() {
     let app = TestApp::start_idle().await;
-    let mut socket = app.silent_websocket("").await;
+    let mut socket = app.unauthenticated_websocket("").await;
     let first = socket.authenticate(&token(&app, USER, Duration::from_secs(3)).await).await;
     let longer = socket.authenticate(&token(&app, USER, HOUR).await).await;
     assert_eq!((&longer["type"], &longer["account"]), (&json!("authenticated"), &json!(USER)));
@@ -113,7 +113,7 @@ async fn a_subscription_to_an_invisible_application_is_rejected() {
     let app = TestApp::start_idle().await;
     let foreign = app.acting_as(OTHER).await.submit(&spanish()).await;
     let own = app.acting_as(USER).await.submit(&spanish()).await;
-    let mut socket = app.silent_websocket("").await;
+    let mut socket = app.unauthenticated_websocket("").await;
     socket.authenticate(&token(&app, USER, HOUR).await).await;
     for id in [foreign.as_str(), "01890a5d-ac96-774b-bcce-b302099a8057"] {
         socket.send(&json!({"action": "subscribe", "application_id": id})).await;
@@ -135,7 +135,7 @@ async fn a_credential_rejected_on_a_websocket_counts_towards_the_limit_of_the_ad
     ])
     .await;
     for _ in 0..2 {
-        let mut invalid = app.silent_websocket("").await;
+        let mut invalid = app.unauthenticated_websocket("").await;
         assert_eq!(invalid.authenticate("a.b.c").await["code"], "invalid_credential");
     }
     // The two credentials have cost all but one of 25 requests. The cost is charged concurrently with the response.
@@ -209,7 +209,7 @@ async fn a_ticket_opens_only_one_websocket() {
     let query = format!("?ticket={}", made["ticket"].as_str().unwrap());
     // A failed attempt does not use up a ticket.
     app.anonymous().get(&format!("/api/v1/ws{query}")).await.expect(400);
-    let mut socket = app.silent_websocket(&query).await;
+    let mut socket = app.unauthenticated_websocket(&query).await;
     assert_eq!(socket.json().await["account"], USER);
     socket.subscribe(&json!({"channel": "applications"})).await;
 
@@ -225,13 +225,13 @@ async fn a_ticket_opens_only_one_websocket() {
 #[actix_rt::test]
 async fn a_websocket_ends_with_its_credential() {
     let app = TestApp::start(&[("AVAL__WEBSOCKET__RECHECK_INTERVAL_MS", "50")]).await;
-    let mut short = app.silent_websocket("").await;
+    let mut short = app.unauthenticated_websocket("").await;
     short.authenticate(&token(&app, USER, Duration::from_secs(1)).await).await;
     assert_eq!(close_code(&mut short).await, 4401);
 
-    let mut disabled = app.silent_websocket("").await;
+    let mut disabled = app.unauthenticated_websocket("").await;
     disabled.authenticate(&token(&app, USER, HOUR).await).await;
-    let mut another = app.silent_websocket("").await;
+    let mut another = app.unauthenticated_websocket("").await;
     another.authenticate(&token(&app, OTHER, HOUR).await).await;
     app.patch(&user_path(&app, USER).await, &json!({"disabled": true})).await.expect(200);
     assert_eq!(close_code(&mut disabled).await, 4401);
@@ -241,7 +241,7 @@ async fn a_websocket_ends_with_its_credential() {
 
     let ticket = app.send(Method::POST, TICKETS, &[], "").await.expect(201);
     let mut by_ticket =
-        app.silent_websocket(&format!("?ticket={}", ticket["ticket"].as_str().unwrap())).await;
+        app.unauthenticated_websocket(&format!("?ticket={}", ticket["ticket"].as_str().unwrap())).await;
     assert_eq!(by_ticket.json().await["type"], "authenticated");
     app.post("/api/v1/auth/logout", &json!({})).await.expect(204);
     assert_eq!(close_code(&mut by_ticket).await, 4401);
@@ -251,7 +251,7 @@ async fn a_websocket_ends_with_its_credential() {
 async fn a_user_gets_updates_of_its_own_applications_only() {
     let app = TestApp::start(&[]).await;
     let user = app.acting_as(USER).await;
-    let mut socket = app.silent_websocket("").await;
+    let mut socket = app.unauthenticated_websocket("").await;
     socket.authenticate(&token(&app, USER, HOUR).await).await;
     socket.subscribe(&json!({"channel": "applications"})).await;
     let foreign = app.acting_as(OTHER).await.submit(&spanish()).await;
@@ -271,7 +271,7 @@ async fn a_users_offsets_do_not_reveal_the_number_of_other_events() {
     let user = app.acting_as(USER).await;
     let topic = json!({"channel": "applications"});
     let connect = async || {
-        let mut socket = app.silent_websocket("").await;
+        let mut socket = app.unauthenticated_websocket("").await;
         socket.authenticate(&token(&app, USER, HOUR).await).await;
         socket
     };
@@ -313,14 +313,15 @@ async fn too_many_sockets_or_messages_of_an_account_are_closed_with_4429() {
     .await;
     let mut one = app.websocket().await;
     let two = app.websocket().await;
-    let mut three = app.silent_websocket("").await;
+    let mut three = app.unauthenticated_websocket("").await;
     three.send(&json!({"action": "auth", "token": app.token})).await;
     assert_eq!(close_code(&mut three).await, 4429);
     drop(two);
     eventually("a socket to be allowed again", async || {
-        let mut again = app.silent_websocket("").await;
+        let mut again = app.unauthenticated_websocket("").await;
         again.send(&json!({"action": "auth", "token": app.token})).await;
-        matches!(again.hear().await, Heard::Json(answer) if answer["type"] == "authenticated").then_some(())
+        matches!(again.receive().await, Received::Json(answer) if answer["type"] == "authenticated")
+            .then_some(())
     })
     .await;
     for _ in 0..30 {

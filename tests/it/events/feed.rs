@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{SENSITIVE_BREAKER, SPAIN, next, operations, socket_of};
 use crate::support::accounts::{ADMIN, ANALYST, OTHER, USER};
-use crate::support::app::{Heard, TestApp};
+use crate::support::app::{Received, TestApp};
 use crate::support::builders::spanish;
 use crate::support::eventually;
 
@@ -27,7 +27,7 @@ async fn only_admins_may_subscribe_to_operations() {
         let name = format!("feed-{answer}");
         let request = json!({"name": name, "role": "admin", "scopes": scopes});
         let key = app.post("/api/v1/api-keys", &request).await.expect(201)["key"].clone();
-        let mut socket = app.silent_websocket("").await;
+        let mut socket = app.unauthenticated_websocket("").await;
         socket.send(&json!({"action": "auth", "api_key": key})).await;
         assert_eq!(socket.json().await["type"], "authenticated");
         socket.send(&json!({"action": "subscribe", "channel": "operations"})).await;
@@ -147,10 +147,10 @@ async fn a_demoted_admin_is_disconnected_and_gets_no_further_events() {
     socket.subscribe(&operations()).await;
     app.execute(&format!("UPDATE users SET role = 'analyst' WHERE username = '{OTHER}'")).await;
     loop {
-        match socket.hear().await {
-            Heard::Closed(code) => break assert_eq!(code.map(u16::from), Some(4401)),
+        match socket.receive().await {
+            Received::Closed(code) => break assert_eq!(code.map(u16::from), Some(4401)),
             // The event of the change itself may arrive before the account is checked again.
-            Heard::Json(message) => assert!(
+            Received::Json(message) => assert!(
                 message["code"] == "credential_revoked" || message["event_type"] == "account.role_changed.v1",
                 "{message}"
             ),

@@ -22,7 +22,7 @@ const SPAIN: &str = "/api/v1/admin/circuits/es";
 
 async fn socket_of(app: &TestApp, username: &str) -> TestSocket {
     let token = app.engine().accounts.operator_token(username, Duration::from_secs(3600)).await.unwrap();
-    let mut socket = app.silent_websocket("").await;
+    let mut socket = app.unauthenticated_websocket("").await;
     assert_eq!(socket.authenticate(token.expose_secret()).await["type"], "authenticated");
     socket
 }

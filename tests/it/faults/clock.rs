@@ -29,10 +29,10 @@ async fn nothing_is_lost_when_the_clocks_of_instances_are_wrong() {
         };
         wait_for_progress("clients to be running").await;
         for (error, app) in ERRORS.into_iter().zip([&first, &second].into_iter().cycle()) {
-            app.engine().resources.clock.set_off_by(error);
+            app.engine().resources.clock.set_error(error);
             wait_for_progress(&format!("work to continue with a clock error of {error}")).await;
             app.anonymous().get("/health/ready").await.expect(503);
-            app.engine().resources.clock.set_off_by(TimeDelta::zero());
+            app.engine().resources.clock.set_error(TimeDelta::zero());
         }
         let (history, violations) = settle(first.database.url(), workload).await;
         let run = Run {

@@ -262,7 +262,7 @@ impl Cluster {
     pub(crate) async fn leaks(&self) -> Vec<String> {
         let deadline = Instant::now() + RELEASE_PATIENCE;
         loop {
-            // Recurring tasks briefly hold a connection.
+            // Scheduled tasks briefly hold a connection.
             let held = self.held().await;
             if held.is_empty() || Instant::now() > deadline {
                 return held;

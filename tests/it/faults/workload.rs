@@ -14,7 +14,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::app::{Heard, TestSocket};
+use crate::support::app::{Received, TestSocket};
 use crate::support::builders::{body, samples, with};
 use crate::support::pace;
 
@@ -307,12 +307,12 @@ impl SharedState {
         }
         let mut silent = 0;
         while !stop.is_cancelled() && silent < SILENT_POLLS {
-            match socket.hear_within(POLL_INTERVAL).await {
-                Some(Heard::Json(message)) => {
+            match socket.receive_within(POLL_INTERVAL).await {
+                Some(Received::Json(message)) => {
                     silent = 0;
                     self.record(subscriber_index, &message);
                 }
-                Some(Heard::Closed(_)) => return,
+                Some(Received::Closed(_)) => return,
                 None => {
                     silent += 1;
                     if !socket.try_send(&json!({"action": "ping"})).await {

@@ -83,7 +83,7 @@ macro_rules! cases {
 pub(super) const CASES: &[Case] = cases! {
     "api_keys::insert" [0] [] |sql, w| api_keys::insert(sql, &new_key(w));
     "api_keys::find" [0] ["api_keys_pkey"] |sql, w| api_keys::find(sql, w.api_key);
-    "api_keys::find_unchanging" [0] ["api_keys_pkey"] |sql, w| api_keys::find_unchanging(sql, w.api_key);
+    "api_keys::find_and_share_lock" [0] ["api_keys_pkey"] |sql, w| api_keys::find_and_share_lock(sql, w.api_key);
     "api_keys::list_page" [0] ["api_keys_pkey"] |sql, w| api_keys::list_page(sql, Some(w.api_key), 20);
     "api_keys::revoke" [0] ["api_keys_pkey"] |sql, w| api_keys::revoke(sql, w.api_key, w.now);
     "api_keys::touch" [0] ["api_keys_pkey"] |sql, w| api_keys::touch(sql, w.api_key, w.now);
@@ -256,7 +256,7 @@ pub(super) const CASES: &[Case] = cases! {
     "refresh_tokens::delete_expired" [0] ["refresh_tokens_expiry_idx"] |sql, w| refresh_tokens::delete_expired(sql, w.now);
 
     "account_settings::find" [0] ["account_settings_pkey"] |sql, w| account_settings::find(sql, w.user);
-    "account_settings::set" [0] ["users_pkey"] |sql, w| async move { account_settings::set(sql, w.user, &stored_settings()).await };
+    "account_settings::set" [0] [] |sql, w| async move { account_settings::set(sql, w.user, &stored_settings()).await };
 
     "saved_views::list" [0] ["saved_views_name_key"] |sql, w| saved_views::list(sql, w.user);
     "saved_views::count" [0] ["saved_views_name_key"] |sql, w| saved_views::count(sql, w.user);
@@ -328,7 +328,7 @@ pub(super) const CASES: &[Case] = cases! {
     "users::get_listed" [0] ["users_pkey"] |sql, w| users::get_listed(sql, w.user);
     "users::lock_listed" [0] ["users_pkey"] |sql, w| users::lock_listed(sql, w.user);
     "users::lock" [0] ["users_pkey"] |sql, w| users::lock(sql, w.user);
-    "users::find_unchanging" [0] ["users_pkey"] |sql, w| users::find_unchanging(sql, w.user);
+    "users::find_and_share_lock" [0] ["users_pkey"] |sql, w| users::find_and_share_lock(sql, w.user);
     "users::rehash" [0] ["users_pkey"] |sql, w| users::rehash(sql, w.user, "$argon2id$v=19$m=8,t=1,p=1$x$y");
     "users::find_by_name" [0] ["users_username_key"] |sql, w| users::find_by_name(sql, &w.user_name);
     "users::password_hash" [0] ["users_pkey"] |sql, w| users::password_hash(sql, w.user);
@@ -349,7 +349,7 @@ pub(super) const CASES: &[Case] = cases! {
     "webhooks::list::list_page of a status" [0] ["webhook_events_status_idx", "pending_jobs_one_per_webhook_event_idx"] |sql, _w| async move {
         webhooks::list_page(sql, &WebhookFilter { status: Some(WebhookStatus::Failed), ..WebhookFilter::default() }, None, 20).await
     };
-    "webhooks::enter" [0] [] |sql, w| async move { webhooks::enter(sql, &w.keys, &event(w)).await };
+    "webhooks::store" [0] [] |sql, w| async move { webhooks::store(sql, &w.keys, &event(w)).await };
     "webhooks::settle" [0] ["webhook_events_pkey"] |sql, w| webhooks::settle(sql, w.webhook, true, w.now);
     "webhooks::fail" [0] ["webhook_events_pkey"]
         |sql, w| async move { webhooks::fail(sql, w.webhook, &Error::NotFound("test")).await };

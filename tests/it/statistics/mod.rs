@@ -1,8 +1,8 @@
 //! Statistics: they are exact at all times, count every event once, and equal a recount.
 
-mod answers;
 mod daily;
 mod projection;
+mod responses;
 
 use aval::storage::statistics::differences;
 

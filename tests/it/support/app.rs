@@ -328,13 +328,13 @@ impl TestApp {
 
     /// Opens a WebSocket and authenticates with [`TestApp::token`].
     pub(crate) async fn websocket(&self) -> TestSocket {
-        let mut socket = self.silent_websocket("").await;
+        let mut socket = self.unauthenticated_websocket("").await;
         assert_eq!(socket.authenticate(&self.token).await["type"], "authenticated");
         socket
     }
 
     /// Opens an unauthenticated WebSocket; `query` is appended to the path.
-    pub(crate) async fn silent_websocket(&self, query: &str) -> TestSocket {
+    pub(crate) async fn unauthenticated_websocket(&self, query: &str) -> TestSocket {
         let opened = TestSocket::open(&self.client, &self.url(&format!("/api/v1/ws{query}"))).await;
         opened.expect("a WebSocket")
     }
@@ -362,7 +362,7 @@ pub(crate) struct TestSocket {
 
 /// A received WebSocket message or the end of the connection.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Heard {
+pub(crate) enum Received {
     Json(Value),
     Closed(Option<CloseCode>),
 }
@@ -409,38 +409,38 @@ impl TestSocket {
 
     /// The next message, which must be JSON.
     pub(crate) async fn json(&mut self) -> Value {
-        match self.hear().await {
-            Heard::Json(message) => message,
-            Heard::Closed(code) => panic!("closed: {code:?}"),
+        match self.receive().await {
+            Received::Json(message) => message,
+            Received::Closed(code) => panic!("closed: {code:?}"),
         }
     }
 
     /// The next message or the end of the connection. Responds to pings.
-    pub(crate) async fn hear(&mut self) -> Heard {
-        self.hear_within(PATIENCE).await.expect("a frame in time")
+    pub(crate) async fn receive(&mut self) -> Received {
+        self.receive_within(PATIENCE).await.expect("a frame in time")
     }
 
-    /// Like [`Self::hear`]; `None` after a timeout.
-    pub(crate) async fn hear_within(&mut self, time: Duration) -> Option<Heard> {
+    /// Like [`Self::receive`]; `None` after a timeout.
+    pub(crate) async fn receive_within(&mut self, time: Duration) -> Option<Received> {
         let deadline = Instant::now() + time;
         loop {
             let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
             let frame = tokio::time::timeout(left, self.incoming.next()).await.ok()?;
             match frame {
                 Some(Ok(Frame::Text(text))) => {
-                    return Some(Heard::Json(serde_json::from_slice(&text).unwrap()));
+                    return Some(Received::Json(serde_json::from_slice(&text).unwrap()));
                 }
                 Some(Ok(Frame::Ping(bytes))) => {
                     if self.outgoing.send(Message::Pong(bytes)).await.is_err() {
-                        return Some(Heard::Closed(None));
+                        return Some(Received::Closed(None));
                     }
                 }
                 Some(Ok(Frame::Close(reason))) => {
-                    return Some(Heard::Closed(reason.map(|reason| reason.code)));
+                    return Some(Received::Closed(reason.map(|reason| reason.code)));
                 }
                 Some(Ok(Frame::Pong(_))) => {}
                 Some(Ok(other)) => panic!("unexpected: {other:?}"),
-                Some(Err(_)) | None => return Some(Heard::Closed(None)),
+                Some(Err(_)) | None => return Some(Received::Closed(None)),
             }
         }
     }

@@ -55,7 +55,7 @@ pub(crate) const SCHEDULED_TASKS: [&str; 12] = [
     "archive",
 ];
 
-/// The variable with the cron expression of a recurring task.
+/// The variable with the cron expression of a scheduled task.
 pub(crate) fn cron_key(task: &str) -> String {
     format!("AVAL__HOUSEKEEPING__{}__CRON", task.to_uppercase())
 }
@@ -71,7 +71,7 @@ pub(crate) const SECRETS: [(&str, &str); 4] = [
 /// As the value of an override, restores the default of `config/default.toml`.
 pub(crate) const DEFAULT: &str = "(default)";
 
-/// The configuration of a test: [`QUICK`] and [`SECRETS`] without recurring tasks, then `overrides`.
+/// The configuration of a test: [`QUICK`] and [`SECRETS`] without scheduled tasks, then `overrides`.
 pub(crate) fn settings(overrides: &[(&str, &str)]) -> Settings {
     let off = SCHEDULED_TASKS.map(|task| (cron_key(task), "off".to_owned()));
     let given = QUICK.iter().chain(&SECRETS).chain(overrides);

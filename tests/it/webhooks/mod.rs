@@ -1,9 +1,9 @@
 //! Webhooks from bureaus.
 
-mod answers;
 mod applying;
 mod failing;
 mod operators;
+mod responses;
 mod swarm;
 
 use actix_web::http::Method;

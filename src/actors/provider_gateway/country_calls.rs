@@ -1,9 +1,9 @@
 //! The calls to the bureau of one country. Each country has a circuit breaker, a bulkhead, a retry budget and a pause of its
-//! own. A [`Lane`] of the gateway is not related to the lanes of the queue.
+//! own.
 //!
 //! A call must be admitted by the breaker, the pause after a 429, and the bulkhead. Refusals are returned immediately
-//! by the actor's handler. Calls run as asynchronous tasks on the actor's thread and share the lane with it. No borrow
-//! of its cells is held across an `await`.
+//! by the actor's handler. Calls run as asynchronous tasks on the actor's thread and share the [`CountryCalls`] with it. No
+//! borrow of its cells is held across an `await`.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -13,36 +13,27 @@ use std::time::Duration;
 use slog::{Logger, crit, info, o, warn};
 
 use super::call::{self, BureauAnswer, CallStatus, Failure, FailureKind};
-use super::{BankingAnswer, BreakerStatus, Endpoint, FetchBankingData, GatewayParts, Recovered};
-use crate::actors::provider_gateway::events::CircuitEvents;
-use crate::actors::provider_gateway::overrides::CircuitOverrides;
+use super::monitored_breaker::MonitoredBreaker;
+use super::{BankingAnswer, BreakerStatus, Endpoint, FetchBankingData, GatewayParts};
 use crate::clock::Clock;
 use crate::domain::application::Country;
 use crate::domain::banking::{BankingData, FallbackReason};
 use crate::error::{Error, PrivateMessage};
 use crate::providers::BureauRequest;
 use crate::resilience::bulkhead::{Bulkhead, BulkheadPermit, Entry, Waiting};
-use crate::resilience::circuit_breaker::CircuitMode;
-use crate::resilience::circuit_breaker::{
-    Admission, CallResult, Cause, CircuitBreaker, Permit, State, Transition,
-};
+use crate::resilience::circuit_breaker::{CallResult, Permit, State};
 use crate::resilience::retry_budget::RetryBudget;
 use crate::telemetry::metrics::{Metrics, seconds};
 use crate::telemetry::trace::{self, KeyValue, SpanKind};
 
-pub(super) struct Lane {
+pub(super) struct CountryCalls {
     endpoint: Endpoint,
     country: Country,
     client: awc::Client,
     clock: Clock,
     metrics: Arc<Metrics>,
     log: Logger,
-    /// The kind and cause of the last failed call, for the log.
-    last_failure: RefCell<Option<String>>,
-    on_recovered: Option<Recovered>,
-    overrides: CircuitOverrides,
-    events: CircuitEvents,
-    breaker: RefCell<CircuitBreaker>,
+    breaker: MonitoredBreaker,
     budget: RefCell<RetryBudget>,
     bulkhead: Bulkhead,
     /// When the pause after a 429 ends, in the clock's monotonic time.
@@ -64,14 +55,14 @@ pub(super) enum AdmittedCall {
 
 /// The breaker permit for one attempt of a call. Dropping it releases the permit without a result.
 pub(super) struct CallAttempt {
-    lane: Rc<Lane>,
+    calls: Rc<CountryCalls>,
     permit: Option<Permit>,
 }
 
 impl CallAttempt {
     fn record(mut self, result: CallResult) {
         if let Some(permit) = self.permit.take() {
-            self.lane.with_breaker(|breaker, now, roll| breaker.record(permit, now, result, roll));
+            self.calls.breaker.record(permit, result);
         }
     }
 }
@@ -79,30 +70,22 @@ impl CallAttempt {
 impl Drop for CallAttempt {
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take() {
-            self.lane.with_breaker(|breaker, now, roll| breaker.release(permit, now, roll));
+            self.calls.breaker.release(permit);
         }
     }
 }
 
-impl Lane {
+impl CountryCalls {
     pub(super) fn new(endpoint: Endpoint, parts: &GatewayParts) -> Self {
         let country = endpoint.adapter.country();
-        let (provider, label) = (endpoint.adapter.name(), endpoint.adapter.label());
-        let gauge = &parts.metrics.provider_circuit_breaker_state;
-        gauge.with_label_values(&[country.code(), label]).set(State::Closed.metric_value());
-        let gauge = &parts.metrics.provider_circuit_breaker_mode;
-        gauge.with_label_values(&[country.code(), label]).set(metric_value(CircuitMode::Auto));
+        let log = parts.logger.new(o!("country" => country.code(), "provider" => endpoint.adapter.name()));
         Self {
             country,
             client: call::client(&endpoint.call),
             clock: parts.clock.clone(),
             metrics: Arc::clone(&parts.metrics),
-            log: parts.logger.new(o!("country" => country.code(), "provider" => provider)),
-            last_failure: RefCell::default(),
-            on_recovered: parts.on_recovered.clone(),
-            overrides: parts.overrides.clone(),
-            events: parts.events.clone(),
-            breaker: RefCell::new(CircuitBreaker::new(endpoint.breaker.clone())),
+            breaker: MonitoredBreaker::new(&endpoint, parts, log.clone()),
+            log,
             budget: RefCell::new(RetryBudget::new(&endpoint.call)),
             bulkhead: Bulkhead::new(endpoint.call.max_in_flight, endpoint.call.max_queued),
             paused_until: Cell::new(Duration::ZERO),
@@ -126,7 +109,7 @@ impl Lane {
         BreakerStatus {
             country: self.country,
             provider: self.provider(),
-            snapshot: self.with_breaker(|breaker, now, roll| breaker.snapshot(now, roll)),
+            snapshot: self.breaker.snapshot(),
             in_flight: self.bulkhead.in_flight(),
             queued: self.bulkhead.queued(),
             paused_for: self.pause_left(),
@@ -144,11 +127,8 @@ impl Lane {
     }
 
     fn admit(self: &Rc<Self>) -> Result<CallAttempt, Refusal> {
-        let admission = self.with_breaker(|breaker, now, roll| breaker.admit(now, roll));
-        let Admission::Admitted(permit) = admission else {
-            return Err(Refusal::CircuitOpen);
-        };
-        let attempt = CallAttempt { lane: Rc::clone(self), permit: Some(permit) };
+        let permit = self.breaker.admit().ok_or(Refusal::CircuitOpen)?;
+        let attempt = CallAttempt { calls: Rc::clone(self), permit: Some(permit) };
         match self.pause_left() {
             Some(retry_after) => Err(Refusal::RateLimited { retry_after }),
             None => Ok(attempt),
@@ -169,7 +149,7 @@ impl Lane {
     }
 
     fn fallback(&self) -> BankingAnswer {
-        let state = self.state().as_str();
+        let state = self.breaker.state().as_str();
         BankingAnswer::CircuitOpen(BankingData::fallback(self.provider(), FallbackReason::CircuitOpen, state))
     }
 
@@ -216,7 +196,7 @@ impl Lane {
             };
             // Without a closed breaker the caller gets fallback figures, even if no retries remain: another attempt of the
             // job would only find the breaker open.
-            if self.state() != State::Closed {
+            if self.breaker.state() != State::Closed {
                 return self.refuse(&Refusal::CircuitOpen);
             }
             if !self.may_retry(failure.kind, retries) {
@@ -257,7 +237,7 @@ impl Lane {
             self.pause(retry_after);
         }
         if let BureauAnswer::Failed(failure) = &reply {
-            *self.last_failure.borrow_mut() = Some(format!("{}: {}", failure.kind.as_str(), failure.cause));
+            self.breaker.set_last_failure(format!("{}: {}", failure.kind.as_str(), failure.cause));
         }
         match reply.result() {
             Some(result) => attempt.record(result),
@@ -285,7 +265,7 @@ impl Lane {
                 KeyValue::new("provider.name", self.provider()),
                 KeyValue::new("application.id", fetch.application_id.to_string()),
                 KeyValue::new("application.country", self.country.code()),
-                KeyValue::new("circuit_breaker.state", self.state().as_str()),
+                KeyValue::new("circuit_breaker.state", self.breaker.state().as_str()),
             ]
         };
         let sending = async {
@@ -302,66 +282,6 @@ impl Lane {
 
     fn error(&self, reason: &'static str, cause: String) -> Error {
         Error::Provider { provider: self.provider(), reason, cause: PrivateMessage::new(cause) }
-    }
-
-    fn state(&self) -> State {
-        self.with_breaker(|breaker, now, roll| breaker.state(now, roll))
-    }
-
-    /// Every access to the breaker uses this function. It first applies the operator's override, and afterwards announces
-    /// every transition. `step` gets the breaker, the time and a random percentage for the jitter of the open time.
-    fn with_breaker<T>(&self, step: impl FnOnce(&mut CircuitBreaker, Duration, u8) -> T) -> T {
-        let (now, roll) = (self.clock.monotonic(), self.clock.percent_roll());
-        let mode = self.overrides.mode(self.country);
-        let mut breaker = self.breaker.borrow_mut();
-        if breaker.mode() != mode {
-            breaker.set_mode(mode, now, roll);
-            self.announce_mode(mode);
-        }
-        let result = step(&mut breaker, now, roll);
-        let transitions = breaker.take_transitions();
-        drop(breaker);
-        for transition in &transitions {
-            self.announce(transition);
-        }
-        result
-    }
-
-    fn announce_mode(&self, mode: CircuitMode) {
-        let labels = [self.country.code(), self.provider_label()];
-        let gauge = &self.metrics.provider_circuit_breaker_mode;
-        gauge.with_label_values(&labels).set(metric_value(mode));
-        warn!(self.log, "circuit breaker override changed"; "mode" => mode.as_str());
-    }
-
-    fn announce(&self, transition: &Transition) {
-        let to = transition.to.as_str();
-        let metrics = &self.metrics;
-        let labels = [self.country.code(), self.provider_label()];
-        metrics.provider_circuit_breaker_state.with_label_values(&labels).set(transition.to.metric_value());
-        let labels = [self.country.code(), self.provider_label(), to];
-        metrics.provider_circuit_breaker_transitions_total.with_label_values(&labels).inc();
-        self.events.record(self.country, self.provider(), transition);
-        let log = self.log.new(o!("from" => transition.from.as_str(), "to" => to));
-        let cause = transition.cause.as_str();
-        match transition.to {
-            State::Open => {
-                let open_ms = transition.open_for.map_or(0, |time| time.as_millis());
-                warn!(log, "circuit breaker opened"; "cause" => cause, "open_ms" => open_ms,
-                    "failure_count" => transition.failures, "last_failure" => &*self.last_failure.borrow());
-            }
-            State::HalfOpen => info!(log, "circuit breaker half-open"; "cause" => cause),
-            State::Closed => {
-                let detail = match transition.cause {
-                    Cause::ProbeSucceeded => ": the bureau has recovered",
-                    _ => "",
-                };
-                info!(log, "circuit breaker closed{detail}"; "cause" => cause);
-                if let Some(on_recovered) = &self.on_recovered {
-                    on_recovered(self.country);
-                }
-            }
-        }
     }
 
     fn pause(&self, retry_after: Duration) {
@@ -400,14 +320,5 @@ impl Lane {
             }
             BureauAnswer::Failed(failure) => warn!(log, "bureau call failed"; "cause" => &failure.cause),
         }
-    }
-}
-
-/// The mode as a value of `provider_circuit_breaker_mode`.
-const fn metric_value(mode: CircuitMode) -> i64 {
-    match mode {
-        CircuitMode::Auto => 0,
-        CircuitMode::ForcedOpen => 1,
-        CircuitMode::ForcedClosed => 2,
     }
 }

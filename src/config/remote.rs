@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 /// Whether `host`, a name or an IP address, is another machine. Every name except `localhost` counts as another machine.
-pub(super) fn is_elsewhere(host: &str) -> bool {
+pub(super) fn is_remote(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     match bare.parse::<IpAddr>() {
         Ok(address) => !address.to_canonical().is_loopback(),
@@ -12,9 +12,9 @@ pub(super) fn is_elsewhere(host: &str) -> bool {
 }
 
 /// Whether requests to `url` go unencrypted to another machine.
-pub(super) fn is_plaintext_to_elsewhere(url: &str) -> bool {
+pub(super) fn is_unencrypted_to_remote(url: &str) -> bool {
     let uri = url.parse::<actix_web::http::Uri>();
-    uri.is_ok_and(|uri| uri.scheme_str() == Some("http") && uri.host().is_none_or(is_elsewhere))
+    uri.is_ok_and(|uri| uri.scheme_str() == Some("http") && uri.host().is_none_or(is_remote))
 }
 
 #[cfg(test)]
@@ -39,7 +39,7 @@ mod tests {
             ("http://[::1]:8090", false),
             ("http://[::ffff:127.0.0.1]", false),
         ] {
-            assert_eq!(is_plaintext_to_elsewhere(url), expected, "{url}");
+            assert_eq!(is_unencrypted_to_remote(url), expected, "{url}");
         }
     }
 }
