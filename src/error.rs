@@ -10,6 +10,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 /// A result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -132,6 +134,23 @@ pub enum Error {
     /// The state of the resource does not allow the request.
     #[error("conflict: {0}")]
     Conflict(PublicMessage),
+    /// Another account reviews the application.
+    #[error("the application is assigned to another account")]
+    AssignedToAnother {
+        /// The name of that account.
+        name: String,
+        /// When the assignment expires.
+        expires_at: DateTime<Utc>,
+    },
+    /// The application does not have the status `UNDER_REVIEW`.
+    #[error("the application is not under review")]
+    NotUnderReview,
+    /// The number of matching applications is not the expected one.
+    #[error("the number of matching applications has changed")]
+    CountChanged {
+        /// The current number.
+        matched: usize,
+    },
     /// The application is archived and therefore read-only.
     #[error("the application is archived")]
     Archived,
@@ -268,6 +287,9 @@ impl Error {
             Self::NotFound(_) => "not_found",
             Self::IllegalTransition { .. } => "illegal_transition",
             Self::Conflict(_) => "conflict",
+            Self::AssignedToAnother { .. } => "assigned_to_another",
+            Self::NotUnderReview => "not_under_review",
+            Self::CountChanged { .. } => "count_changed",
             Self::Archived => "archived",
             Self::StaleVersion => "precondition_failed",
             Self::KeyReused => "idempotency_key_reused",
@@ -311,6 +333,9 @@ impl Error {
             | Self::NotFound(_)
             | Self::IllegalTransition { .. }
             | Self::Conflict(_)
+            | Self::AssignedToAnother { .. }
+            | Self::NotUnderReview
+            | Self::CountChanged { .. }
             | Self::Archived
             | Self::StaleVersion
             | Self::KeyReused
@@ -337,6 +362,9 @@ impl Error {
             | Self::NotFound(_)
             | Self::IllegalTransition { .. }
             | Self::Conflict(_)
+            | Self::AssignedToAnother { .. }
+            | Self::NotUnderReview
+            | Self::CountChanged { .. }
             | Self::Archived
             | Self::StaleVersion
             | Self::KeyReused

@@ -6,5 +6,10 @@ use crate::events::registry::EventRegistry;
 use crate::lending;
 
 pub fn event_types() -> EventRegistry {
-    EventRegistry::new(&[lending::events::TYPES, accounts::events::TYPES, provider_gateway::events::TYPES])
+    EventRegistry::new(&[
+        lending::events::TYPES,
+        lending::review_events::TYPES,
+        accounts::events::TYPES,
+        provider_gateway::events::TYPES,
+    ])
 }

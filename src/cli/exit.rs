@@ -45,6 +45,9 @@ pub fn code(error: &Error) -> u8 {
         | Error::NotFound(_)
         | Error::IllegalTransition { .. }
         | Error::Conflict(_)
+        | Error::AssignedToAnother { .. }
+        | Error::NotUnderReview
+        | Error::CountChanged { .. }
         | Error::Archived
         | Error::StaleVersion
         | Error::KeyReused

@@ -28,6 +28,7 @@ mod origins;
 mod providers;
 mod redis;
 mod remote;
+mod reviews;
 mod secret_file;
 mod secrets;
 mod server;
@@ -65,6 +66,7 @@ pub use providers::{
     BreakerSettings, CallSettings, ProviderMode, ProviderSettings, ProvidersSection, SimulatorSection,
     WhenOpen,
 };
+pub use reviews::ReviewSettings;
 pub use secrets::{IndexKey, SealingKey, Secrets, SecretsSection, WebhookSecret};
 pub use server::{FaultSettings, ServerSettings, TlsSettings, TlsVersion};
 pub use staff_views::StaffViewSettings;
@@ -125,6 +127,7 @@ sections! {
     telemetry: TelemetrySettings, validate;
     actors: ActorSettings, validate;
     applications: NewApplicationSettings, validate;
+    reviews: ReviewSettings, validate;
     staff_views: StaffViewSettings, validate;
     jobs: JobSettings, validate;
     outbox: OutboxSettings, validate;

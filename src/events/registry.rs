@@ -14,6 +14,8 @@ use utoipa::openapi::{ArrayBuilder, KnownFormat, ObjectBuilder, RefOr, Schema};
 pub enum Audience {
     /// The account that owns the subject, analysts and admins.
     Owner,
+    /// Analysts and admins, over the channel `reviews`.
+    Staff,
     /// Admins, over the channel `operations`.
     Operations,
 }
@@ -23,6 +25,7 @@ impl Audience {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Owner => "owner and staff",
+            Self::Staff => "staff",
             Self::Operations => "admins",
         }
     }

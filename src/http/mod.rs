@@ -39,6 +39,7 @@ mod origin;
 pub mod problem;
 pub mod query;
 pub mod request;
+pub mod reviews;
 pub mod routes;
 pub mod saved_views;
 pub mod schedule;

@@ -17,8 +17,8 @@ use super::limits::LimitClass;
 use super::routes::RouteEntry;
 use super::{
     api_keys, applications, console, countries, dead_letters, docs, faults, health, metrics, operations,
-    problem, routes, saved_views, schedule, schemas, security_events, sessions, staff_views, stats, users,
-    webhooks, ws,
+    problem, reviews, routes, saved_views, schedule, schemas, security_events, sessions, staff_views, stats,
+    users, webhooks, ws,
 };
 use crate::domain::account::Role;
 
@@ -51,6 +51,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
     tags(
         (name = "accounts", description = "Authentication: user sessions, user accounts and API keys"),
         (name = "applications", description = "Credit applications"),
+        (name = "reviews", description = "The queue of applications under review and their assignment to analysts"),
         (name = "statistics", description = "Figures on applications, decisions, risk and amounts"),
         (name = "countries", description = "Rules of each country, document checks and trial evaluations"),
         (name = "webhooks", description = "Incoming messages from banks and bureaus"),
@@ -102,6 +103,11 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         applications::audit::audit,
         applications::decision::decision,
         applications::export::export,
+        applications::bulk_status::set_status,
+        reviews::list::list,
+        reviews::next::next,
+        reviews::assignment::assign,
+        reviews::assignment::release,
         stats::get::get,
         stats::country::get,
         stats::daily::get,
@@ -129,7 +135,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         console::asset::file,
         faults::inject_failure,
     ),
-    components(schemas(problem::Problem, schemas::DataMemberKind)),
+    components(schemas(problem::Problem, schemas::DataMemberKind, schemas::AssignmentName)),
 )]
 struct Paths;
 

@@ -131,6 +131,9 @@ impl Rejection {
                 Error::IllegalTransition { .. } => ILLEGAL_TRANSITION,
                 Error::Conflict(_) => CONFLICT,
                 Error::UnknownLabel { .. } => UNKNOWN_LABEL,
+                Error::AssignedToAnother { .. } => ASSIGNED_TO_ANOTHER,
+                Error::NotUnderReview => NOT_UNDER_REVIEW,
+                Error::CountChanged { .. } => COUNT_CHANGED,
                 Error::Archived => ARCHIVED,
                 Error::StaleVersion => PRECONDITION_FAILED,
                 Error::KeyReused => IDEMPOTENCY_KEY_REUSED,
@@ -190,6 +193,13 @@ impl Rejection {
                 Error::RateLimited { .. } => "The request limit was exceeded. Retry after the number of seconds in Retry-After.".to_owned(),
                 Error::InFlight { .. } => {
                     "A request with the same Idempotency-Key is still in progress. Retry after the number of seconds in Retry-After.".to_owned()
+                }
+                Error::AssignedToAnother { .. } => {
+                    "Another account reviews this application: assigned_to_name, until expires_at.".to_owned()
+                }
+                Error::NotUnderReview => "The application is not under review.".to_owned(),
+                Error::CountChanged { matched } => {
+                    format!("The request now matches {matched} applications, not expected_count.")
                 }
                 Error::Archived => {
                     "Archived applications are read-only. An operator can restore the month of this one.".to_owned()
@@ -258,6 +268,11 @@ impl Rejection {
                 problem.to = Some(to);
                 problem.allowed = Some(allowed.clone());
             }
+            Self::Error(Error::AssignedToAnother { name, expires_at }) => {
+                problem.assigned_to_name = Some(name.clone());
+                problem.expires_at = Some(*expires_at);
+            }
+            Self::Error(Error::CountChanged { matched }) => problem.matched = Some(*matched),
             Self::DuplicateApplication { existing, open_until } => {
                 problem.application_id = Some(*existing);
                 problem.open_until = *open_until;
@@ -329,6 +344,9 @@ mod tests {
             Error::IllegalTransition { from: "PENDING", to: "APPROVED", allowed: vec!["CANCELLED"] },
             Error::Conflict(public()),
             Error::UnknownLabel { what: "role", label: cause() },
+            Error::AssignedToAnother { name: "ana.garcia".to_owned(), expires_at: DateTime::UNIX_EPOCH },
+            Error::NotUnderReview,
+            Error::CountChanged { matched: 12 },
             Error::Archived,
             Error::Unauthenticated(public()),
             Error::Credential(CredentialFault::Unproven),

@@ -15,7 +15,7 @@ use super::middleware::{self, RouteRules};
 use super::problem::{Answer, Rejection};
 use super::{
     api_keys, applications, console, countries, dead_letters, docs, faults, health, metrics, operations,
-    saved_views, schedule, security_events, sessions, staff_views, stats, users, webhooks, ws,
+    reviews, saved_views, schedule, security_events, sessions, staff_views, stats, users, webhooks, ws,
 };
 use crate::config::{InstanceRole, Settings};
 use crate::domain::account::Role;
@@ -110,6 +110,7 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
     const INSPECT: Access = Access::AtLeast(Role::Admin, Scope::OperationsRead);
     const OPERATE: Access = Access::AtLeast(Role::Admin, Scope::OperationsWrite);
     const PEOPLE: Access = Access::People(Role::User);
+    const REVIEWERS: Access = Access::People(Role::Analyst);
     const ADMINS: Access = Access::People(Role::Admin);
     const ANYONE: Access = Access::Anyone;
     let mut table = vec![
@@ -148,6 +149,7 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(POST, "/api/v1/applications", WRITE, applications::create::create).counted_as(LimitClass::Create).taking(BodyClass::Application),
         on(GET, "/api/v1/applications", READ, applications::list::list).with_query(),
         on(POST, "/api/v1/applications/search", READ, applications::search::search),
+        on(POST, "/api/v1/applications/bulk-status", REVIEW, applications::bulk_status::set_status).taking(BodyClass::Application),
         on(GET, "/api/v1/applications/export.csv", READ, applications::export::export).with_query(),
         on(GET, "/api/v1/applications/{id}", READ, applications::get::get),
         on(PATCH, "/api/v1/applications/{id}", WRITE, applications::change::change).taking(BodyClass::Application),
@@ -157,6 +159,11 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(PUT, "/api/v1/applications/{id}/status", WRITE, applications::status::set_status),
         on(GET, "/api/v1/applications/{id}/audit", READ, applications::audit::audit),
         on(GET, "/api/v1/applications/{id}/decision", READ, applications::decision::decision),
+        on(PUT, "/api/v1/applications/{id}/assignment", REVIEWERS, reviews::assignment::assign),
+        on(DELETE, "/api/v1/applications/{id}/assignment", REVIEWERS, reviews::assignment::release),
+
+        on(GET, "/api/v1/reviews", REVIEW, reviews::list::list).with_query(),
+        on(POST, "/api/v1/reviews/next", REVIEWERS, reviews::next::next),
 
         on(GET, "/api/v1/stats", READ, stats::get::get),
         on(GET, "/api/v1/stats/daily", READ, stats::daily::get).with_query(),

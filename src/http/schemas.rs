@@ -8,6 +8,7 @@ use utoipa::openapi::{ObjectBuilder, OneOfBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::catalogue::{CATALOGUE, FIELD_CODES};
+use super::reviews::list::AssignmentOf;
 use crate::accounts::{Language, Theme, ViewPage};
 use crate::countries;
 use crate::domain::account::{Role, Scope};
@@ -101,6 +102,8 @@ enum_schemas! {
     ProbeStatus: ["ok"], "Any other state is a problem";
     /// The kinds of `countries::data`
     DataMemberKind: ["text", "choice", "integer", "amount", "flag", "date", "email", "code"], "The type of a member of `country_specific_data`";
+    /// The values of `http::reviews::list`
+    AssignmentName: AssignmentOf::ALL, "Which assignments the list contains";
     /// RFC 6750
     TokenType: ["Bearer"], "The authentication scheme of the `Authorization` header";
     /// [`SortOrder`](crate::lending::list::SortOrder)

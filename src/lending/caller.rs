@@ -1,5 +1,7 @@
 //! The account that calls a use case, independent of HTTP.
 
+use uuid::Uuid;
+
 use crate::domain::account::Role;
 use crate::domain::application::Attribution;
 use crate::domain::ids::{ChangeId, RequestId};
@@ -10,6 +12,8 @@ use crate::storage::applications::Visibility;
 #[derive(Debug, Clone)]
 pub struct Caller {
     pub account: String,
+    /// The identifier of the user account or the API key.
+    pub account_id: Uuid,
     pub role: Role,
     /// The initiator of the status changes that the account makes.
     pub initiator: Initiator,

@@ -86,6 +86,33 @@ impl Lending {
         request: &ChangeRequest,
         keyed: Option<&Keyed<'_, Application>>,
     ) -> Result<Once<Application>> {
+        let made = self.apply_change(caller, id, request, keyed).await?;
+        if !matches!(request.change, Change::Delete) {
+            match &made {
+                Once::Made(changed) => self.note_view(caller, Viewed::Changed(id, &changed.created_by)),
+                // A stored response does not state the owner. Without it, the account's own application cannot be told
+                // from another one.
+                Once::Replayed(_) => {
+                    let read = async |connection: &mut _| applications::owner(connection, id).await;
+                    let owner = self.resources.database.run(read).await?;
+                    self.note_view(caller, Viewed::Changed(id, &owner));
+                }
+            }
+        }
+        Ok(made)
+    }
+
+    /// As [`Lending::change`], for callers that do not show the application.
+    ///
+    /// # Errors
+    /// As [`Lending::change`].
+    pub(super) async fn apply_change(
+        &self,
+        caller: &Caller,
+        id: ApplicationId,
+        request: &ChangeRequest,
+        keyed: Option<&Keyed<'_, Application>>,
+    ) -> Result<Once<Application>> {
         let (database, clock) = (&self.resources.database, &self.resources.clock);
         let attribution = caller.attribution(ChangeId::new(clock.new_uuid()), request.reason.clone());
         let work = async |connection: &mut AsyncPgConnection| {
@@ -97,17 +124,6 @@ impl Lending {
             self.cache.note_change(id, changed.version, &changed.created_by);
         }
         (self.on_commit)(Written { jobs: matches!(request.change, Change::Restore), events: true });
-        if !matches!(request.change, Change::Delete) {
-            match &made {
-                Once::Made(changed) => self.note_view(caller, Viewed::Changed(id, &changed.created_by)),
-                // A stored response does not state the owner. Without it, the account's own application cannot be told
-                // from another one.
-                Once::Replayed(_) => {
-                    let read = async |connection: &mut _| applications::owner(connection, id).await;
-                    self.note_view(caller, Viewed::Changed(id, &database.run(read).await?));
-                }
-            }
-        }
         Ok(made)
     }
 
@@ -131,6 +147,7 @@ impl Lending {
             id,
             &caller.may_change,
             caller.initiator,
+            caller.account_id,
             &request.change,
             attribution,
             request.internal_note.as_deref(),

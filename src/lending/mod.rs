@@ -5,6 +5,7 @@
 //! the commit: it updates the cache's change log and the metrics, wakes the queue and the relay, and records audit views.
 
 pub mod audit_views;
+pub mod bulk_status;
 pub mod caller;
 pub mod change;
 pub mod circuits;
@@ -17,6 +18,8 @@ pub mod lane_admission;
 pub mod list;
 pub mod process;
 pub mod read;
+pub mod review_events;
+pub mod reviews;
 pub mod statistics;
 pub mod submit;
 pub mod webhooks;

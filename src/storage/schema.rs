@@ -517,6 +517,21 @@ diesel::table! {
 }
 
 diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::Country;
+
+    reviews (application_id) {
+        application_id -> Uuid,
+        country -> Country,
+        waiting_since -> Timestamptz,
+        assigned_to -> Nullable<Uuid>,
+        assigned_at -> Nullable<Timestamptz>,
+        expires_at -> Nullable<Timestamptz>,
+        request_id -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
     scheduled_runs (id) {
         id -> Uuid,
         task -> Text,
@@ -631,6 +646,7 @@ diesel::joinable!(account_settings -> users (user_id));
 diesel::joinable!(api_keys -> users (made_by_user));
 diesel::joinable!(login_addresses -> users (user_id));
 diesel::joinable!(refresh_tokens -> users (user_id));
+diesel::joinable!(reviews -> users (assigned_to));
 diesel::joinable!(saved_views -> users (user_id));
 diesel::joinable!(ws_tickets -> api_keys (api_key_id));
 diesel::joinable!(ws_tickets -> users (user_id));
@@ -662,6 +678,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     pending_jobs,
     provider_retries,
     refresh_tokens,
+    reviews,
     saved_views,
     scheduled_runs,
     security_events,

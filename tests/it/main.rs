@@ -92,6 +92,8 @@ mod redis;
 #[cfg(test)]
 mod reencrypt;
 #[cfg(test)]
+mod reviews;
+#[cfg(test)]
 mod roles;
 #[cfg(test)]
 mod sessions;

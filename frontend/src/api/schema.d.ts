@@ -417,6 +417,22 @@ export interface paths {
         patch: operations["change_application"];
         trace?: never;
     };
+    "/api/v1/applications/{id}/assignment": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put: operations["assign_application"];
+        post?: never;
+        delete: operations["release_application"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/applications/{id}/audit": {
         parameters: {
             query?: never;
@@ -475,6 +491,22 @@ export interface paths {
         get: operations["get_application_status"];
         put: operations["set_application_status"];
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/applications/bulk-status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["set_status_of_many"];
         delete?: never;
         options?: never;
         head?: never;
@@ -827,6 +859,38 @@ export interface paths {
         get: operations["get_readiness_under_api"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/reviews": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["list_reviews"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/reviews/next": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["take_next_review"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1283,6 +1347,12 @@ export interface components {
             /** Format: int64 */
             version: number;
         };
+        AssignedView: components["schemas"]["ReviewAssignmentView"] & {
+            /** Format: uuid */
+            application_id: string;
+        };
+        /** @enum {string} */
+        AssignmentName: "unassigned" | "mine" | "others";
         /** @enum {string} */
         AuditAction: "created" | "status_changed" | "evaluated" | "data_changed" | "deleted" | "restored";
         AuditEntryView: {
@@ -1347,6 +1417,31 @@ export interface components {
             /** Format: int64 */
             expires_in: number;
             token_type: components["schemas"]["TokenType"];
+        };
+        BulkFilter: {
+            country?: components["schemas"]["CountryCode"] | null;
+            from?: string | null;
+            max_amount?: components["schemas"]["Amount"] | null;
+            min_amount?: components["schemas"]["Amount"] | null;
+            risk_band?: components["schemas"]["RiskBandName"] | null;
+            status?: components["schemas"]["ApplicationStatus"] | null;
+            to?: string | null;
+        };
+        BulkStatusRequest: {
+            dry_run: boolean;
+            /** Format: int64 */
+            expected_count?: number | null;
+            filter?: components["schemas"]["BulkFilter"] | null;
+            ids?: string[] | null;
+            reason: string;
+            status: components["schemas"]["ApplicationStatus"];
+        };
+        BulkStatusView: {
+            changeable: number;
+            changed: number;
+            matched: number;
+            remaining: number;
+            skipped: components["schemas"]["SkippedView"][];
         };
         CaseRequest: {
             applied_elsewhere?: boolean | null;
@@ -1825,6 +1920,9 @@ export interface components {
         };
         /** @enum {string} */
         MissedPolicy: "run" | "skip";
+        NextReviewRequest: {
+            country?: components["schemas"]["CountryCode"] | null;
+        };
         /** @enum {string} */
         Outcome: "requested" | "running" | "completed" | "failed" | "abandoned";
         OverrideView: {
@@ -1897,10 +1995,14 @@ export interface components {
             allowed?: components["schemas"]["ApplicationStatus"][];
             /** Format: uuid */
             application_id?: string;
+            assigned_to_name?: string;
             code: components["schemas"]["ProblemCode"];
             detail: string;
             errors?: components["schemas"]["ProblemField"][];
+            /** Format: date-time */
+            expires_at?: string;
             from?: components["schemas"]["ApplicationStatus"];
+            matched?: number;
             /** Format: date-time */
             open_until?: string;
             request_id?: string;
@@ -1983,6 +2085,26 @@ export interface components {
             skipped: {
                 [key: string]: number;
             };
+        };
+        ReviewAssignmentView: {
+            /** Format: date-time */
+            assigned_at: string;
+            /** Format: uuid */
+            assigned_to: string;
+            assigned_to_name: string;
+            /** Format: date-time */
+            expires_at: string;
+        };
+        ReviewPage: {
+            items: components["schemas"]["ReviewView"][];
+            next_cursor: string | null;
+        };
+        ReviewView: {
+            application: components["schemas"]["ListedView"];
+            assignment: components["schemas"]["ReviewAssignmentView"] | null;
+            reasons: components["schemas"]["DecisionReason"][];
+            /** Format: date-time */
+            waiting_since: string;
         };
         /** @enum {string} */
         RiskBandName: "low" | "medium" | "high" | "critical";
@@ -2161,6 +2283,11 @@ export interface components {
             /** Format: int64 */
             calls: number;
             countries: components["schemas"]["CountryCode"][];
+        };
+        SkippedView: {
+            /** Format: uuid */
+            application_id: string;
+            code: components["schemas"]["ProblemCode"];
         };
         /** @enum {string} */
         SortName: "-created_at" | "created_at";
@@ -3333,6 +3460,62 @@ export interface operations {
             };
         };
     };
+    assign_application: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AssignedView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    release_application: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_application_audit: {
         parameters: {
             query?: never;
@@ -3483,6 +3666,37 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ApplicationView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    set_status_of_many: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BulkStatusRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkStatusView"];
                 };
             };
             default: {
@@ -4233,6 +4447,75 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ProbeAnswer"];
                 };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_reviews: {
+        parameters: {
+            query?: {
+                assignment?: components["schemas"]["AssignmentName"];
+                country?: components["schemas"]["CountryCode"];
+                cursor?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReviewPage"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    take_next_review: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NextReviewRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReviewView"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: {
                 headers: {

@@ -30,6 +30,8 @@ pub(super) struct Update {
 pub(super) enum Viewers {
     /// The account that owns the application, and all accounts that may see every application.
     OwnerAndStaff(String),
+    /// All accounts that see all applications.
+    Staff,
     /// Accounts that may see the channel `operations`.
     Operators,
 }
@@ -54,6 +56,13 @@ impl Update {
         }
         match types.find(&event.event_type)?.audience {
             Audience::Owner => None,
+            Audience::Staff => Some(Self {
+                offset,
+                topics: vec![Topic::Reviews],
+                viewers: Viewers::Staff,
+                application: None,
+                frame: Frame::review_update(epoch, event),
+            }),
             Audience::Operations => Some(Self {
                 offset,
                 topics: vec![Topic::Operations],
@@ -84,6 +93,7 @@ mod tests {
         };
         EventRegistry::new(&[&[
             event_type("application.created.v1", Audience::Owner),
+            event_type("review.assigned.v1", Audience::Staff),
             event_type("account.disabled.v1", Audience::Operations),
         ]])
     }
@@ -115,6 +125,13 @@ mod tests {
         let update = update("account.disabled.v1", &json!([1])).unwrap();
         assert_eq!(update.topics, [Topic::Operations]);
         assert_eq!((update.viewers, update.application), (Viewers::Operators, None));
+    }
+
+    #[test]
+    fn a_review_event_goes_to_staff() {
+        let update = update("review.assigned.v1", &json!({"application_id": ID})).unwrap();
+        assert_eq!(update.topics, [Topic::Reviews]);
+        assert_eq!((update.viewers, update.application), (Viewers::Staff, None));
     }
 
     #[test]

@@ -22,6 +22,7 @@ use crate::events::envelope::Envelope;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameKind {
     ApplicationUpdate,
+    ReviewUpdate,
     OperationsUpdate,
     /// The subscription is active.
     Subscribed,
@@ -35,8 +36,9 @@ pub enum FrameKind {
 }
 
 impl FrameKind {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ApplicationUpdate,
+        Self::ReviewUpdate,
         Self::OperationsUpdate,
         Self::Subscribed,
         Self::Unsubscribed,
@@ -48,6 +50,7 @@ impl FrameKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ApplicationUpdate => "application_update",
+            Self::ReviewUpdate => "review_update",
             Self::OperationsUpdate => "operations_update",
             Self::Subscribed => "subscribed",
             Self::Unsubscribed => "unsubscribed",
@@ -58,7 +61,7 @@ impl FrameKind {
     }
 
     pub(super) const fn is_update(self) -> bool {
-        matches!(self, Self::ApplicationUpdate | Self::OperationsUpdate)
+        matches!(self, Self::ApplicationUpdate | Self::ReviewUpdate | Self::OperationsUpdate)
     }
 }
 
@@ -82,16 +85,8 @@ enum Content<'a> {
         traceparent: Option<&'a str>,
         data: UpdateData<'a>,
     },
-    OperationsUpdate {
-        epoch: Uuid,
-        offset: i64,
-        event_type: &'a str,
-        #[serde(serialize_with = "timestamp::serialize")]
-        time: &'a DateTime<Utc>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        traceparent: Option<&'a str>,
-        data: &'a RawValue,
-    },
+    ReviewUpdate(EventContent<'a>),
+    OperationsUpdate(EventContent<'a>),
     Subscribed {
         #[serde(flatten)]
         topic: EchoedTopic,
@@ -117,6 +112,32 @@ enum Content<'a> {
         #[serde(serialize_with = "timestamp::serialize_option")]
         valid_until: Option<DateTime<Utc>>,
     },
+}
+
+/// An event with its published data.
+#[derive(Serialize)]
+struct EventContent<'a> {
+    epoch: Uuid,
+    offset: i64,
+    event_type: &'a str,
+    #[serde(serialize_with = "timestamp::serialize")]
+    time: &'a DateTime<Utc>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'a str>,
+    data: &'a RawValue,
+}
+
+impl<'a> EventContent<'a> {
+    fn new(epoch: Uuid, event: &'a Envelope) -> Self {
+        Self {
+            epoch,
+            offset: event.offset,
+            event_type: &event.event_type,
+            time: &event.time,
+            traceparent: event.traceparent.as_deref(),
+            data: event.json(),
+        }
+    }
 }
 
 /// The members of a change that subscribers may see. Version and owner are omitted.
@@ -147,6 +168,7 @@ impl From<Topic> for EchoedTopic {
             Topic::All => Self::Channel(Topic::ALL_CHANNEL),
             Topic::Country(country) => Self::Country(country),
             Topic::Application(id) => Self::ApplicationId(id),
+            Topic::Reviews => Self::Channel(Topic::REVIEWS_CHANNEL),
             Topic::Operations => Self::Channel(Topic::OPERATIONS_CHANNEL),
         }
     }
@@ -156,7 +178,8 @@ impl Content<'_> {
     const fn kind(&self) -> FrameKind {
         match self {
             Self::ApplicationUpdate { .. } => FrameKind::ApplicationUpdate,
-            Self::OperationsUpdate { .. } => FrameKind::OperationsUpdate,
+            Self::ReviewUpdate(_) => FrameKind::ReviewUpdate,
+            Self::OperationsUpdate(_) => FrameKind::OperationsUpdate,
             Self::Subscribed { .. } => FrameKind::Subscribed,
             Self::Unsubscribed { .. } => FrameKind::Unsubscribed,
             Self::Error { .. } => FrameKind::Error,
@@ -170,7 +193,8 @@ impl Content<'_> {
     const fn position(&self) -> Option<Position> {
         match self {
             Self::ApplicationUpdate { epoch, offset, .. }
-            | Self::OperationsUpdate { epoch, offset, .. }
+            | Self::ReviewUpdate(EventContent { epoch, offset, .. })
+            | Self::OperationsUpdate(EventContent { epoch, offset, .. })
             | Self::Subscribed { epoch, offset, .. } => Some(Position { epoch: *epoch, offset: *offset }),
             Self::Unsubscribed { .. } | Self::Error { .. } | Self::Pong | Self::Authenticated { .. } => None,
         }
@@ -219,19 +243,14 @@ impl Frame {
             .into()
     }
 
+    /// `review_update`: an event for analysts and admins, with its published data.
+    pub(super) fn review_update(epoch: Uuid, event: &Envelope) -> Self {
+        Content::ReviewUpdate(EventContent::new(epoch, event)).into()
+    }
+
     /// `operations_update`: an event for admins, with its published data.
     pub(super) fn operations_update(epoch: Uuid, event: &Envelope) -> Self {
-        let Envelope { event_type, time, offset, .. } = event;
-        let traceparent = event.traceparent.as_deref();
-        Content::OperationsUpdate {
-            epoch,
-            offset: *offset,
-            event_type,
-            time,
-            traceparent,
-            data: event.json(),
-        }
-        .into()
+        Content::OperationsUpdate(EventContent::new(epoch, event)).into()
     }
 
     /// `subscribed`: every event of the topic after `position` follows. `recovered` is set only if the client asked to
@@ -327,14 +346,18 @@ mod tests {
     }
 
     #[test]
-    fn an_operations_update_contains_type_time_and_data_of_its_event() {
+    fn an_update_of_a_channel_contains_type_time_and_data_of_its_event() {
         let event = envelope("account.disabled.v1", 9, &serde_json::json!({"role": "user"}));
         let nil = Uuid::nil();
-        let frame = Frame::operations_update(nil, &event);
-        let expected = format!(
-            r#"{{"type":"operations_update","epoch":"{nil}","offset":9,"event_type":"account.disabled.v1","time":"1970-01-01T00:00:00.000000Z","traceparent":"00-1-2-01","data":{{"role":"user"}}}}"#
-        );
-        assert_eq!(&*frame.text, expected);
-        assert_eq!(frame.kind.as_str(), "operations_update");
+        for (frame, kind) in [
+            (Frame::operations_update(nil, &event), "operations_update"),
+            (Frame::review_update(nil, &event), "review_update"),
+        ] {
+            let expected = format!(
+                r#"{{"type":"{kind}","epoch":"{nil}","offset":9,"event_type":"account.disabled.v1","time":"1970-01-01T00:00:00.000000Z","traceparent":"00-1-2-01","data":{{"role":"user"}}}}"#
+            );
+            assert_eq!(&*frame.text, expected);
+            assert_eq!(frame.kind.as_str(), kind);
+        }
     }
 }

@@ -12,6 +12,8 @@ pub enum Topic {
     Country(Country),
     /// One application.
     Application(ApplicationId),
+    /// Assignments of applications under review, for analysts and admins: the channel `reviews`.
+    Reviews,
     /// Accounts, API keys and circuit breakers, for admins: the channel `operations`.
     Operations,
 }
@@ -19,6 +21,8 @@ pub enum Topic {
 impl Topic {
     /// The channel of [`Topic::All`].
     pub const ALL_CHANNEL: &'static str = "applications";
+    /// The channel of [`Topic::Reviews`].
+    pub const REVIEWS_CHANNEL: &'static str = "reviews";
     /// The channel of [`Topic::Operations`].
     pub const OPERATIONS_CHANNEL: &'static str = "operations";
 
@@ -29,6 +33,7 @@ impl Topic {
             (Self::Country(one), Self::Country(two)) => one == two,
             (Self::Application(one), Self::Application(two)) => one == two,
             (Self::Operations, other) | (other, Self::Operations) => other == Self::Operations,
+            (Self::Reviews, other) | (other, Self::Reviews) => other == Self::Reviews,
             (Self::All | Self::Country(_) | Self::Application(_), _) => true,
         }
     }
@@ -40,7 +45,7 @@ mod tests {
     use uuid::Uuid;
 
     #[test]
-    fn two_countries_two_applications_and_operations_never_overlap() {
+    fn two_countries_two_applications_reviews_and_operations_never_overlap() {
         let [one, two] = [1, 2].map(|n| Topic::Application(ApplicationId::new(Uuid::from_u128(n))));
         let [es, pt] = [Country::Es, Country::Pt].map(Topic::Country);
         for (left, right, overlap) in [
@@ -55,6 +60,11 @@ mod tests {
             (Topic::Operations, Topic::All, false),
             (Topic::Operations, es, false),
             (one, Topic::Operations, false),
+            (Topic::Reviews, Topic::Reviews, true),
+            (Topic::Reviews, Topic::All, false),
+            (Topic::Reviews, es, false),
+            (one, Topic::Reviews, false),
+            (Topic::Reviews, Topic::Operations, false),
         ] {
             assert_eq!(left.may_overlap(right), overlap, "{left:?} {right:?}");
             assert_eq!(right.may_overlap(left), overlap, "{right:?} {left:?}");

@@ -130,7 +130,8 @@ fn note(raw: &RawValue, initiator: Initiator) -> Result<String, Refusal> {
         (
             status = 409,
             description = "The transition is not allowed, the owner cannot change the data because the application \
-                has been decided, or the application is archived (`archived`)",
+                has been decided, another account reviews the application (`assigned_to_another`), or the application is \
+                archived (`archived`)",
         ),
         (status = 412, description = "The application no longer has the given ETag"),
     ),

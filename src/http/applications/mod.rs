@@ -1,6 +1,7 @@
 //! Endpoints for applications: creation, retrieval and changes by users.
 
 pub mod audit;
+pub mod bulk_status;
 pub mod change;
 mod copy;
 mod country_data;

@@ -104,7 +104,11 @@ pub(in crate::http) async fn status(
             headers(("ETag" = String, description = "Version of the application")),
         ),
         (status = 404, description = "Application not found, or not visible to the caller"),
-        (status = 409, description = "The transition is not allowed, or the application is archived (`archived`)"),
+        (
+            status = 409,
+            description = "The transition is not allowed, another account reviews the application \
+                (`assigned_to_another`), or the application is archived (`archived`)",
+        ),
         (status = 412, description = "The application no longer has the given ETag"),
     ),
 )]

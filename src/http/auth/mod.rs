@@ -33,6 +33,7 @@ pub(super) async fn confirm(request: &HttpRequest) -> Result<(), Rejection> {
 fn caller(principal: &Principal, context: RequestContext) -> Caller {
     Caller {
         account: principal.account.clone(),
+        account_id: principal.credential.id(),
         role: principal.role,
         initiator: principal.initiator(),
         may_see: principal.visibility(),

@@ -21,7 +21,21 @@ const MAY_BE_ABSENT: [(&str, &[&str]); 7] = [
     ("AuditEntryView", &["internal_note", "changes"]),
     ("CreatedApiKey", &["key"]),
     ("Me", &["scopes"]),
-    ("Problem", &["request_id", "errors", "from", "to", "allowed", "application_id", "open_until"]),
+    (
+        "Problem",
+        &[
+            "request_id",
+            "errors",
+            "from",
+            "to",
+            "allowed",
+            "application_id",
+            "open_until",
+            "assigned_to_name",
+            "expires_at",
+            "matched",
+        ],
+    ),
     ("WebhookReceipt", &["applied", "event_id", "status"]),
 ];
 

@@ -63,6 +63,20 @@ pub struct Problem {
         serialize_with = "crate::domain::timestamp::serialize_option"
     )]
     pub open_until: Option<DateTime<Utc>>,
+    /// The account that reviews the application; only with `assigned_to_another`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "ana.garcia")]
+    pub assigned_to_name: Option<String>,
+    /// When the assignment expires; only with `assigned_to_another`.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "crate::domain::timestamp::serialize_option"
+    )]
+    pub expires_at: Option<DateTime<Utc>>,
+    /// The current number of matching applications; only with `count_changed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 12)]
+    pub matched: Option<usize>,
 }
 
 /// An invalid value.
@@ -101,6 +115,9 @@ impl Problem {
             allowed: None,
             application_id: None,
             open_until: None,
+            assigned_to_name: None,
+            expires_at: None,
+            matched: None,
         }
     }
 

@@ -49,6 +49,12 @@ catalogue! {
         "Use the open application that `application_id` identifies instead of creating another.";
     DUPLICATE_VIEW = 409 "duplicate_view" "Duplicate saved view"
         "Choose another name, or delete the saved view with this name first.";
+    ASSIGNED_TO_ANOTHER = 409 "assigned_to_another" "Assigned to another account"
+        "Wait until the assignment ends or `expires_at` has passed, or have the assignee or an admin release the application.";
+    NOT_UNDER_REVIEW = 409 "not_under_review" "Not under review"
+        "Read the application again. Only applications with the status `UNDER_REVIEW` can be assigned.";
+    COUNT_CHANGED = 409 "count_changed" "Count changed"
+        "Repeat the dry run, check its result, and send the new `matched` as `expected_count`. Nothing was changed.";
     UNKNOWN_LABEL = 409 "unknown_label" "Unknown label"
         "Repeat the request later. A newer version of the service wrote this row, and this instance cannot read it until it is upgraded.";
     ARCHIVED = 409 "archived" "Archived application"
@@ -139,7 +145,7 @@ pub const FIELD_CODES: &[(&str, &str)] = &[
     ("too_deep", "The value is nested too deeply"),
     ("too_large", "The value exceeds its size limit"),
     ("too_many", "The number of members exceeds the limit"),
-    ("too_many_rows", "The export exceeds the row limit of one file; use narrower filters"),
+    ("too_many_rows", "The filters match more applications than the request allows; use narrower filters"),
     ("too_obvious", "The password is easy to guess"),
     ("too_old", "The event happened too long ago"),
     ("underage", "The person is under 18"),

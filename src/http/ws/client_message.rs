@@ -74,8 +74,10 @@ const UNKNOWN_COUNTRY: ParseError = ParseError {
     code: "unknown_country",
     detail: "\"country\" must be a code that GET /api/v1/countries lists",
 };
-const UNKNOWN_CHANNEL: ParseError =
-    ParseError { code: "unknown_channel", detail: "\"channel\" must be \"applications\" or \"operations\"" };
+const UNKNOWN_CHANNEL: ParseError = ParseError {
+    code: "unknown_channel",
+    detail: "\"channel\" must be \"applications\", \"reviews\" or \"operations\"",
+};
 const BAD_POSITION: ParseError = ParseError {
     code: "bad_position",
     detail: "send \"epoch\" (a UUID) and \"offset\" (an integer) together, as received from the server",
@@ -117,6 +119,7 @@ fn topic(fields: &Fields) -> Result<Topic, ParseError> {
         }
         (None, Some(code), None) => code.parse().map(Topic::Country).map_err(|_unknown| UNKNOWN_COUNTRY),
         (None, None, Some(Topic::ALL_CHANNEL)) => Ok(Topic::All),
+        (None, None, Some(Topic::REVIEWS_CHANNEL)) => Ok(Topic::Reviews),
         (None, None, Some(Topic::OPERATIONS_CHANNEL)) => Ok(Topic::Operations),
         (None, None, Some(_)) => Err(UNKNOWN_CHANNEL),
         _ => Err(BAD_TOPIC),
@@ -159,6 +162,7 @@ mod tests {
             ),
             (r#" { "action" : "ping", "later": {"than": ["this"]} } "#.to_owned(), ClientMessage::Ping),
             (r#"{"action":"subscribe","channel":"applications"}"#.to_owned(), subscribe(Topic::All, None)),
+            (r#"{"action":"subscribe","channel":"reviews"}"#.to_owned(), subscribe(Topic::Reviews, None)),
             (
                 r#"{"action":"subscribe","channel":"operations"}"#.to_owned(),
                 subscribe(Topic::Operations, None),

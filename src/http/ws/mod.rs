@@ -95,7 +95,7 @@ pub struct Realtime {
     pub logger: Logger,
 }
 
-/// Opens a WebSocket for live updates of applications and operations.
+/// Opens a WebSocket for live updates of applications, reviews and operations.
 ///
 /// A client authenticates with `Authorization` or `X-API-Key` on the handshake, with a ticket from `POST
 /// /api/v1/ws/tickets` in the URL, or with the message `{"action":"auth","token":…}` or
@@ -108,6 +108,9 @@ pub struct Realtime {
 /// server sends `application_update`, `subscribed`, `unsubscribed`, `error` and `pong`. A client that reconnects adds
 /// the last received `epoch` and `offset` to its subscriptions, and gets the missed events or `"recovered": false`.
 /// Offsets serve only this purpose. The offsets that users get reveal neither the order nor the number of events.
+///
+/// Analysts and admins can subscribe to `{"action":"subscribe","channel":"reviews"}`. The server sends
+/// `review_update` when an application under review is assigned or released, with the members of `operations_update`.
 ///
 /// Admins can also subscribe to `{"action":"subscribe","channel":"operations"}`; API keys need the scope
 /// `operations:read`. The server sends `operations_update` with `epoch`, `offset`, `event_type`, `time` and `data` when

@@ -22,6 +22,7 @@ use super::viewer_offset::ViewerOffsets;
 use crate::accounts::Principal;
 use crate::actors::broadcaster::{Frame, Membership, SessionQueue, Subscription, Topic, Wake};
 use crate::domain::published::Position;
+use crate::lending::Visibility;
 use crate::lending::read::is_visible;
 
 /// Signals that the session's queue is not empty.
@@ -208,6 +209,10 @@ impl WsSession {
             (Topic::Operations, Some(principal)) if !identity::may_see_operations(principal) => {
                 let detail =
                     "the channel \"operations\" is for admins; API keys need the scope operations:read";
+                return self.send(&Frame::subscription_refused(topic, "forbidden", detail), ctx);
+            }
+            (Topic::Reviews, Some(principal)) if principal.visibility() != Visibility::All => {
+                let detail = "the channel \"reviews\" is for analysts and admins";
                 return self.send(&Frame::subscription_refused(topic, "forbidden", detail), ctx);
             }
             _ => return self.subscribe_to_known(topic, resume, ctx),

@@ -5,12 +5,14 @@ use std::fmt;
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{ApplicationRow, Visibility, open_personal, seal_personal};
 use crate::domain::application::{Application, Attribution, DataChange};
 use crate::domain::ids::ApplicationId;
 use crate::domain::status::{Initiator, Status};
 use crate::error::{Error, PublicMessage, Result};
+use crate::storage::reviews;
 use crate::storage::schema::applications;
 use crate::storage::seal::KeyRing;
 use crate::storage::transaction::Abort;
@@ -47,12 +49,12 @@ struct Locked {
     personal_data: Option<Vec<u8>>,
 }
 
-/// Makes a change on behalf of `initiator` in the caller's transaction and returns the changed application.
-/// `internal_note` is shown to staff only. The row is locked before the change is checked.
+/// Makes a change on behalf of `initiator` and its `account` in the caller's transaction and returns the changed
+/// application. `internal_note` is shown to staff only. The row is locked before the change is checked.
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::Archived`], [`Error::IllegalTransition`] with the transitions that `initiator` may
-/// request, or [`Error::Conflict`].
+/// request, [`Error::AssignedToAnother`], or [`Error::Conflict`].
 #[expect(clippy::too_many_arguments, reason = "the arguments are independent of each other")]
 pub async fn change(
     connection: &mut AsyncPgConnection,
@@ -60,6 +62,7 @@ pub async fn change(
     id: ApplicationId,
     visibility: &Visibility,
     initiator: Initiator,
+    account: Uuid,
     change: &Change,
     attribution: &Attribution,
     internal_note: Option<&str>,
@@ -67,6 +70,9 @@ pub async fn change(
 ) -> Result<Application, Abort> {
     let locked = lock(connection, id, visibility, change).await?;
     check(&locked, initiator, change)?;
+    if locked.status == Status::UnderReview && matches!(change, Change::Status(_)) {
+        reviews::lock_for(connection, id, account).await?;
+    }
     let who = (
         applications::change_details.eq(details(attribution, internal_note)),
         applications::change_id.eq(attribution.change_id.as_uuid()),

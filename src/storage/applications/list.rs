@@ -103,7 +103,7 @@ pub struct ListedApplication {
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = applications, check_for_backend(diesel::pg::Pg))]
-struct ListedRow {
+pub(in crate::storage) struct ListedRow {
     id: Uuid,
     country: PgLabel<Country>,
     currency: String,
@@ -120,7 +120,7 @@ struct ListedRow {
 }
 
 impl ListedRow {
-    fn open(self, keys: &KeyRing) -> Result<ListedApplication> {
+    pub(in crate::storage) fn open(self, keys: &KeyRing) -> Result<ListedApplication> {
         let row = self;
         Ok(ListedApplication {
             id: ApplicationId::new(row.id),
@@ -147,9 +147,9 @@ pub(super) fn uuid_floor(moment: DateTime<Utc>) -> Uuid {
     Uuid::from_u128(ms << 80)
 }
 
-type BoxedQuery<'a, ST> = applications::BoxedQuery<'a, diesel::pg::Pg, ST>;
+pub(super) type BoxedQuery<'a, ST> = applications::BoxedQuery<'a, diesel::pg::Pg, ST>;
 
-fn narrow<'a, ST>(
+pub(super) fn narrow<'a, ST>(
     mut query: BoxedQuery<'a, ST>,
     filter: &ListFilter,
     visibility: &Visibility,

@@ -2,6 +2,7 @@
 
 mod archived;
 mod begin;
+mod candidates;
 mod change;
 mod claims;
 mod give_up;
@@ -18,10 +19,12 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 pub use self::begin::{BeginJob, Begun, PendingCase, begin};
+pub use self::candidates::{Candidate, archived_of, by_filter, by_ids};
 pub use self::change::{Change, change};
 pub use self::claims::{delete_expired_claims, held_until};
 pub use self::give_up::GiveUp;
 pub use self::insert::{InsertOutcome, Insertion, insert, insert_making_partitions};
+pub(super) use self::list::ListedRow;
 pub use self::list::{ListFilter, ListedApplication, PageStart, SortOrder, list_page};
 pub use self::total::{Total, TotalBounds, total};
 use super::json::StoredJson;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{SENSITIVE_BREAKER, SPAIN};
 use crate::support::accounts::{ADMIN, OTHER, USER};
 use crate::support::app::TestApp;
-use crate::support::builders::spanish;
+use crate::support::builders::{spanish, with};
 use crate::support::contract::Contract;
 use crate::support::eventually;
 
@@ -62,6 +62,11 @@ async fn every_outbox_row_matches_its_declared_type_and_every_type_is_written() 
     for deleted_at in ["now()", "NULL"] {
         app.execute(&format!("UPDATE applications SET deleted_at = {deleted_at} WHERE id = '{id}'")).await;
     }
+    let reviewed = app.submit(&with(spanish(), "identity_document", "90000009C")).await;
+    app.reaches(&reviewed, "UNDER_REVIEW").await;
+    let assignment = format!("/api/v1/applications/{reviewed}/assignment");
+    app.put(&assignment, &json!({})).await.expect(200);
+    app.delete(&assignment).await.expect(204);
     let end = app.engine().resources.clock.now() + chrono::TimeDelta::minutes(5);
     let force = json!({"mode": "forced_closed", "reason": "Ana says so", "expires_at": end.to_rfc3339()});
     app.put(SPAIN, &force).await.expect(200);

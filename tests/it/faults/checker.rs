@@ -13,7 +13,7 @@ use super::workload::{History, Subscription};
 
 /// Guarantees that can be checked in the database alone. Each entry has the text of the violation and a query that returns one
 /// row for each violation.
-const GUARANTEES: [(&str, &str); 14] = [
+const GUARANTEES: [(&str, &str); 15] = [
     (
         "an application was accepted twice",
         "SELECT country || ' ' || requested_amount FROM applications GROUP BY country, requested_amount HAVING count(*) > 1",
@@ -23,6 +23,12 @@ const GUARANTEES: [(&str, &str); 14] = [
         "SELECT id || ' ' || status FROM applications WHERE status NOT IN ('APPROVED', 'REJECTED', 'UNDER_REVIEW')",
     ),
     ("an application waits for a bureau that is available", "SELECT application_id FROM provider_retries"),
+    (
+        "the review queue does not match the applications under review",
+        "SELECT coalesce(r.application_id, a.id)::text FROM reviews r FULL JOIN (SELECT id FROM applications \
+        WHERE status = 'UNDER_REVIEW' AND deleted_at IS NULL) a ON a.id = r.application_id \
+      WHERE r.application_id IS NULL OR a.id IS NULL",
+    ),
     (
         "an application does not have exactly one first decision",
         "SELECT application_id || ' ' || count(*) FILTER (WHERE old_status = 'VALIDATING') FROM audit_logs \

@@ -9,7 +9,7 @@ use std::time::Duration;
 use aval::domain::account::{KeyLimits, Role, Scope};
 use aval::domain::application::{Country, DataChange};
 use aval::domain::confirmation::ReportedOutcome;
-use aval::domain::ids::{DecisionId, EventId};
+use aval::domain::ids::{DecisionId, EventId, RequestId};
 use aval::domain::status::{Initiator, Status};
 use aval::error::Error;
 use aval::resilience::circuit_breaker::CircuitMode;
@@ -28,6 +28,7 @@ use aval::storage::jobs::{
 use aval::storage::lanes::LaneChange;
 use aval::storage::provider_retries::Requeue;
 use aval::storage::refresh_tokens::RefreshToken;
+use aval::storage::reviews::{AssignmentFilter, NewAssignment, ReviewFilter};
 use aval::storage::scheduled_runs::{Cause, Ending, NewRun, Outcome, RunFilter};
 use aval::storage::security_events::{EventFilter, SecurityEvent};
 use aval::storage::staff_views::{StaffView, ViewAction, ViewFilter};
@@ -38,8 +39,8 @@ use aval::storage::webhooks::{NewEvent, WebhookDecision, WebhookFilter};
 use aval::storage::{
     account_settings, api_keys, applications, audit, circuit_events, circuit_history, circuit_overrides,
     decisions, failed_jobs, idempotency, jobs, lanes, login_addresses, outbox, overview, provider_retries,
-    refresh_tokens, saved_views, scheduled_runs, security_events, staff_views, statistics, users, webhooks,
-    ws_tickets,
+    refresh_tokens, reviews, saved_views, scheduled_runs, security_events, staff_views, statistics, users,
+    webhooks, ws_tickets,
 };
 use chrono::{Days, NaiveDate, TimeDelta};
 use diesel_async::AsyncPgConnection;
@@ -94,6 +95,14 @@ pub(super) const CASES: &[Case] = cases! {
         |sql, w| change(sql, w, Change::CountryData(DataChange { open: vec![("employer", Some(json!(1)))], personal: vec![] }));
     "applications::change::change deletion" [1] ["applications_pkey", "document_claims_pkey"]
         |sql, w| change(sql, w, Change::Delete);
+    "applications::candidates::by_filter" [ALL] ["status_id_idx"] |sql, _w| async move {
+        let filter = ListFilter { country: Some(Country::Es), status: Some(Status::UnderReview), ..ListFilter::default() };
+        applications::by_filter(sql, &filter, &Visibility::All, 10_001).await
+    };
+    "applications::candidates::by_ids" [ALL] ["applications_pkey"]
+        |sql, w| async move { applications::by_ids(sql, &[w.application, w.review], &Visibility::All).await };
+    "applications::candidates::archived_of" [0] []
+        |sql, w| async move { applications::archived_of(sql, &[w.application, w.review], &Visibility::All).await };
     "applications::claims::held_until" [0] ["document_claims_pkey"] |sql, w| applications::held_until(sql, "tester", w.document);
     "applications::claims::delete_expired_claims" [0] ["document_claims_expiry_idx"]
         |sql, w| applications::delete_expired_claims(sql, w.now, 100);
@@ -366,6 +375,32 @@ pub(super) const CASES: &[Case] = cases! {
     "webhooks::verdict::has_newer" [0] ["webhook_events_"] |sql, w| webhooks::has_newer(sql, w.webhook);
     "webhooks::verdict::record" [1] ["applications_pkey"] |sql, w| async move { webhooks::record(sql, &verdict(w)).await };
 
+    "reviews::list_page" [2] ["reviews_waiting_idx", "applications_pkey", "decisions_pkey"]
+        |sql, w| reviews::list_page(sql, &w.keys, ReviewFilter::default(), Some((w.now - TimeDelta::days(70), w.review)), 21);
+    "reviews::list_page of a country" [2] ["reviews_country_waiting_idx"] |sql, w| reviews::list_page(
+        sql, &w.keys, ReviewFilter { country: Some(Country::Es), assignment: Some(AssignmentFilter::Unassigned) }, None, 21);
+    "reviews::list_page of assignments" [ALL] ["reviews_assigned_idx"] |sql, w| async move {
+        for assignment in [AssignmentFilter::To(w.user), AssignmentFilter::ToOthersThan(w.user)] {
+            let filter = ReviewFilter { country: None, assignment: Some(assignment) };
+            reviews::list_page(sql, &w.keys, filter, None, 21).await?;
+        }
+        Ok::<_, Error>(())
+    };
+    "reviews::find" [1] ["reviews_pkey", "applications_pkey", "decisions_pkey"] |sql, w| reviews::find(sql, &w.keys, w.review);
+    "reviews::lock_next" [0] ["reviews_waiting_idx", "reviews_country_waiting_idx"] |sql, _w| async move {
+        reviews::lock_next(sql, None).await?;
+        reviews::lock_next(sql, Some(Country::Es)).await
+    };
+    "reviews::assign" [0] ["reviews_pkey"] |sql, w| async move {
+        let request_id = &RequestId::parse("plans").unwrap();
+        reviews::assign(sql, &NewAssignment { application_id: w.review, assigned_to: w.user, minutes: 15, request_id }).await
+    };
+    "reviews::release" [0] ["reviews_pkey"]
+        |sql, w| async move { reviews::release(sql, w.review, &RequestId::parse("plans").unwrap()).await };
+    "reviews::lock_for" [0] ["reviews_pkey"] |sql, w| reviews::lock_for(sql, w.review, w.user);
+    "reviews::assigned_to_others_than" [0] ["reviews_assigned_idx"]
+        |sql, w| reviews::assigned_to_others_than(sql, w.user);
+
     "ws_tickets::insert" [0] ["users_pkey"] |sql, w| async move { ws_tickets::insert(sql, &ticket(w)).await };
     "ws_tickets::take" [0] ["ws_tickets_pkey"] |sql, _w| ws_tickets::take(sql, &[7; 32]);
     "ws_tickets::delete_expired" [0] ["ws_tickets_expiry_idx"] |sql, w| ws_tickets::delete_expired(sql, w.now);
@@ -377,7 +412,8 @@ async fn change(
     change: Change,
 ) -> Result<(), aval::storage::transaction::Abort> {
     let (by, attribution) = (&Visibility::All, w.attribution());
-    applications::change(sql, &w.keys, w.application, by, Initiator::Staff, &change, &attribution, None, None)
+    let id = w.application;
+    applications::change(sql, &w.keys, id, by, Initiator::Staff, w.user, &change, &attribution, None, None)
         .await
         .map(|_| ())
 }

@@ -34,6 +34,8 @@ pub(super) struct World {
     pub(super) application: ApplicationId,
     /// A claimed job.
     pub(super) job: ClaimedJob,
+    /// An application under review.
+    pub(super) review: ApplicationId,
     pub(super) document: DocumentIndex,
     pub(super) case: Decidable,
     pub(super) decision: Decision,
@@ -84,6 +86,7 @@ impl World {
             .await
             .parse()
             .unwrap(),
+            review: one("SELECT application_id FROM reviews ORDER BY application_id LIMIT 1").await.parse().unwrap(),
             user: one("SELECT id FROM users ORDER BY id LIMIT 1").await.parse().unwrap(),
             user_name: one("SELECT username FROM users ORDER BY id LIMIT 1").await,
             token: one("SELECT id FROM refresh_tokens ORDER BY id LIMIT 1").await.parse().unwrap(),
@@ -210,6 +213,10 @@ const REST: &str = "\
     INSERT INTO users (id, username, password_hash, role, created_by) \
         SELECT gen_random_uuid(), 'user' || n, '$argon2id$', CASE WHEN n % 100 = 0 THEN 'admin' ELSE 'user' END::account_role, 'test' \
         FROM generate_series(1, 5000) n; \
+    INSERT INTO reviews (application_id, country, waiting_since, assigned_to, assigned_at, expires_at) \
+        SELECT id, country, created_at, assignee, created_at, created_at + interval '1 year' FROM ( \
+            SELECT a.*, CASE WHEN row_number() OVER (ORDER BY id) % 50 = 0 THEN (SELECT min(id::text)::uuid FROM users) END AS assignee \
+            FROM applications a WHERE status = 'UNDER_REVIEW' AND deleted_at IS NULL) a; \
     INSERT INTO api_keys (id, name, key_hash, role, scopes, created_by) \
         SELECT gen_random_uuid(), 'key' || n, sha256(n::text::bytea), 'user', '{applications:read}', 'test' FROM generate_series(1, 5000) n; \
     INSERT INTO refresh_tokens (id, token_hash, family, user_id, issued_at, expires_at, session_started_at) \

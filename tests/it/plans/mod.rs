@@ -110,6 +110,7 @@ const TRANSACTIONS: [&str; 21] = [
     "provider_retries::requeue_due",
     "refresh_tokens::find",
     "refresh_tokens::rotate",
+    "reviews::",
     "statistics::project",
     "statistics::days",
     "statistics::read",
@@ -132,11 +133,14 @@ const SEARCHES: [&str; 2] =
 /// Cases that need statistics to use their index: searches, which have a short timeout, and a list for operators.
 const NEED_STATISTICS: [&str; 3] = [SEARCHES[0], SEARCHES[1], "failed_jobs::list::list_page of a status"];
 
+/// Functions that run in a transaction for lists, by the beginning of their name.
+const LISTS: [&str; 3] = ["applications::list", "applications::total", "applications::candidates::by_filter"];
+
 /// The SQL that begins the transaction of a case; `None` if the case is a single statement.
 fn begin(case: &Case) -> Option<&'static str> {
     if SEARCHES.contains(&case.name) {
         Some(planner::BEGIN_SEARCH)
-    } else if case.name.starts_with("applications::list") || case.name.starts_with("applications::total") {
+    } else if LISTS.iter().any(|name| case.name.starts_with(name)) {
         Some(planner::BEGIN_LIST)
     } else {
         TRANSACTIONS.iter().any(|name| case.name.starts_with(name)).then_some(planner::BEGIN)

@@ -78,6 +78,7 @@ impl Session {
         let Some(viewer) = &self.viewer else { return false };
         match &update.viewers {
             Viewers::Operators => viewer.operations,
+            Viewers::Staff => viewer.applications == Visibility::All,
             Viewers::OwnerAndStaff(owner) => match &viewer.applications {
                 Visibility::All => true,
                 Visibility::OwnedBy(account) => account == owner,

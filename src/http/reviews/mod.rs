@@ -1,0 +1,6 @@
+//! Endpoints of the review queue: applications under review and their assignment to analysts.
+
+pub mod assignment;
+pub mod list;
+pub mod next;
+mod view;
