@@ -1,4 +1,3 @@
-import type * as Pending from './pending-reviews';
 import type { components } from './schema';
 
 type Schemas = components['schemas'];
@@ -11,19 +10,14 @@ export type ApplicationStatus = Schema<'ApplicationStatus'>;
 export type CountryCode = Schema<'CountryCode'>;
 export type CurrencyCode = Schema<'CurrencyCode'>;
 export type RiskBand = Schema<'RiskBandName'>;
-export type Problem = Omit<Schema<'Problem'>, 'code'> & {
-    code: Schema<'ProblemCode'> | 'assigned_to_another' | 'not_under_review' | 'count_changed' | 'duplicate_view';
-    assigned_to_name?: string;
-    expires_at?: string;
-    matched?: number;
-};
-export type Review = Pending.ReviewView;
-export type ReviewAssignment = Pending.ReviewAssignmentView;
-export type RiskComponent = Pending.RiskComponentView;
-export type SavedView = Pending.SavedViewView;
-export type BulkTarget = Pick<Pending.BulkStatusRequest, 'filter' | 'ids'>;
-export type BulkResult = Pending.BulkStatusView;
-export type Decision = Schema<'DecisionView'> & { risk_components?: RiskComponent[] | null };
+export type Problem = Schema<'Problem'>;
+export type Review = Schema<'ReviewView'>;
+export type ReviewAssignment = Schema<'ReviewAssignmentView'>;
+export type RiskComponent = Schema<'RiskComponentView'>;
+export type SavedView = Schema<'SavedViewItem'>;
+export type BulkTarget = Pick<Schema<'BulkStatusRequest'>, 'filter' | 'ids'>;
+export type BulkResult = Schema<'BulkStatusView'>;
+export type Decision = Schema<'DecisionView'>;
 export type Role = Schema<'RoleName'>;
 export type Settings = Schema<'OwnSettingsView'>;
 export type SessionView = Schema<'SessionView'>;
