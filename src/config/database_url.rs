@@ -31,7 +31,7 @@ pub struct DatabaseUrl {
     /// All parameters except TLS.
     pub config: Config,
     /// How the server is authenticated when the connection uses TLS.
-    pub proof: ServerVerification,
+    pub verification: ServerVerification,
     /// A file with the trusted authorities (PEM); `None` for the public ones.
     pub root_certificate_file: Option<PathBuf>,
 }
@@ -67,7 +67,7 @@ impl DatabaseUrl {
             |key: &str| settings.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
         let root_certificate_file =
             value("sslrootcert").filter(|path| !path.is_empty() && *path != "system").map(PathBuf::from);
-        let (mode, proof) = match value("sslmode").unwrap_or("prefer") {
+        let (mode, verification) = match value("sslmode").unwrap_or("prefer") {
             "disable" => (SslMode::Disable, ServerVerification::None),
             "prefer" => (SslMode::Prefer, ServerVerification::None),
             "require" if root_certificate_file.is_none() => (SslMode::Require, ServerVerification::None),
@@ -82,7 +82,7 @@ impl DatabaseUrl {
         let is_local = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
         // PostgreSQL does not support TLS on Unix sockets. Not requesting it saves a round trip.
         config.ssl_mode(if is_local { SslMode::Disable } else { mode });
-        Ok(Self { config, proof, root_certificate_file })
+        Ok(Self { config, verification, root_certificate_file })
     }
 
     /// Whether the connection may go unencrypted to another machine.
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn every_sslmode_of_libpq_is_parsed_in_both_forms() {
         use ServerVerification::{Authority, AuthorityAndName, None};
-        for (text, mode, proof, root) in [
+        for (text, mode, verification, root) in [
             ("postgres://db/aval", SslMode::Prefer, None, Option::None),
             ("postgres://db/aval?sslmode=disable", SslMode::Disable, None, Option::None),
             ("postgres://db/aval?user=a&sslmode=require", SslMode::Require, None, Option::None),
@@ -213,7 +213,7 @@ mod tests {
             ("postgres:///aval?host=/tmp/socket&sslmode=require", SslMode::Disable, None, Option::None),
         ] {
             let url = DatabaseUrl::parse(text).unwrap();
-            assert_eq!((url.config.get_ssl_mode(), url.proof), (mode, proof), "{text}");
+            assert_eq!((url.config.get_ssl_mode(), url.verification), (mode, verification), "{text}");
             assert_eq!(url.root_certificate_file, root.map(PathBuf::from), "{text}");
         }
     }

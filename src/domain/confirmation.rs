@@ -37,7 +37,7 @@ const OUTCOME_KEY: &str = "reported_outcome";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReportedOutcome {
-    /// The report is complete: decide on the figures.
+    /// The report is complete: decide based on its figures.
     Confirmed,
     /// Reject the application.
     Rejected,
@@ -76,7 +76,7 @@ pub struct Confirmation {
     pub monthly_obligations: Option<Money>,
     /// Whether there are overdue debts.
     pub has_defaults: Option<bool>,
-    /// The state of the accounts.
+    /// The state of the applicant's bank accounts.
     pub account_status: Option<AccountStatus>,
     /// Average monthly income in the country's currency. Used by Italy's rules.
     pub average_monthly_income: Option<Money>,

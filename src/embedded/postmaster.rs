@@ -36,7 +36,7 @@ pub(super) struct Postmaster {
     /// Directory of the server's socket.
     pub(super) socket_dir: PathBuf,
     cluster: PathBuf,
-    /// The exit status, once the server has ended.
+    /// How the server ended, once it has: its exit status, or a text if an adopted server's process no longer exists.
     ended: watch::Receiver<Option<String>>,
 }
 
@@ -109,12 +109,12 @@ impl Postmaster {
         Ok(Self { pid, socket_dir: place.socket_dir.clone(), cluster: place.cluster.clone(), ended })
     }
 
-    /// The exit status, if the server has ended.
+    /// How the server ended, if it has.
     pub(super) fn ended(&self) -> Option<String> {
         self.ended.borrow().clone()
     }
 
-    /// Waits until the server has ended and returns its exit status.
+    /// Waits until the server has ended and returns how it ended.
     pub(super) async fn wait(&self) -> String {
         let mut ended = self.ended.clone();
         match ended.wait_for(Option::is_some).await {
@@ -180,7 +180,7 @@ fn command_line(pid: Pid) -> Option<Vec<String>> {
     output.status.success().then(|| line.split_whitespace().map(str::to_owned).collect())
 }
 
-/// The current length of the log. Errors include only lines after it.
+/// The current length of the log in bytes. Pass it to [`log_tail`] later to get only what was written in between.
 pub(super) fn log_length(log_file: &Path) -> u64 {
     fs::metadata(log_file).map_or(0, |found| found.len())
 }

@@ -14,7 +14,8 @@ pub trait Projection: Send + Sync + 'static {
     /// If the database fails; the next round retries.
     fn catch_up(&self) -> LocalBoxFuture<'_, Result<()>>;
 
-    /// Withdraws figures that only a leader may report. Called whenever a relay is not the leader.
+    /// Marks the figures that only the leader reports as not set, so that the next round sets them again. Called when this
+    /// relay is not the leader.
     fn withdraw(&self);
 
     /// The pause between two rounds.

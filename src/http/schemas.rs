@@ -8,7 +8,7 @@ use utoipa::openapi::{ObjectBuilder, OneOfBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::catalogue::{CATALOGUE, FIELD_CODES};
-use super::reviews::list::AssignmentOf;
+use super::reviews::assignment_of::AssignmentOf;
 use crate::accounts::{Language, Theme, ViewPage};
 use crate::countries;
 use crate::domain::account::{Role, Scope};

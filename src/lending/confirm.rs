@@ -276,7 +276,7 @@ impl WebhookReceiver {
             return Ok((application.status, None));
         }
         let window = self.resources.settings.applications.duplicate_window();
-        let elsewhere = applications::was_applied_elsewhere(connection, application.id, window).await?;
+        let elsewhere = applications::another_account_applied(connection, application.id, window).await?;
         let country = application.country;
         let verdict = self.verdict(message, application, elsewhere);
         webhooks::record(connection, &verdict).await?;

@@ -87,7 +87,7 @@ impl Lending {
     /// [`Error::NotFound`], [`Error::NotUnderReview`], or [`Error::AssignedToAnother`].
     pub async fn assign_review(&self, caller: &Caller, id: ApplicationId) -> Result<Assignment> {
         let work = async |connection: &mut AsyncPgConnection| {
-            reviews::lock_for(connection, id, caller.account_id).await?;
+            applications::lock_review(connection, id, caller.account_id).await?;
             match reviews::assign(connection, &self.assignment_of(caller, id)).await? {
                 Some(period) => Ok(period),
                 None => {
@@ -114,7 +114,7 @@ impl Lending {
     pub async fn release_review(&self, caller: &Caller, id: ApplicationId) -> Result<()> {
         let work = async |connection: &mut AsyncPgConnection| {
             if caller.role != Role::Admin {
-                reviews::lock_for(connection, id, caller.account_id).await?;
+                applications::lock_review(connection, id, caller.account_id).await?;
             }
             if !reviews::release(connection, id, &caller.request_id).await? {
                 require_visible(connection, caller, id).await?;

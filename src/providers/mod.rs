@@ -88,7 +88,7 @@ impl fmt::Debug for BureauRequest {
 #[error("malformed report: {0}")]
 pub struct MalformedReport(pub String);
 
-/// The adapter for one bureau.
+/// Translates between [`BankingData`] and the format of one bureau.
 pub trait BureauAdapter: Send + Sync {
     /// The bureau's name in reports and logs.
     fn name(&self) -> &'static str;

@@ -74,7 +74,7 @@ impl Connector {
         self.open(Arc::default()).await
     }
 
-    /// Opens a session that records its facts in `facts`.
+    /// Opens a session whose state is recorded in `facts`.
     pub(super) async fn open(
         &self,
         facts: Arc<SessionFacts>,
@@ -90,7 +90,8 @@ impl Connector {
             if facts.has_received() || !prefers {
                 return Session::begin(client, connection, facts).await;
             }
-            // The server does not support TLS, so this connection is in clear text and not watched.
+            // The server does not support TLS, so this connection is in clear text and not watched. It is dropped, and a
+            // watched connection is opened instead.
             self.is_plain.store(true, Ordering::Relaxed);
         }
         // `WatchPlain` takes the place of TLS, but the connection stays in clear text.
@@ -204,7 +205,7 @@ fn client_config(url: &DatabaseUrl) -> Result<ClientConfig> {
             .build()
             .map_err(Error::configuration)
     };
-    let verifier: Arc<dyn ServerCertVerifier> = match url.proof {
+    let verifier: Arc<dyn ServerCertVerifier> = match url.verification {
         ServerVerification::AuthorityAndName => authorities()?,
         ServerVerification::Authority => {
             Arc::new(PartialVerifier { authorities: Some(authorities()?), algorithms })

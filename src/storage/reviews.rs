@@ -14,7 +14,7 @@ use diesel::sql_types::{Bool, Integer, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-use super::applications::{ListedApplication, ListedRow};
+use super::applications::{ASSIGNED, ListedApplication, ListedRow};
 use super::json::StoredJson;
 use super::schema::{applications, decisions, reviews, users};
 use super::seal::KeyRing;
@@ -22,12 +22,10 @@ use super::statement::{Binder, FixedStatement, Prepared};
 use super::types::PgCountry;
 use crate::domain::application::Country;
 use crate::domain::ids::{ApplicationId, RequestId};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// The condition for a row without a valid assignment.
 const UNASSIGNED: &str = "(reviews.assigned_to IS NULL OR reviews.expires_at <= now())";
-/// The condition for a row with a valid assignment.
-const ASSIGNED: &str = "(reviews.assigned_to IS NOT NULL AND reviews.expires_at > now())";
 
 /// An application under review.
 #[derive(Debug, Clone)]
@@ -270,31 +268,6 @@ pub async fn release(
         reviews::request_id.eq(request_id.as_str()),
     ));
     Ok(released.execute(connection).await? > 0)
-}
-
-/// Locks the review of an application, if there is one, and refuses an assignment to another account than `account`.
-///
-/// # Errors
-/// [`Error::AssignedToAnother`]
-pub async fn lock_for(connection: &mut AsyncPgConnection, id: ApplicationId, account: Uuid) -> Result<()> {
-    let review = reviews::table.find(id.as_uuid()).select(reviews::application_id).for_update();
-    let locked: Option<Uuid> = review.first(connection).await.optional()?;
-    if locked.is_none() {
-        return Ok(());
-    }
-    let other: Option<(String, Option<DateTime<Utc>>)> = reviews::table
-        .find(id.as_uuid())
-        .inner_join(users::table)
-        .select((users::username, reviews::expires_at))
-        .filter(sql::<Bool>(ASSIGNED))
-        .filter(reviews::assigned_to.ne(account))
-        .first(connection)
-        .await
-        .optional()?;
-    match other {
-        Some((name, Some(expires_at))) => Err(Error::AssignedToAnother { name, expires_at }),
-        _ => Ok(()),
-    }
 }
 
 /// The applications with a valid assignment to an account other than `account`.

@@ -196,7 +196,7 @@ async fn applications_of_other_accounts_count_only_within_the_window() {
     for (id, expected) in [(&first, false), (&second, true)] {
         let window = app.engine().resources.settings.applications.duplicate_window();
         let id = id.parse().unwrap();
-        let found = aval::storage::applications::was_applied_elsewhere(&mut sql, id, window).await.unwrap();
+        let found = aval::storage::applications::another_account_applied(&mut sql, id, window).await.unwrap();
         assert_eq!(found, expected);
     }
 }

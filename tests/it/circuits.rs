@@ -62,7 +62,7 @@ async fn the_history_lists_overrides_with_their_operators_and_changes_of_breaker
     assert_eq!(opened["instance"], instance);
     assert_eq!((&forced_open["by"], &forced_open["provider"]), (&json!("test-admin"), &json!("ASNEF-CIRBE")));
     assert_eq!(forced_open["reason"], "The bureau has announced maintenance");
-    assert!(forced_open["expires_at"].is_string() && forced_open.get("instance").is_none(), "{forced_open}");
+    assert!(forced_open["expires_at"].is_string() && forced_open["instance"].is_null(), "{forced_open}");
     assert_eq!(of_kind("automatic")["reason"], "Maintenance is over");
     assert_eq!(of_kind("closed")["cause"], "given_back");
     let times: Vec<&str> =

@@ -85,7 +85,7 @@ async fn a_reviewers_decision_made_meanwhile_is_kept() {
 }
 
 #[actix_rt::test]
-async fn calls_that_fail_in_the_last_attempt_end_under_review_with_the_job_completed() {
+async fn an_application_whose_calls_fail_in_the_last_attempt_goes_to_review_and_its_job_completes() {
     let test = TestEngine::start(&[
         ("AVAL__PROVIDERS__DEFAULTS__BREAKER__CONSECUTIVE_FAILURES", "100"),
         ("AVAL__PROVIDERS__DEFAULTS__BREAKER__MIN_CALLS", "100"),

@@ -2,7 +2,7 @@
 
 import { useMantineColorScheme } from '@mantine/core';
 import { queryOptions, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
-import { useEffect } from 'react';
+import { useEffect, useEffectEvent } from 'react';
 import { api, unwrap } from '../api/client';
 import type { Settings } from '../api/types';
 import { chooseTimeZone } from '../format/time-zone';
@@ -18,12 +18,15 @@ export const settingsQuery = () =>
 export function useAppliedSettings(): void {
     const { setColorScheme } = useMantineColorScheme();
     const { data } = useQuery(settingsQuery());
+    // Applying renders the page again, with a new `setColorScheme`; that must not apply the settings once more.
+    const apply = useEffectEvent((settings: Settings) => {
+        if (settings.language !== null) void chooseLanguage(settings.language);
+        chooseTimeZone(settings.time_zone ?? undefined);
+        setColorScheme(settings.theme);
+    });
     useEffect(() => {
-        if (data === undefined) return;
-        if (data.language !== null) void chooseLanguage(data.language);
-        chooseTimeZone(data.time_zone ?? undefined);
-        setColorScheme(data.theme);
-    }, [data, setColorScheme]);
+        if (data !== undefined) apply(data);
+    }, [data]);
     // The next account to sign in has settings of its own.
     useEffect(() => () => chooseTimeZone(undefined), []);
 }

@@ -96,9 +96,9 @@ test('a wrong current password is marked, and a new password keeps this browser 
         await signIn(page, account);
         await go(page, '/console/account');
         const change = async (current, wanted) => {
-            await page.getByLabel('Current password').fill(current);
-            await page.getByLabel('New password').fill(wanted);
-            await page.getByLabel('Repeat the new password').fill(wanted);
+            await page.getByRole('textbox', { name: 'Current password' }).fill(current);
+            await page.getByRole('textbox', { name: 'New password', exact: true }).fill(wanted);
+            await page.getByRole('textbox', { name: 'Repeat the new password' }).fill(wanted);
             await page.getByRole('button', { name: 'Change password' }).click();
         };
         await change('not-the-password-1', next);
@@ -123,7 +123,7 @@ test('an operator runs a scheduled task after a confirmation and sees the run', 
         await inspect(page, 'schedule-confirm');
         await page.getByRole('dialog').getByRole('button', { name: 'Run now' }).click();
         await page.getByText('The run has been requested').waitFor();
-        await page.getByLabel('Task').selectOption(task);
+        await page.getByLabel('Task', { exact: true }).selectOption(task);
         const run = page.getByRole('row', { name: new RegExp(`${task}.*By admin.console`) }).last();
         await run.getByText('Completed').waitFor();
         await inspect(page, 'schedule-run');

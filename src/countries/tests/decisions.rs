@@ -98,10 +98,11 @@ proptest! {
                 RiskPart::Credit => (0, 40),
                 RiskPart::Affordability | RiskPart::History => (0, 30),
                 RiskPart::RejectingRules | RiskPart::ReviewRules => (0, 1000),
-                RiskPart::Cap => (-1000, -1),
+                RiskPart::Cap => (-1000, 0),
                 RiskPart::Minimum => (0, 50),
             };
             prop_assert!((Decimal::from(least)..=Decimal::from(most)).contains(&part.points), "{:?}", part);
+            prop_assert!(part.component != RiskPart::Cap || part.points < Decimal::ZERO, "{:?}", part);
             prop_assert_eq!(part.points.scale(), 2);
         }
     }

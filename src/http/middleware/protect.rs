@@ -20,7 +20,8 @@ const DOCUMENTATION_POLICY: HeaderValue = HeaderValue::from_static(
      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
-/// Headers of every response. They protect browsers that do not support the policies, and responses opened directly.
+/// Headers of every response. They also protect browsers that do not support `Content-Security-Policy`, and responses that
+/// are opened directly in a browser.
 const ALWAYS: [(HeaderName, HeaderValue); 5] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),

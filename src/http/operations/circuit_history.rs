@@ -52,27 +52,20 @@ pub struct CircuitChangeView {
     /// `automatic`: an operator set or ended the override on all instances.
     #[schema(value_type = crate::http::schemas::CircuitChangeKind, example = "opened")]
     pub kind: String,
-    /// The instance whose breaker changed; absent for an override.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The instance whose breaker changed; `null` for an override.
     #[schema(example = "4711-019a5d2e7c1a7b3e9a540d7a3c1f5e21")]
     pub instance: Option<String>,
-    /// Why the breaker changed, as in the events; absent for an override.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Why the breaker changed, as in the events; `null` for an override.
     #[schema(example = "consecutive_failures")]
     pub cause: Option<String>,
-    /// The operator; absent for a breaker's own change.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The operator; `null` for a breaker's own change.
     #[schema(example = "ana.garcia")]
     pub by: Option<String>,
-    /// The operator's reason; absent for a breaker's own change.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The operator's reason; `null` for a breaker's own change.
     #[schema(example = "The bureau has announced maintenance")]
     pub reason: Option<String>,
-    /// When the override ends; only for `forced_open` and `forced_closed`.
-    #[serde(
-        skip_serializing_if = "Option::is_none",
-        serialize_with = "crate::domain::timestamp::serialize_option"
-    )]
+    /// When the override ends; `null` for other kinds than `forced_open` and `forced_closed`.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     pub expires_at: Option<DateTime<Utc>>,
 }
 

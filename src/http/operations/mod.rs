@@ -1,4 +1,4 @@
-//! Endpoints for operators: circuit breakers, queue lanes, jobs and actors (admins only).
+//! Endpoints for operators: circuit breakers, queue lanes, jobs, actors and the log level (admins only).
 //!
 //! Responses distinguish two kinds of values: values from the database, which are the same on every instance, and
 //! values of the responding instance, which is named in `instance`. On an instance without the worker role, the latter
@@ -33,7 +33,7 @@ pub struct Operations {
     pub gateway: Handle<ProviderGateway>,
     /// The overrides of circuit breakers.
     pub overrides: CircuitOverrides,
-    /// The running jobs.
+    /// The jobs that are running on this instance.
     pub running: RunningJobs,
     /// The log levels of this instance.
     pub log_levels: LogLevels,

@@ -47,14 +47,14 @@ catalogue! {
         "Read the resource again and decide whether the change still applies. `detail` names the conflicting state.";
     DUPLICATE_APPLICATION = 409 "duplicate_application" "Duplicate application"
         "Use the open application that `application_id` identifies instead of creating another.";
-    DUPLICATE_VIEW = 409 "duplicate_view" "Duplicate saved view"
-        "Choose another name, or delete the saved view with this name first.";
     ASSIGNED_TO_ANOTHER = 409 "assigned_to_another" "Assigned to another account"
         "Wait until the assignment ends or `expires_at` has passed, or have the assignee or an admin release the application.";
     NOT_UNDER_REVIEW = 409 "not_under_review" "Not under review"
         "Read the application again. Only applications with the status `UNDER_REVIEW` can be assigned.";
     COUNT_CHANGED = 409 "count_changed" "Count changed"
         "Repeat the dry run, check its result, and send the new `matched` as `expected_count`. Nothing was changed.";
+    DUPLICATE_VIEW = 409 "duplicate_view" "Duplicate saved view"
+        "Choose another name, or delete the saved view with this name first.";
     UNKNOWN_LABEL = 409 "unknown_label" "Unknown label"
         "Repeat the request later. A newer version of the service wrote this row, and this instance cannot read it until it is upgraded.";
     ARCHIVED = 409 "archived" "Archived application"

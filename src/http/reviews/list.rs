@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::assignment_of::{AssignmentOf, assignment};
 use super::view::ReviewView;
 use crate::domain::application::Country;
 use crate::domain::ids::ApplicationId;
@@ -17,39 +18,9 @@ use crate::http::problem::Answer;
 use crate::http::query::Query;
 use crate::http::request::request_query;
 use crate::http::request::values::{any_text, country};
-use crate::json::Refusal;
 use crate::lending::Caller;
-use crate::lending::reviews::{AssignmentFilter, ReviewFilter};
+use crate::lending::reviews::ReviewFilter;
 use crate::storage::seal::KeyRing;
-
-/// Which assignments a list contains, relative to the caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(in crate::http) enum AssignmentOf {
-    Unassigned,
-    Mine,
-    Others,
-}
-
-impl AssignmentOf {
-    pub(in crate::http) const ALL: [Self; 3] = [Self::Unassigned, Self::Mine, Self::Others];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Unassigned => "unassigned",
-            Self::Mine => "mine",
-            Self::Others => "others",
-        }
-    }
-
-    const fn relative_to(self, account: Uuid) -> AssignmentFilter {
-        match self {
-            Self::Unassigned => AssignmentFilter::Unassigned,
-            Self::Mine => AssignmentFilter::To(account),
-            Self::Others => AssignmentFilter::ToOthersThan(account),
-        }
-    }
-}
 
 request_query! {
     /// Filters and page of the queue.
@@ -66,12 +37,6 @@ request_query! {
         /// `next_cursor` of the previous page, with the same filters.
         cursor: Option<String> = any_text,
     }
-}
-
-fn assignment(text: &str) -> Result<AssignmentOf, Refusal> {
-    let names = || AssignmentOf::ALL.map(AssignmentOf::as_str).join(", ");
-    let found = AssignmentOf::ALL.into_iter().find(|of| of.as_str() == text);
-    found.ok_or_else(|| ("unknown_value", format!("must be one of {}", names())))
 }
 
 /// A page of the review queue.
@@ -143,6 +108,7 @@ mod tests {
     use super::*;
     use crate::error::Error;
     use crate::http::cursor::tests::keys;
+    use crate::lending::reviews::AssignmentFilter;
 
     const ME: Uuid = Uuid::from_u128(7);
 

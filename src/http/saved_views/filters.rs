@@ -10,10 +10,8 @@ use crate::http::applications::filter::take_filter;
 use crate::http::query::Query;
 use crate::http::request::Refusals;
 use crate::http::request::values::country;
-use crate::json::{Refusal, object, pointer_step, string};
-
-/// The values of the filter `assignment`.
-const ASSIGNMENTS: [&str; 3] = ["unassigned", "mine", "others"];
+use crate::http::reviews::assignment_of::assignment;
+use crate::json::{object, pointer_step, string};
 
 /// Reads the filters of a page. Empty values are omitted, because lists ignore them.
 pub(super) fn filters(raw: &RawValue, page: Option<ViewPage>) -> Result<BTreeMap<String, String>, Refusals> {
@@ -52,11 +50,6 @@ fn check(mut query: Query, refusals: &mut Refusals, take: impl FnOnce(&mut Query
         };
         refusals.add(pointer_step(name), refusal);
     }
-}
-
-fn assignment(text: &str) -> Result<(), Refusal> {
-    let refusal = || ("unknown_value", format!("must be one of {}", ASSIGNMENTS.join(", ")));
-    if ASSIGNMENTS.contains(&text) { Ok(()) } else { Err(refusal()) }
 }
 
 #[cfg(test)]

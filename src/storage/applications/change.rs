@@ -7,12 +7,12 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::review_lock::lock_review;
 use super::{ApplicationRow, Visibility, open_personal, seal_personal};
 use crate::domain::application::{Application, Attribution, DataChange};
 use crate::domain::ids::ApplicationId;
 use crate::domain::status::{Initiator, Status};
 use crate::error::{Error, PublicMessage, Result};
-use crate::storage::reviews;
 use crate::storage::schema::applications;
 use crate::storage::seal::KeyRing;
 use crate::storage::transaction::Abort;
@@ -71,7 +71,7 @@ pub async fn change(
     let locked = lock(connection, id, visibility, change).await?;
     check(&locked, initiator, change)?;
     if locked.status == Status::UnderReview && matches!(change, Change::Status(_)) {
-        reviews::lock_for(connection, id, account).await?;
+        lock_review(connection, id, account).await?;
     }
     let who = (
         applications::change_details.eq(details(attribution, internal_note)),

@@ -8,6 +8,7 @@ mod claims;
 mod give_up;
 mod insert;
 mod list;
+mod review_lock;
 mod total;
 
 use chrono::{DateTime, Utc};
@@ -26,6 +27,7 @@ pub use self::give_up::GiveUp;
 pub use self::insert::{InsertOutcome, Insertion, insert, insert_making_partitions};
 pub(super) use self::list::ListedRow;
 pub use self::list::{ListFilter, ListedApplication, PageStart, SortOrder, list_page};
+pub use self::review_lock::{ASSIGNED, lock_review};
 pub use self::total::{Total, TotalBounds, total};
 use super::json::StoredJson;
 use super::schema::applications;
@@ -237,7 +239,7 @@ pub async fn get(
 }
 
 diesel::define_sql_function! {
-    /// Whether another account applied with the same document within the preceding interval.
+    /// Whether another account applied with the same document in the period of length `within` before the application.
     fn applied_elsewhere(
         application: diesel::sql_types::Uuid,
         account: diesel::sql_types::Text,
@@ -249,7 +251,7 @@ diesel::define_sql_function! {
 /// Whether another account applied with this application's document within `window` before it, regardless of the
 /// outcome. Used by the decision ([`Case::applied_elsewhere`](crate::domain::decision::Case)). Always false without a
 /// `window`.
-pub async fn was_applied_elsewhere(
+pub async fn another_account_applied(
     connection: &mut AsyncPgConnection,
     id: ApplicationId,
     window: Option<chrono::TimeDelta>,

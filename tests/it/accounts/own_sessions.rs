@@ -105,7 +105,7 @@ async fn signing_out_everywhere_ends_browsers_access_tokens_and_websockets() {
     let (there, second_cookie) = browser_session(&app, ANALYST).await;
     let (api, renewal) = session(&app, ANALYST).await;
     let (other, _) = session(&app, OTHER).await;
-    let mut socket = app.silent_websocket("").await;
+    let mut socket = app.unauthenticated_websocket("").await;
     socket.authenticate(&there).await;
 
     let ended = app.with_token(&here).delete(SESSIONS).await;

@@ -115,8 +115,8 @@ pub(super) const CASES: &[Case] = cases! {
     "applications::country" [1] ["applications_pkey"] |sql, w| applications::country(sql, w.application, &Visibility::All);
     "applications::owner" [1] ["applications_pkey"] |sql, w| applications::owner(sql, w.application);
     "applications::owner_and_version" [1] ["applications_pkey"] |sql, w| applications::owner_and_version(sql, w.application);
-    "applications::was_applied_elsewhere" [2] ["applications_pkey", "applications_document_index_id_idx"]
-        |sql, w| applications::was_applied_elsewhere(sql, w.application, Some(TimeDelta::days(1)));
+    "applications::another_account_applied" [2] ["applications_pkey", "applications_document_index_id_idx"]
+        |sql, w| applications::another_account_applied(sql, w.application, Some(TimeDelta::days(1)));
     "applications::list::list_page of all" [1] ["applications_pkey"] |sql, w| list(sql, w, ListFilter::default());
     "applications::list::list_page of a country and status" [ALL] ["status_id_idx"]
         |sql, w| list(sql, w, ListFilter { country: Some(Country::Es), status: Some(Status::Completed), ..ListFilter::default() });
@@ -397,7 +397,7 @@ pub(super) const CASES: &[Case] = cases! {
     };
     "reviews::release" [0] ["reviews_pkey"]
         |sql, w| async move { reviews::release(sql, w.review, &RequestId::parse("plans").unwrap()).await };
-    "reviews::lock_for" [0] ["reviews_pkey"] |sql, w| reviews::lock_for(sql, w.review, w.user);
+    "applications::review_lock::lock_review" [0] ["reviews_pkey"] |sql, w| applications::lock_review(sql, w.review, w.user);
     "reviews::assigned_to_others_than" [0] ["reviews_assigned_idx"]
         |sql, w| reviews::assigned_to_others_than(sql, w.user);
 

@@ -92,7 +92,7 @@ fn violations(case: &Case, plans: &[Plan]) -> Vec<String> {
 }
 
 /// Functions that run in a transaction of `storage/transaction.rs`, by the beginning of their names.
-const TRANSACTIONS: [&str; 21] = [
+const TRANSACTIONS: [&str; 22] = [
     "applications::change",
     "applications::insert",
     "decisions::store",

@@ -163,7 +163,7 @@ async fn only_people_with_the_role_analyst_take_reviews() {
 
 async fn socket_of(app: &TestApp, username: &str) -> TestSocket {
     let token = app.acting_as(username).await.credential.unwrap().1;
-    let mut socket = app.silent_websocket("").await;
+    let mut socket = app.unauthenticated_websocket("").await;
     assert_eq!(socket.authenticate(token.strip_prefix("Bearer ").unwrap()).await["type"], "authenticated");
     socket
 }

@@ -35,7 +35,7 @@ const DOCUMENT: &str = "99887766Q";
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 /// The trace context of [`TRACE`], as an actor gets it.
-fn carried() -> Carried {
+fn trace_context() -> Carried {
     let caller =
         Tracer::off(&Clock::system()).enter(Some(TRACE), SpanKind::Internal, || ("test".into(), Vec::new()));
     caller.run(async { Carried::capture() }).now_or_never().unwrap()
@@ -78,7 +78,6 @@ impl BureauAdapter for PlainFormat {
 enum Step {
     Report,
     Status(u16),
-    /// A status with one header.
     StatusWithHeader(u16, &'static str, &'static str),
     Body(String),
     /// A truncated body.
@@ -271,7 +270,7 @@ impl Rig {
             },
             application_id: ApplicationId::new(Uuid::nil()),
             request_id: RequestId::parse("req-1"),
-            trace: carried(),
+            trace: trace_context(),
         })
     }
 
