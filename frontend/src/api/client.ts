@@ -30,13 +30,6 @@ interface Answer<Data> {
 
 /** The data of a response. Throws {@link ApiError} for an error response, and if there is none. */
 export async function unwrap<Data>(answer: Promise<Answer<Data>>): Promise<Data> {
-    return (await unwrapWithHeaders(answer)).data;
-}
-
-/** The data of a response with its headers. */
-export async function unwrapWithHeaders<Data>(
-    answer: Promise<Answer<Data>>,
-): Promise<{ data: Data; headers: Headers }> {
     let settled: Answer<Data>;
     try {
         settled = await answer;
@@ -47,5 +40,5 @@ export async function unwrapWithHeaders<Data>(
     }
     const { data, error, response } = settled;
     if (!response.ok) throw new ApiError(response.status, readProblem(error));
-    return { data: data as Data, headers: response.headers };
+    return data as Data;
 }

@@ -1,7 +1,7 @@
 // The queries of the console, with the keys that they are cached under.
 
 import { queryOptions } from '@tanstack/react-query';
-import { api, unwrap, unwrapWithHeaders } from './client';
+import { api, unwrap } from './client';
 import type { paths } from './schema';
 import type { CountryCode } from './types';
 
@@ -54,15 +54,15 @@ export const totalQuery = ({ country, status, risk_band, from, to, min_amount, m
     });
 };
 
+/** The entity tag of a version of an application. */
+export const etagOf = (version: number) => `"v${version}"`;
+
 const byId = (id: string) => ({ params: { path: { id } } });
 
 export const applicationQuery = (id: string) =>
     queryOptions({
         queryKey: [...keys.application(id), 'application'],
-        queryFn: async () => {
-            const { data, headers } = await unwrapWithHeaders(api.GET('/api/v1/applications/{id}', byId(id)));
-            return { application: data, etag: headers.get('etag') ?? undefined };
-        },
+        queryFn: () => unwrap(api.GET('/api/v1/applications/{id}', byId(id))),
     });
 
 export const statusQuery = (id: string) =>

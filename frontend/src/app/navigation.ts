@@ -1,8 +1,10 @@
 import {
     IconActivity,
     IconAdjustments,
+    IconAdjustmentsQuestion,
     IconCalendarClock,
     IconChartBar,
+    IconChecklist,
     IconEye,
     IconFilePlus,
     IconFiles,
@@ -46,7 +48,9 @@ export const NAVIGATION: Section[] = [
         items: [
             { to: '/console/overview', label: 'overview.title', icon: IconLayoutDashboard },
             { to: '/console/applications', label: 'nav.applications', icon: IconFiles, hasPages: true },
+            { to: '/console/reviews', label: 'reviews.title', icon: IconChecklist, role: 'analyst' },
             { to: '/console/new-application', label: 'nav.create', icon: IconFilePlus },
+            { to: '/console/what-if', label: 'what_if.title', icon: IconAdjustmentsQuestion, role: 'analyst' },
             { to: '/console/statistics', label: 'nav.statistics', icon: IconChartBar },
         ],
     },

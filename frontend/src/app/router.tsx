@@ -3,6 +3,7 @@
 
 import type { QueryClient } from '@tanstack/react-query';
 import { createRootRouteWithContext, createRoute, createRouter, Outlet, redirect } from '@tanstack/react-router';
+import { type AssignmentOf, ASSIGNMENTS } from '../api/review-queries';
 import { type ApplicationStatus, type CountryCode, RISK_BANDS, type RiskBand, type Role, STATUSES } from '../api/types';
 import { isAtLeast } from '../session/roles';
 import { currentSession } from '../session/session';
@@ -146,7 +147,26 @@ const overview = createRoute({
         // The router reads a number from the address.
         days: choice(String(search['days']), ['7', '30', '90'] as const),
     }),
-    component: lazyRouteComponent(() => import('../pages/overview/overview'), 'OverviewPage'),
+    component: lazyPage(() => import('../pages/overview/overview'), 'OverviewPage'),
+});
+
+const reviews = createRoute({
+    getParentRoute: () => shell,
+    path: 'reviews',
+    beforeLoad: needs('analyst'),
+    validateSearch: (search): { country?: CountryCode | undefined; assignment?: AssignmentOf | undefined } => ({
+        country: text(search['country']) as CountryCode | undefined,
+        assignment: choice(search['assignment'], ASSIGNMENTS),
+    }),
+    component: lazyPage(() => import('../pages/reviews/reviews'), 'ReviewsPage'),
+});
+
+const whatIf = createRoute({
+    getParentRoute: () => shell,
+    path: 'what-if',
+    beforeLoad: needs('analyst'),
+    validateSearch: (search): { application?: string | undefined } => ({ application: text(search['application']) }),
+    component: lazyPage(() => import('../pages/what-if/what-if'), 'WhatIfPage'),
 });
 
 const circuits = createRoute({
@@ -202,48 +222,48 @@ const webhookEvents = createRoute({
     getParentRoute: () => shell,
     path: 'webhook-events',
     beforeLoad: needs('admin'),
-    component: lazyRouteComponent(() => import('../pages/operations/webhook-events'), 'WebhookEventsPage'),
+    component: lazyPage(() => import('../pages/operations/webhook-events'), 'WebhookEventsPage'),
 });
 
 const schedule = createRoute({
     getParentRoute: () => shell,
     path: 'schedule',
     beforeLoad: needs('admin'),
-    component: lazyRouteComponent(() => import('../pages/operations/schedule'), 'SchedulePage'),
+    component: lazyPage(() => import('../pages/operations/schedule'), 'SchedulePage'),
 });
 
 const actors = createRoute({
     getParentRoute: () => shell,
     path: 'actors',
     beforeLoad: needs('admin'),
-    component: lazyRouteComponent(() => import('../pages/operations/actors'), 'ActorsPage'),
+    component: lazyPage(() => import('../pages/operations/actors'), 'ActorsPage'),
 });
 
 const logLevel = createRoute({
     getParentRoute: () => shell,
     path: 'log-level',
     beforeLoad: needs('admin'),
-    component: lazyRouteComponent(() => import('../pages/operations/log-level'), 'LogLevelPage'),
+    component: lazyPage(() => import('../pages/operations/log-level'), 'LogLevelPage'),
 });
 
 const staffViews = createRoute({
     getParentRoute: () => shell,
     path: 'staff-views',
     beforeLoad: needs('admin'),
-    component: lazyRouteComponent(() => import('../pages/accounts/staff-views'), 'StaffViewsPage'),
+    component: lazyPage(() => import('../pages/accounts/staff-views'), 'StaffViewsPage'),
 });
 
 const securityEvents = createRoute({
     getParentRoute: () => shell,
     path: 'security-events',
     beforeLoad: needs('admin'),
-    component: lazyRouteComponent(() => import('../pages/accounts/security-events'), 'SecurityEventsPage'),
+    component: lazyPage(() => import('../pages/accounts/security-events'), 'SecurityEventsPage'),
 });
 
 const account = createRoute({
     getParentRoute: () => shell,
     path: 'account',
-    component: lazyRouteComponent(() => import('../pages/account/account'), 'AccountPage'),
+    component: lazyPage(() => import('../pages/account/account'), 'AccountPage'),
 });
 
 const notFound = createRoute({ getParentRoute: () => shell, path: '$', component: NotFoundPage });
@@ -258,6 +278,8 @@ const tree = root.addChildren([
         create,
         statistics,
         overview,
+        reviews,
+        whatIf,
         circuits,
         jobs,
         lanes,

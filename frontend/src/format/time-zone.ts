@@ -20,13 +20,15 @@ function isKnown(timeZone: string): boolean {
     }
 }
 
+/** The chosen time zone, for texts that are composed outside of components. */
+export function chosenTimeZone(): string | undefined {
+    return chosen;
+}
+
 /** The chosen time zone; undefined is the zone of the browser. */
 export function useTimeZone(): string | undefined {
-    return useSyncExternalStore(
-        (listener) => {
-            listeners.add(listener);
-            return () => listeners.delete(listener);
-        },
-        () => chosen,
-    );
+    return useSyncExternalStore((listener) => {
+        listeners.add(listener);
+        return () => listeners.delete(listener);
+    }, chosenTimeZone);
 }

@@ -4,7 +4,7 @@
 
 import { useSyncExternalStore } from 'react';
 import { api, unwrap } from '../api/client';
-import type { ApplicationStatus, CountryCode } from '../api/types';
+import type { ApplicationStatus, CountryCode, Role } from '../api/types';
 import { currentSession, onSessionChange } from '../session/session';
 import { isAtLeast } from '../session/roles';
 
@@ -28,12 +28,19 @@ export interface OperationsUpdate {
     data: Record<string, unknown>;
 }
 
+/** An application under review was assigned or released. */
+export interface ReviewUpdate {
+    type: 'review_update';
+    event_type: string;
+    data: { application_id: string; country: CountryCode; assigned_to?: string; expires_at?: string };
+}
+
 /** Updates were missed and cannot be delivered any more; whatever was read before may be out of date. */
 export interface Gap {
     type: 'gap';
 }
 
-export type LiveMessage = ApplicationUpdate | OperationsUpdate | Gap;
+export type LiveMessage = ApplicationUpdate | ReviewUpdate | OperationsUpdate | Gap;
 export type ConnectionState = 'off' | 'connecting' | 'live' | 'interrupted';
 type Listener = (messages: LiveMessage[]) => void;
 
@@ -115,12 +122,25 @@ function receive(frame: Frame) {
         failures = 0;
         enter('live');
         if (frame.recovered === false) deliver({ type: 'gap' });
-    } else if (frame.type === 'application_update' || frame.type === 'operations_update') {
+    } else if (
+        frame.type === 'application_update' ||
+        frame.type === 'review_update' ||
+        frame.type === 'operations_update'
+    ) {
         deliver(frame);
     }
     if ('epoch' in frame && frame.epoch !== undefined && frame.offset !== undefined) {
         position = { epoch: frame.epoch, offset: frame.offset };
     }
+}
+
+/** The channels that a role may read. */
+function channelsOf(role: Role): string[] {
+    return [
+        'applications',
+        ...(isAtLeast(role, 'analyst') ? ['reviews'] : []),
+        ...(isAtLeast(role, 'admin') ? ['operations'] : []),
+    ];
 }
 
 async function connect() {
@@ -143,8 +163,8 @@ async function connect() {
     const opened = new WebSocket(url);
     socket = opened;
     opened.onopen = () => {
-        const channels = isAtLeast(session.role, 'admin') ? ['applications', 'operations'] : ['applications'];
-        for (const channel of channels) opened.send(JSON.stringify({ action: 'subscribe', channel, ...position }));
+        for (const channel of channelsOf(session.role))
+            opened.send(JSON.stringify({ action: 'subscribe', channel, ...position }));
         isAnswered = true;
         ping = setInterval(() => {
             if (!isAnswered) return opened.close();

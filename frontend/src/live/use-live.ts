@@ -1,8 +1,9 @@
 import { useQueryClient } from '@tanstack/react-query';
 import { useCallback, useEffect, useState } from 'react';
 import { keys } from '../api/queries';
+import { reviewKeys } from '../api/review-queries';
 import type { ListedApplication, RiskBand, Schema } from '../api/types';
-import { type ApplicationUpdate, onUpdates } from './connection';
+import { type ApplicationUpdate, type LiveMessage, onUpdates } from './connection';
 
 /** Lower limits of the risk bands; docs/specification.md, section 3.4. */
 const BANDS: [RiskBand, number][] = [
@@ -97,4 +98,22 @@ export function useLiveApplication(id: string): void {
             }),
         [queryClient, id],
     );
+}
+
+/** Loads the review queue again after an application was assigned or released, or has entered or left the queue. */
+export function useLiveReviews(): void {
+    const queryClient = useQueryClient();
+    useEffect(
+        () =>
+            onUpdates((messages) => {
+                if (messages.some(concernsReviews)) void queryClient.invalidateQueries({ queryKey: reviewKeys.all });
+            }),
+        [queryClient],
+    );
+}
+
+function concernsReviews(message: LiveMessage): boolean {
+    if (message.type !== 'application_update') return message.type !== 'operations_update';
+    const { status, previous_status } = message.data;
+    return status === 'UNDER_REVIEW' || previous_status === 'UNDER_REVIEW';
 }

@@ -20,6 +20,10 @@ export function DataTable<Row extends RowData>(props: {
     rowId: (row: Row) => string;
     /** Rows that have just changed. */
     changed?: ReadonlySet<string>;
+    /** The row that shortcuts apply to. */
+    current?: string | undefined;
+    /** Called when the focus moves to a row. */
+    onCurrent?: (id: string) => void;
 }) {
     const table = useTable({ features, columns: props.columns, data: props.rows, getRowId: props.rowId });
     const align = (column: { columnDef: { meta?: unknown } }) => (column.columnDef.meta as Column<Row>['meta'])?.align;
@@ -48,7 +52,13 @@ export function DataTable<Row extends RowData>(props: {
                 </Table.Thead>
                 <Table.Tbody>
                     {table.getRowModel().rows.map((row) => (
-                        <Table.Tr key={row.id} className={props.changed?.has(row.id) ? 'changed' : undefined}>
+                        <Table.Tr
+                            key={row.id}
+                            className={props.changed?.has(row.id) ? 'changed' : undefined}
+                            bg={row.id === props.current ? 'var(--mantine-primary-color-light)' : undefined}
+                            aria-current={row.id === props.current ? true : undefined}
+                            onFocus={() => props.onCurrent?.(row.id)}
+                        >
                             <Cells row={row.original} columns={props.columns}>
                                 {() =>
                                     row.getAllCells().map((cell) => (

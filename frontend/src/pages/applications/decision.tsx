@@ -3,12 +3,13 @@ import { useQuery } from '@tanstack/react-query';
 import { useTranslation } from 'react-i18next';
 import { decisionQuery } from '../../api/queries';
 import { ApiError } from '../../api/problem';
-import type { Application, Schema } from '../../api/types';
+import type { Application, Decision, Schema } from '../../api/types';
 import { formatAmount, formatDecimal, formatScore, formatShare } from '../../format/locale';
 import { useLanguage } from '../../i18n/i18n';
 import { RISK_COLORS } from '../../theme';
 import { Empty, Failure, QueryView } from '../../ui/states';
 import { Time } from '../../ui/text';
+import { RiskComponents } from './risk-components';
 
 /** The latest decision of the rules, explained rule by rule. */
 export function DecisionCard({ application }: { application: Application }) {
@@ -26,14 +27,14 @@ export function DecisionCard({ application }: { application: Application }) {
                 <Failure error={query.error} retry={() => void query.refetch()} />
             ) : (
                 <QueryView query={query}>
-                    {(decision) => <Decision decision={decision} application={application} />}
+                    {(decision) => <StoredDecision decision={decision} application={application} />}
                 </QueryView>
             )}
         </Card>
     );
 }
 
-function Decision(props: { decision: Schema<'StoredDecisionView'>; application: Application }) {
+function StoredDecision(props: { decision: Schema<'StoredDecisionView'> & Decision; application: Application }) {
     const { t } = useTranslation();
     const { decision, application } = props;
     return (
@@ -64,7 +65,10 @@ function Decision(props: { decision: Schema<'StoredDecisionView'>; application: 
                     </List>
                 </div>
             )}
-            <Rules rules={decision.rules} application={application} />
+            {decision.risk_score !== null && decision.risk_components && (
+                <RiskComponents components={decision.risk_components} score={decision.risk_score} />
+            )}
+            <Rules rules={decision.rules} place={application} />
             <Text size="xs" c="dimmed">
                 {t('decision.rules_version')} <Code>{decision.rules_version}</Code>
             </Text>
@@ -72,7 +76,7 @@ function Decision(props: { decision: Schema<'StoredDecisionView'>; application: 
     );
 }
 
-function RiskScore({ score, band }: { score: string | null; band: Application['risk_band'] }) {
+export function RiskScore({ score, band }: { score: string | null; band: Application['risk_band'] }) {
     const { t } = useTranslation();
     const language = useLanguage();
     return (
@@ -106,9 +110,13 @@ type Rule = Schema<'RuleView'>;
 
 const RESULT_COLORS: Record<Rule['result'], string> = { passed: 'green', broken: 'red', not_evaluated: 'gray' };
 
-function Rules({ rules, application }: { rules: Rule[]; application: Application }) {
+/** Where amounts come from, which determines their format. */
+type Place = Pick<Application, 'country' | 'currency'>;
+
+/** The rules with the values that they were evaluated on. */
+export function Rules({ rules, place }: { rules: Rule[]; place: Place }) {
     const { t } = useTranslation();
-    const show = useValueFormat(application);
+    const show = useValueFormat(place);
     return (
         <Table.ScrollContainer minWidth={620} type="native" tabIndex={0} role="region" aria-label={t('decision.rules')}>
             <Table aria-label={t('decision.rules')}>
@@ -188,7 +196,7 @@ const THRESHOLD_UNITS: Record<Rule['code'], Unit> = {
     SCORE_TOO_LOW: 'number',
 };
 
-function useValueFormat({ country, currency }: Application) {
+function useValueFormat({ country, currency }: Place) {
     const { t, i18n } = useTranslation();
     const language = useLanguage();
     const format = (value: string, unit: Unit) => {

@@ -1,44 +1,45 @@
-import { Alert, Anchor, Button, Card, CopyButton, Grid, Group, List, Stack, Text, Title } from '@mantine/core';
-import { IconAlertTriangle, IconArrowLeft, IconCheck, IconCopy } from '@tabler/icons-react';
+import { Alert, Button, Card, CopyButton, Grid, Group, List, Stack, Text, Title } from '@mantine/core';
+import { IconAlertTriangle, IconCheck, IconCopy } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
-import { Link, useParams } from '@tanstack/react-router';
+import { useParams } from '@tanstack/react-router';
 import { useTranslation } from 'react-i18next';
 import { applicationQuery, auditQuery } from '../../api/queries';
 import type { Application } from '../../api/types';
 import { useLiveApplication } from '../../live/use-live';
+import { isAtLeast } from '../../session/roles';
+import { useSession } from '../../session/session';
 import { Details } from '../../ui/details';
 import { StatusBadge } from '../../ui/badges';
 import { Page } from '../../ui/page';
 import { QueryView } from '../../ui/states';
 import { Amount, Country, Time } from '../../ui/text';
 import { Actions } from './actions';
+import { AssignmentCard } from './assignment-card';
 import { BankingData } from './banking';
 import { DecisionCard } from './decision';
 import { MemberValues } from './members';
+import { MoreActions } from './more-actions';
+import { PlaceBar } from './place-bar';
 import { Timeline } from './timeline';
 
 export function ApplicationPage() {
     const { id } = useParams({ from: '/console/applications/$id' });
-    const { t } = useTranslation();
     useLiveApplication(id);
     const query = useQuery(applicationQuery(id));
     return (
         <Stack gap="md">
-            <Anchor component={Link} to="/console/applications" size="sm">
-                <Group gap={4} component="span">
-                    <IconArrowLeft size={16} aria-hidden />
-                    {t('nav.applications')}
-                </Group>
-            </Anchor>
+            <PlaceBar id={id} />
             <QueryView query={query} lines={8}>
-                {({ application, etag }) => <Detail application={application} etag={etag} />}
+                {(application) => <Detail key={id} application={application} />}
             </QueryView>
         </Stack>
     );
 }
 
-function Detail({ application, etag }: { application: Application; etag: string | undefined }) {
+function Detail({ application }: { application: Application }) {
     const { t } = useTranslation();
+    const session = useSession();
+    const isStaff = session !== undefined && isAtLeast(session.role, 'analyst');
     const audit = useQuery(auditQuery(application.id));
     const { country, currency } = application;
     return (
@@ -55,7 +56,12 @@ function Detail({ application, etag }: { application: Application; etag: string 
                     </Text>
                 </Group>
             }
-            actions={<Actions application={application} etag={etag} />}
+            actions={
+                <>
+                    <Actions application={application} />
+                    <MoreActions application={application} />
+                </>
+            }
         >
             {application.processing_errors && application.processing_errors.length > 0 && (
                 <Alert
@@ -81,6 +87,9 @@ function Detail({ application, etag }: { application: Application; etag: string 
                 </Grid.Col>
                 <Grid.Col span={{ base: 12, lg: 4 }}>
                     <Stack gap="lg">
+                        {isStaff && application.status === 'UNDER_REVIEW' && (
+                            <AssignmentCard application={application} />
+                        )}
                         <Card>
                             <Title order={2} size="h4" mb="md">
                                 {t('application.request')}

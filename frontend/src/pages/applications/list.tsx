@@ -6,10 +6,12 @@ import { useCallback, useEffect, useMemo, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { api, unwrap } from '../../api/client';
 import { type DocumentFilter, keys, type ListQuery, listQuery, totalQuery } from '../../api/queries';
-import type { ListedApplication } from '../../api/types';
+import type { BulkTarget, ListedApplication } from '../../api/types';
 import { formatDecimal } from '../../format/locale';
 import { useLanguage } from '../../i18n/i18n';
 import { useLiveList } from '../../live/use-live';
+import { isAtLeast } from '../../session/roles';
+import { useSession } from '../../session/session';
 import { Risk, StatusBadge } from '../../ui/badges';
 import { CursorPager } from '../../ui/cursor-pager';
 import { type Column, DataTable } from '../../ui/data-table';
@@ -18,9 +20,13 @@ import { Page } from '../../ui/page';
 import { Empty, QueryView } from '../../ui/states';
 import { Amount, Country, Time } from '../../ui/text';
 import { Filters } from './filters';
+import { keepReadingOrder } from './reading-order';
+import { SavedViews } from './saved-views';
+import { SelectionBar, useSelection, useSelectionColumn } from './selection';
 
 const PAGE_SIZE = 20;
 const ROUTE = '/console/applications';
+const NO_ROWS: ListedApplication[] = [];
 
 export function ApplicationsPage() {
     const { t } = useTranslation();
@@ -32,6 +38,7 @@ export function ApplicationsPage() {
     const [document, setDocument] = useState<DocumentFilter>();
 
     const filterText = JSON.stringify(filters);
+    const trailText = JSON.stringify(trail);
     const cursor = trail.at(-1);
     const query = useMemo<ListQuery>(
         () => ({ ...(JSON.parse(filterText) as ListQuery), page_size: PAGE_SIZE, ...(cursor && { cursor }) }),
@@ -45,11 +52,25 @@ export function ApplicationsPage() {
     const { reset } = live;
     useEffect(reset, [reset, keyText]);
 
-    const columns = useColumns();
     const filterValue = useMemo(() => JSON.parse(filterText) as ListQuery, [filterText]);
     const change = useCallback(
         (changed: ListQuery) => void navigate({ to: ROUTE, search: { ...changed, trail: undefined } }),
         [navigate],
+    );
+    const rows = page.data?.applications ?? NO_ROWS;
+    useEffect(() => {
+        const search = { ...(JSON.parse(filterText) as object), trail: JSON.parse(trailText) as string[] };
+        keepReadingOrder({ ids: rows.map(({ id }) => id), list: 'applications', search });
+    }, [rows, filterText, trailText]);
+
+    const session = useSession();
+    const isStaff = session !== undefined && isAtLeast(session.role, 'analyst');
+    const selection = useSelection(JSON.stringify([filterText, document]));
+    const selectionColumn = useSelectionColumn(rows, selection);
+    const dataColumns = useColumns();
+    const columns = useMemo(
+        () => (isStaff ? [selectionColumn, ...dataColumns] : dataColumns),
+        [isStaff, selectionColumn, dataColumns],
     );
     const showNew = () => {
         live.reset();
@@ -69,7 +90,16 @@ export function ApplicationsPage() {
             }
             actions={
                 <>
-                    <Export filters={filters} />
+                    <SavedViews
+                        page="applications"
+                        filters={filters}
+                        hasDocument={document !== undefined}
+                        onApply={(saved) => {
+                            setDocument(undefined);
+                            void navigate({ to: ROUTE, search: saved });
+                        }}
+                    />
+                    <Export filters={filters} hasDocument={document !== undefined} />
                     <Button
                         component={Link}
                         to="/console/new-application"
@@ -81,6 +111,13 @@ export function ApplicationsPage() {
             }
         >
             <Filters value={filterValue} document={document} onDocument={setDocument} onChange={change} />
+            {isStaff && (
+                <SelectionBar
+                    state={selection}
+                    filter={document === undefined ? bulkFilter(filters) : undefined}
+                    total={total.data}
+                />
+            )}
             <Card padding={0}>
                 <div role="status">
                     {live.created > 0 && (
@@ -196,8 +233,13 @@ function useColumns(): Column<ListedApplication>[] {
     );
 }
 
-/** Downloads the filtered applications as CSV. */
-function Export({ filters }: { filters: ListQuery }) {
+/** The filters without the order, which does not matter for a bulk change. */
+function bulkFilter({ country, status, risk_band, min_amount, max_amount, from, to }: ListQuery): BulkTarget['filter'] {
+    return { country, status, risk_band, min_amount, max_amount, from, to };
+}
+
+/** Downloads the filtered applications as CSV. A document cannot be a filter of an export, so the button is disabled then. */
+function Export({ filters, hasDocument }: { filters: ListQuery; hasDocument: boolean }) {
     const { t } = useTranslation();
     const download = useMutation({
         mutationFn: async () => {
@@ -217,6 +259,8 @@ function Export({ filters }: { filters: ListQuery }) {
             variant="default"
             leftSection={<IconDownload size={18} aria-hidden />}
             loading={download.isPending}
+            disabled={hasDocument}
+            title={hasDocument ? t('saved_view.no_export') : undefined}
             onClick={() => download.mutate()}
         >
             {t('applications.export')}

@@ -3,6 +3,7 @@ import { IconCalculator, IconFilePlus, IconPencil, IconRefresh, IconRestore, Ico
 import { useTranslation } from 'react-i18next';
 import type { CountryCode, Schema } from '../../api/types';
 import { STATUS_COLORS } from '../../theme';
+import { LazyJson } from '../../ui/lazy-json';
 import { Time } from '../../ui/text';
 import { useMemberLabel } from './members';
 
@@ -89,7 +90,11 @@ function Reason({ reason }: { reason: string | null }) {
 function Change({ change }: { change: Schema<'ValueChangeView'> }) {
     const label = useMemberLabel();
     const name = change.pointer.split('/').at(-1) ?? change.pointer;
+    const isLong = (value: unknown) => typeof value === 'object' && value !== null;
     const show = (value: unknown) => (value === null || value === undefined ? '–' : String(value));
+    if (isLong(change.old) || isLong(change.new)) {
+        return <LazyJson value={{ old: change.old, new: change.new }} about={label(name, name)} />;
+    }
     return (
         <Group gap={6}>
             <Text size="xs" c="dimmed">
