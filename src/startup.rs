@@ -40,7 +40,7 @@ impl StartedDatabase {
         Self::start(settings, logger, &CancellationToken::new()).await
     }
 
-    /// Uses the configured database, or starts the embedded one. `fatal` is cancelled if the embedded server cannot be
+    /// Uses the configured database, or starts the private PostgreSQL. `fatal` is cancelled if that server cannot be
     /// kept running.
     ///
     /// # Errors
@@ -71,7 +71,7 @@ impl StartedDatabase {
         &self.url
     }
 
-    /// The database of an Aval that runs: the configured one, or the embedded one that another process keeps running.
+    /// The database of a running Aval: the configured one, or the private one that another process keeps running.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if no database is configured and Aval does not run on this machine.
@@ -87,14 +87,14 @@ impl StartedDatabase {
     }
 
     /// The URL for changes of the schema: it bypasses a pooler and connects as the user of `database.migration_url`, or
-    /// as the owner of an private database that was [started](Self::start).
+    /// as the owner of a private database that was [started](Self::start).
     pub fn schema_url(&self, settings: &Settings) -> String {
         let owner_url = self.private.as_ref().map_or("", |server| &server.owner_url);
         let urls = [settings.database.migration_url.as_str(), &settings.database.direct_url, owner_url];
         urls.into_iter().find(|url| !url.is_empty()).unwrap_or(&self.url).to_owned()
     }
 
-    /// Stops the embedded server, if there is one.
+    /// Stops the private PostgreSQL if [`StartedDatabase::start`] started it.
     pub async fn stop(self) -> Result<()> {
         match self.private {
             Some(server) => {
@@ -119,14 +119,14 @@ pub(crate) fn embedded_settings(settings: &Settings) -> EmbeddedSettings {
 /// Accounts for a command that an operator runs on the machine. Uses the database of a running Aval, or starts it for
 /// the duration of the command.
 pub struct OpenedAccounts {
-    /// The opened accounts.
+    /// The accounts, on a pool of two connections.
     pub accounts: Accounts,
     database: StartedDatabase,
 }
 
 impl OpenedAccounts {
-    /// Finds or starts the database and reads the secrets as the server does. Migrates only an private database that
-    /// it started: any other database is migrated by its own Aval.
+    /// Finds or starts the database and reads the secrets as the server does. Migrates only a private database that
+    /// it started: any other database is migrated by the instances that use it.
     pub async fn open(settings: &Settings, clock: &Clock, logger: &Logger) -> Result<Self> {
         let database = StartedDatabase::find_or_start(settings, logger).await?;
         if database.private.is_some() {

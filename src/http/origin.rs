@@ -1,4 +1,4 @@
-//! Extracts the origin of a request for security events.
+//! Extracts the [`Origin`] of a request, which is recorded in security events. It is not the HTTP header `Origin`.
 
 use std::future::{Ready, ready};
 

@@ -23,7 +23,7 @@ pub struct Written {
 }
 
 impl Written {
-    /// The changes of both.
+    /// The union of both: whatever either of them changed.
     pub fn and(self, other: Self) -> Self {
         Self { jobs: self.jobs || other.jobs, events: self.events || other.events }
     }

@@ -1,4 +1,4 @@
-//! The built binary: how it starts, stops and rejects a wrong configuration.
+//! The built binary: how it starts, stops and rejects an invalid configuration.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};

@@ -1,4 +1,4 @@
-//! Filters of application lists, as query parameters and as members of a search.
+//! Filters of application lists, from query parameters or from the body of a search.
 
 use chrono::{DateTime, Utc};
 
@@ -47,7 +47,7 @@ request_query! {
     }
 }
 
-/// A text that identifies the list: the same for equal filters and order.
+/// A string that identifies the list: the same for equal filters and order.
 pub(super) fn list_name(order: SortOrder, filter: &ListFilter) -> String {
     let ListFilter { country, status, from, to, updated_since, min_amount, max_amount, risk_band, .. } =
         filter;

@@ -1,4 +1,4 @@
-//! Password guessing is slowed down without locking out the owner.
+//! Password guessing is slowed down without locking out the account's user.
 
 use actix_web::http::Method;
 use serde_json::json;
@@ -42,6 +42,7 @@ async fn guesses_from_one_address_block_only_that_address_and_guesses_from_many_
         }
         login_from(&app, "198.51.100.77", username, PASSWORD).await.expect(429);
     }
+    // Both addresses have signed in to this account before, so failures from other addresses do not delay them.
     for address in [known, unknown] {
         login_from(&app, address, ADMIN, PASSWORD).await.expect(200);
     }

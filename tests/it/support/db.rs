@@ -100,7 +100,7 @@ impl Drop for TestDatabase {
     }
 }
 
-/// The address of a database.
+/// The address of one database on a server.
 pub(crate) struct Server {
     /// The directory of the server's socket.
     pub(crate) socket: PathBuf,
@@ -224,7 +224,8 @@ async fn prepare_template(url: &str) {
     }
     let mut admin = connect(url).await;
     // Autovacuum is off. A test database exists only for seconds. On a busy machine, an automatic ANALYZE of one of its tables
-    // could hold a lock for longer than the archive waits, and hundreds of databases would keep the workers busy.
+    // could hold a lock for longer than the lock timeout of archiving, and hundreds of databases would keep the autovacuum
+    // workers busy.
     execute(&mut admin, "ALTER SYSTEM SET autovacuum = off").await.unwrap();
     execute(&mut admin, "SELECT pg_reload_conf()").await.unwrap();
     let query =

@@ -81,7 +81,8 @@ async fn racing_calls_and_webhooks_decide_each_application_once() {
     for n in 0..30 {
         let (country, document) = samples()[n % 6];
         let id = app.submit(&body(country, document)).await;
-        // Each application gets two different webhooks, each of them twice. Whichever is first may already decide it.
+        // Each application gets two different webhooks, each of them twice. The first one to be processed may decide the
+        // application before its job does.
         for (outcome, day) in [("confirmed", 30), ("rejected", 31)] {
             let at = format!("2026-01-{day}T12:00:00Z");
             let message = confirmed(&id).with("outcome", outcome).with("occurred_at", at);
