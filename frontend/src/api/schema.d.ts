@@ -2013,7 +2013,7 @@ export interface components {
             type: string;
         };
         /** @enum {string} */
-        ProblemCode: "malformed_request" | "unauthenticated" | "credential_malformed" | "credential_expired" | "credential_revoked" | "wrong_credential_kind" | "forbidden" | "not_found" | "method_not_allowed" | "request_timeout" | "conflict" | "duplicate_application" | "assigned_to_another" | "not_under_review" | "count_changed" | "unknown_label" | "archived" | "in_flight" | "illegal_transition" | "expectation_failed" | "precondition_failed" | "payload_too_large" | "uri_too_long" | "unsupported_media_type" | "validation_failed" | "idempotency_key_reused" | "upgrade_required" | "rate_limited" | "header_too_large" | "request_refused" | "internal_error" | "overloaded" | "unavailable" | "timeout";
+        ProblemCode: "malformed_request" | "unauthenticated" | "credential_malformed" | "credential_expired" | "credential_revoked" | "wrong_credential_kind" | "forbidden" | "not_found" | "method_not_allowed" | "request_timeout" | "conflict" | "duplicate_application" | "assigned_to_another" | "not_under_review" | "count_changed" | "duplicate_view" | "unknown_label" | "archived" | "in_flight" | "illegal_transition" | "expectation_failed" | "precondition_failed" | "payload_too_large" | "uri_too_long" | "unsupported_media_type" | "validation_failed" | "idempotency_key_reused" | "upgrade_required" | "rate_limited" | "header_too_large" | "request_refused" | "internal_error" | "overloaded" | "unavailable" | "timeout";
         ProblemField: {
             code: components["schemas"]["FieldCode"];
             detail: string;
