@@ -29,6 +29,8 @@ build() {
 build
 [ "${1:-}" = build ] && exit 0
 
+# Applications are decided again soon after an outage of a test.
+export AVAL__REDECISION__MIN_INTERVAL_MS=1000
 # shellcheck source=scripts/scratch-server.sh
 . scripts/scratch-server.sh
 cd frontend
@@ -39,4 +41,7 @@ printf '%s\n' 'orbit-lantern-velvet-93' > "$scratch/password"
 for account in admin.console:admin ana.lopez:analyst bruno.silva:user; do
     "$aval" user add "${account%:*}" --role "${account#*:}" --password-stdin < "$scratch/password" > /dev/null
 done
-AVAL_PASSWORD=$(cat "$scratch/password") node --test --test-reporter=spec tests/browser/*.test.mjs
+export AVAL_BIN="$aval" AVAL_PASSWORD
+AVAL_PASSWORD=$(cat "$scratch/password")
+# One file after another, because the tests of the load measure times.
+node --test --test-concurrency=1 --test-reporter=spec tests/browser/*.test.mjs tests/browser/scenarios/*.test.mjs

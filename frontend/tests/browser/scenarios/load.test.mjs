@@ -14,10 +14,10 @@ const LOAD_SECONDS = 10;
 const LONG_TASK_MS = 50;
 /** The longest acceptable task of the page under load, in milliseconds of processor time: other programs do not count. */
 const LONGEST_TASK_MS = 150;
-/** The longest acceptable time from an input to the next frame, in milliseconds: the limit to "poor" of the metric INP. */
-const LONGEST_INPUT_MS = 500;
-/** The longest acceptable time until another page or filter of the list is shown, in milliseconds. */
-const LONGEST_LOAD_MS = 2000;
+/** The longest acceptable time from an input to the next frame, in milliseconds, for most inputs: "good" of the metric INP. */
+const INPUT_MS = 200;
+/** The longest acceptable time until another page or filter of the list is shown, in milliseconds, for most changes. */
+const CHANGE_MS = 1500;
 
 before(() => {
     const started = performance.now();
@@ -39,10 +39,15 @@ async function observe(page, act) {
     });
     const browser = page.context().browser();
     await browser.startTracing(page, { categories: ['disabled-by-default-devtools.timeline'] });
-    await act();
-    // Entries are delivered after the frame that they describe.
-    await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve, 100))));
-    const { traceEvents } = JSON.parse((await browser.stopTracing()).toString());
+    let trace;
+    try {
+        await act();
+        // Entries are delivered after the frame that they describe.
+        await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve, 100))));
+    } finally {
+        trace = await browser.stopTracing();
+    }
+    const { traceEvents } = JSON.parse(trace.toString());
     const sorted = (durations) => durations.map(Math.round).toSorted((a, b) => b - a);
     const [tasks, inputs] = await page.evaluate(() => [globalThis.tasks, globalThis.inputs]);
     return { tasks: sorted(tasks), busy: sorted(busyTasks(traceEvents)), inputs: sorted(inputs) };
@@ -74,8 +79,10 @@ async function timed(page, what, act) {
     );
     const took = Math.round(performance.now() - started);
     console.log(`${what}: ${took} ms`);
-    assert.ok(took < LONGEST_LOAD_MS, `${what} took ${took} ms`);
+    return took;
 }
+
+const median = (durations) => durations.toSorted((a, b) => a - b)[Math.trunc(durations.length / 2)] ?? 0;
 
 test('a list over 100,000 applications pages, filters and scrolls quickly', async () => {
     await withBrowser({}, async ({ page }) => {
@@ -83,21 +90,24 @@ test('a list over 100,000 applications pages, filters and scrolls quickly', asyn
         await page.getByText(/^(More than |At least )?100,\d{3} applications$/).waitFor();
         await settled(page);
         const next = page.getByRole('button', { name: 'Next' });
+        const changes = [];
+        const change = async (what, act) => changes.push(await timed(page, what, act));
         const loading = await observe(page, async () => {
-            await timed(page, 'second page', () => next.click());
-            await timed(page, 'third page', () => next.click());
-            await timed(page, 'first page', () => page.getByRole('button', { name: 'First' }).click());
-            await timed(page, 'country', () => page.getByLabel('Country').selectOption('BR'));
-            await timed(page, 'country and status', () => page.getByLabel('Status').selectOption('CANCELLED'));
-            await timed(page, 'these, oldest first', () => page.getByLabel('Order').selectOption('created_at'));
-            await timed(page, 'risk', () => page.getByLabel('Risk').selectOption('critical'));
-            await timed(page, 'smallest amount', async () => {
+            await change('second page', () => next.click());
+            await change('third page', () => next.click());
+            await change('first page', () => page.getByRole('button', { name: 'First' }).click());
+            await change('country', () => page.getByLabel('Country').selectOption('BR'));
+            await change('country and status', () => page.getByLabel('Status').selectOption('CANCELLED'));
+            await change('these, oldest first', () => page.getByLabel('Order').selectOption('created_at'));
+            await change('risk', () => page.getByLabel('Risk').selectOption('critical'));
+            await change('smallest amount', async () => {
                 await page.getByLabel('Amount from').fill('29000');
                 await page.keyboard.press('Enter');
             });
             await settled(page);
         });
         report('paging and filtering', loading);
+        assert.ok(median(changes) <= CHANGE_MS, `most changes of the list took more than ${median(changes)} ms`);
         assert.ok((loading.busy[0] ?? 0) <= LONGEST_TASK_MS, `a task took ${loading.busy[0]} ms of processor time`);
         await page.getByRole('button', { name: 'Clear' }).click();
         await settled(page);
@@ -167,6 +177,6 @@ test('the list stays responsive during 50 updates a second', async () => {
         report('updates', load);
         assert.equal(received, UPDATES_PER_SECOND * LOAD_SECONDS);
         assert.ok((load.busy[0] ?? 0) <= LONGEST_TASK_MS, `a task took ${load.busy[0]} ms of processor time`);
-        assert.ok((load.inputs[0] ?? 0) <= LONGEST_INPUT_MS, `an input took ${load.inputs[0]} ms`);
+        assert.ok(median(load.inputs) <= INPUT_MS, `most inputs took more than ${median(load.inputs)} ms`);
     });
 });
