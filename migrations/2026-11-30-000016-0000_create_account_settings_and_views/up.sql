@@ -49,7 +49,6 @@ COMMENT ON TABLE circuit_changes IS
 COMMENT ON COLUMN circuit_changes.id IS 'A version 7 UUID; also the id of the event, if the change has one';
 COMMENT ON COLUMN circuit_changes.changed_at IS 'According to the clock of the instance';
 
-CREATE INDEX circuit_changes_country_idx ON circuit_changes (country, id DESC);
 CREATE INDEX circuit_changes_time_idx ON circuit_changes (changed_at);
 
 ALTER TABLE decisions ADD COLUMN risk_components jsonb;

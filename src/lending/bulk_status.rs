@@ -145,7 +145,10 @@ impl Lending {
             BulkTarget::Filter(filter) => (self.candidates(caller, filter).await?, Vec::new()),
             BulkTarget::Ids(ids) => {
                 let read = async |connection: &mut AsyncPgConnection| {
-                    applications::by_ids(connection, ids, &caller.may_change).await
+                    transaction::single(connection, async |connection| {
+                        applications::by_ids(connection, ids, &caller.may_change).await
+                    })
+                    .await
                 };
                 let found = self.resources.database.run(read).await?;
                 let is_missing = |id: &&ApplicationId| !found.iter().any(|candidate| candidate.id == **id);

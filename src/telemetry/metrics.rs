@@ -137,14 +137,14 @@ metrics! {
     rate_limited_total: IntCounterVec ["route"] of [routes];
     /// Logins with a wrong name or password.
     login_failures_total: IntCounter;
-    /// Logins rejected because the address or the account name must pause after failures.
+    /// Logins rejected because of earlier failures from the address or for the account name.
     login_pauses_total: IntCounter;
 
     /// Applications accepted.
     applications_created_total: IntCounterVec ["country"] of [countries];
     /// Time from creation to decision, in seconds.
     applications_processing_duration_seconds: Histogram;
-    /// Applications in lists.
+    /// Applications that are not deleted.
     applications_by_status: RelayGauges ["country", "status"];
     /// Share of decided applications that were approved, from 0 to 1.
     approval_rate: RelayGauges ["country"];
@@ -163,12 +163,12 @@ metrics! {
     worker_active_tasks: IntGaugeVec ["worker_id"];
     /// Waiting and running jobs; an estimate above 10,000.
     worker_queue_depth: HousekeeperGauges;
-    /// Time that the job that has been due longest has waited, in seconds; 0 if no job waits. Jobs of lanes that an operator
+    /// Waiting time of the job that has been due longest, in seconds; 0 if no job waits. Jobs of lanes that an operator
     /// paused do not count.
     worker_queue_age_seconds: HousekeeperGauges;
     /// Dead letters by status, up to 10,000 of each.
     dlq_jobs: HousekeeperGauges ["status"];
-    /// Time from due to claimed, in seconds.
+    /// Time between a job becoming due and its claim, in seconds.
     worker_job_wait_seconds: Histogram in WAIT;
 
     /// Calls to bureaus, by outcome; circuit_open means rejected by the circuit breaker.
@@ -185,7 +185,7 @@ metrics! {
     /// Webhooks received or retried, by bureau and result.
     webhook_events_total: IntCounterVec ["provider", "result"] of [webhook_senders, webhook_results];
 
-    /// Stored labels and events unknown to this version, written by a newer one, by table.
+    /// Stored enum values and events that this version does not know because a newer one wrote them, by table.
     unknown_labels_total: IntCounterVec ["table"] of [tables];
 
     /// Finished spans. Those that trace_spans_exported_total does not count are waiting or were dropped.
@@ -197,7 +197,7 @@ metrics! {
     db_connections_active: IntGauge;
     /// Idle pooled connections.
     db_connections_idle: IntGauge;
-    /// The most pooled connections, database.pool_size.
+    /// The maximum number of pooled connections, database.pool_size.
     db_connections_max: IntGauge;
     /// Duration of database statements by operation, in seconds.
     db_query_duration_seconds: HistogramVec ["operation"] in QUERY;
@@ -207,15 +207,15 @@ metrics! {
     db_replica_lag_seconds: MeasuredGauge;
     /// Replica reads that were served by the primary database instead.
     db_replica_fallbacks_total: IntCounter;
-    /// 1 while this instance receives notifications over the channel, postgres (LISTEN) or redis; 0 while it polls
+    /// 1 while this instance receives notifications over the push channel, postgres (LISTEN) or redis; 0 while it polls
     /// instead.
     push_channel_up: IntGaugeVec ["channel"];
     /// Losses of a notification channel: its connection ended or its heartbeat was missed.
     push_channel_losses_total: IntCounterVec ["channel"] of [push_channels];
 
-    /// Answers served from the cache, by kind.
+    /// Responses served from the cache, by kind.
     cache_hits_total: IntCounterVec ["cache_key_pattern"] of [cache_patterns];
-    /// Answers read from the database, by kind.
+    /// Responses read from the database, by kind.
     cache_misses_total: IntCounterVec ["cache_key_pattern"] of [cache_patterns];
     /// Duration of get (including the load on a miss), load, redis_get and redis_set, in seconds.
     cache_operation_duration_seconds: HistogramVec ["operation"] of [cache_operations];

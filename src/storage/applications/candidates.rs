@@ -41,7 +41,7 @@ pub async fn by_filter(
     Ok(read(query.order(applications::id.asc()).limit(limit).load(connection).await?))
 }
 
-/// The applications with these identifiers that are visible to the caller.
+/// The applications with these identifiers that are visible to the caller, oldest first.
 pub async fn by_ids(
     connection: &mut AsyncPgConnection,
     ids: &[ApplicationId],
@@ -50,7 +50,7 @@ pub async fn by_ids(
     let ids: Vec<Uuid> = ids.iter().copied().map(ApplicationId::as_uuid).collect();
     let columns = (applications::id, applications::status, applications::version);
     let query = narrow(applications::table.select(columns).into_boxed(), &ListFilter::default(), visibility);
-    Ok(read(query.filter(applications::id.eq_any(ids)).load(connection).await?))
+    Ok(read(query.filter(applications::id.eq_any(ids)).order(applications::id.asc()).load(connection).await?))
 }
 
 /// The archived applications among these identifiers that are visible to the caller and not deleted.

@@ -92,7 +92,8 @@ fn violations(case: &Case, plans: &[Plan]) -> Vec<String> {
 }
 
 /// Functions that run in a transaction of `storage/transaction.rs`, by the beginning of their names.
-const TRANSACTIONS: [&str; 22] = [
+const TRANSACTIONS: [&str; 23] = [
+    "applications::candidates::by_ids",
     "applications::change",
     "applications::insert",
     "decisions::store",

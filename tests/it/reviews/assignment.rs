@@ -52,7 +52,8 @@ async fn an_assigned_application_can_only_be_decided_by_its_assignee() {
     let (analyst, second) = (app.acting_as(ANALYST).await, colleague(&app).await);
     let expires_at = put(&analyst, &id).await.expect(200)["expires_at"].clone();
     let decision = json!({"status": "REJECTED", "reason": "x"});
-    let key = json!({"name": "k", "role": "admin", "scopes": ["applications:write", "applications:review"]});
+    let key =
+        json!({"name": "robot", "role": "admin", "scopes": ["applications:write", "applications:review"]});
     let key = app.post("/api/v1/api-keys", &key).await.expect(201)["key"].as_str().unwrap().to_owned();
     let refused = [
         put(&app.admin(), &id).await,
@@ -141,7 +142,8 @@ async fn a_webhook_decides_an_assigned_application() {
 async fn only_people_with_the_role_analyst_take_reviews() {
     let app = start().await;
     let id = under_review(&app, Country::Es).await;
-    let key = json!({"name": "k", "role": "analyst", "scopes": ["applications:read", "applications:review"]});
+    let key =
+        json!({"name": "robot", "role": "analyst", "scopes": ["applications:read", "applications:review"]});
     let key = app.post("/api/v1/api-keys", &key).await.expect(201)["key"].as_str().unwrap().to_owned();
     let key = app.with_key(&key);
     let bulk = json!({"filter": {}, "status": "REJECTED", "reason": "x", "dry_run": true});
