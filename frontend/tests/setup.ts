@@ -21,6 +21,7 @@ globalThis.ResizeObserver = class {
     unobserve() {}
     disconnect() {}
 };
+Object.defineProperty(document, 'fonts', { value: new EventTarget() });
 Element.prototype.scrollIntoView = () => {};
 
 afterEach(() => {

@@ -51,7 +51,9 @@ export interface Received {
 export function serve(respond: (received: Received) => { status: number; body: unknown }): Received[] {
     const all: Received[] = [];
     globalThis.fetch = async (input, init) => {
-        const request = new Request(input as Request, init);
+        // The session uses paths, which only browsers resolve.
+        const target = typeof input === 'string' ? new URL(input, globalThis.location.href) : input;
+        const request = new Request(target as Request, init);
         const text = await request.text();
         const received = {
             method: request.method,
