@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Builds and tests the web console in frontend/.
 #
-#   scripts/console.sh build    installs its packages if they have changed, and builds it into frontend/dist
-#   scripts/console.sh          also checks types, lints, format and the generated client, and runs the tests
+#   scripts/console.sh build       installs its packages if they have changed, and builds it into frontend/dist
+#   scripts/console.sh             also checks types, lints, format and the generated client, and runs the tests
+#   scripts/console.sh scenarios   runs the long scenarios in a browser: a working day, an outage, a restart, load
 #
 # The browser tests need Chromium. They run against the binary of Aval, which contains the built console.
 set -euo pipefail
@@ -34,9 +35,13 @@ export AVAL__REDECISION__MIN_INTERVAL_MS=1000
 # shellcheck source=scripts/scratch-server.sh
 . scripts/scratch-server.sh
 cd frontend
-"$aval" openapi | npm run --silent client -- --check
-npm run --silent lint
-npm run --silent test
+tests=(tests/browser/scenarios/*.test.mjs)
+if [ "${1:-}" != scenarios ]; then
+    tests=(tests/browser/*.test.mjs)
+    "$aval" openapi | npm run --silent client -- --check
+    npm run --silent lint
+    npm run --silent test
+fi
 printf '%s\n' 'orbit-lantern-velvet-93' > "$scratch/password"
 for account in admin.console:admin ana.lopez:analyst bruno.silva:user; do
     "$aval" user add "${account%:*}" --role "${account#*:}" --password-stdin < "$scratch/password" > /dev/null
@@ -44,4 +49,4 @@ done
 export AVAL_BIN="$aval" AVAL_PASSWORD
 AVAL_PASSWORD=$(cat "$scratch/password")
 # One file after another, because the tests of the load measure times.
-node --test --test-concurrency=1 --test-reporter=spec tests/browser/*.test.mjs tests/browser/scenarios/*.test.mjs
+node --test --test-concurrency=1 --test-reporter=spec "${tests[@]}"
