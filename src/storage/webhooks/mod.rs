@@ -1,6 +1,6 @@
 //! Webhook events. Each message is stored once, even if it arrives several times or concurrently.
 //!
-//! The unique `idempotency_key` determines which of several deliveries is the first. The others wait in [`enter`] until the
+//! The unique `idempotency_key` determines which of several deliveries is the first. The others wait in [`store`] until the
 //! transaction of the first one has ended, and then find its result. A job retries a message that could not be applied
 //! ([`queue_retry`]). All functions run in the caller's transaction. To prevent deadlocks, every caller locks in the order
 //! event, application, job.
