@@ -21,7 +21,10 @@ export const theme = createTheme({
 
 /** Colours of texts with a contrast of at least 4.5 to their background (WCAG 2.2, 1.4.3); those of Mantine have less. */
 export const cssVariables: CSSVariablesResolver = () => ({
-    variables: {},
+    variables: {
+        '--mantine-color-cyan-filled-hover': '#0a5c6b',
+        '--mantine-primary-color-filled-hover': '#0a5c6b',
+    },
     light: {
         '--mantine-color-dimmed': '#5c636a',
         '--mantine-color-placeholder': '#6b7177',

@@ -101,8 +101,9 @@ export function routes(page) {
     return page.evaluate(() => Object.keys(globalThis.__TSR_ROUTER__.routesByPath));
 }
 
-/** Waits until nothing is being loaded. */
+/** Waits until nothing is being loaded or sent. */
 export async function settled(page) {
+    await page.waitForFunction(() => document.querySelector('button[data-loading]') === null);
     await page.waitForFunction(
         () => document.querySelector('[role=status][aria-label] .mantine-Skeleton-root') === null,
     );

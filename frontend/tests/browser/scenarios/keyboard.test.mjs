@@ -55,7 +55,7 @@ test('an analyst signs in, opens an application and approves it with the keyboar
 
         await tabTo(page, /^Skip to/);
         await page.keyboard.press('Enter');
-        await tabTo(page, new RegExp(NAME));
+        await tabTo(page, new RegExp(`^${NAME}`));
         await page.keyboard.press('Enter');
         await page.getByRole('heading', { level: 1, name: NAME }).waitFor();
         await settled(page);
