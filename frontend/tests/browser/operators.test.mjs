@@ -210,31 +210,6 @@ test('staff views show who has looked at an application', async () => {
     });
 });
 
-test('the overview counts a new application without a reload and shows its figures as tables', async () => {
-    await withBrowser({}, async ({ page }) => {
-        await signIn(page, ADMIN);
-        await page.getByText('Live', { exact: true }).waitFor();
-        await go(page, '/console/overview?country=IT');
-        // At least one application, so that the row exists before the one that is counted.
-        await page.getByRole('row', { name: /^Italy/ }).waitFor();
-        const row = page.getByRole('row', { name: /^Italy/ });
-        const before = Number(await row.getByRole('cell').nth(1).innerText());
-        await call(USER, 'POST', '/api/v1/applications', {
-            ...APPLICATION,
-            country: 'IT',
-            identity_document: 'RSSMRA80A01H501U',
-        });
-        await page.waitForFunction((count) => {
-            const rows = [...document.querySelectorAll('tr')].find((each) => each.innerText.startsWith('Italy'));
-            return rows !== undefined && Number(rows.cells[1].innerText) === count + 1;
-        }, before);
-        await inspect(page, 'overview-italy');
-        await page.getByRole('radiogroup', { name: 'View: Applications by day' }).getByText('Table').click();
-        await page.getByRole('table', { name: 'Applications by day' }).getByRole('row').nth(30).waitFor();
-        await inspect(page, 'overview-table');
-    });
-});
-
 test('a page that cannot reach the server says so and recovers', async () => {
     await withBrowser({}, async ({ page, context }) => {
         await signIn(page, ADMIN);

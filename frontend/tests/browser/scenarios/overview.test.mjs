@@ -1,0 +1,36 @@
+// The overview: figures that change while the page is open.
+
+import { test } from 'node:test';
+import { ADMIN, call, go, inspect, signIn, USER, withBrowser } from '../browser.mjs';
+
+const APPLICATION = {
+    full_name: 'Elena Prieto Soler',
+    requested_amount: '15000.00',
+    monthly_income: '3500.00',
+    term_months: 36,
+};
+
+test('the overview counts a new application without a reload and shows its figures as tables', async () => {
+    await withBrowser({}, async ({ page }) => {
+        await signIn(page, ADMIN);
+        await page.getByText('Live', { exact: true }).waitFor();
+        await go(page, '/console/overview?country=IT');
+        const row = page.getByRole('row', { name: /^Italy/ });
+        const created = async () =>
+            (await row.count()) === 0 ? 0 : Number(await row.getByRole('cell').nth(1).innerText());
+        const before = await created();
+        await call(USER, 'POST', '/api/v1/applications', {
+            ...APPLICATION,
+            country: 'IT',
+            identity_document: 'RSSMRA80A01H501U',
+        });
+        await page.waitForFunction((count) => {
+            const rows = [...document.querySelectorAll('tr')].find((each) => each.innerText.startsWith('Italy'));
+            return rows !== undefined && Number(rows.cells[1].innerText) === count + 1;
+        }, before);
+        await inspect(page, 'overview-italy');
+        await page.getByRole('radiogroup', { name: 'View: Applications by day' }).getByText('Table').click();
+        await page.getByRole('table', { name: 'Applications by day' }).getByRole('row').nth(30).waitFor();
+        await inspect(page, 'overview-table');
+    });
+});
