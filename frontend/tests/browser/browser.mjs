@@ -148,7 +148,7 @@ export async function call(account, method, path, body, server = SERVER) {
         headers: { 'content-type': 'application/json', authorization: `Bearer ${await token(account, server)}` },
         body: body && JSON.stringify(body),
     });
-    const answer = await response.json();
+    const answer = response.status === 204 ? undefined : await response.json();
     assert.ok(response.ok, `${method} ${path}: ${JSON.stringify(answer)}`);
     return answer;
 }

@@ -1,8 +1,9 @@
-import { Button, Group, Menu, Modal, Stack, Text, TextInput } from '@mantine/core';
+import { ActionIcon, Button, Divider, Group, Modal, Popover, Stack, Text, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useDisclosure } from '@mantine/hooks';
 import { IconBookmark, IconBookmarkPlus, IconTrash } from '@tabler/icons-react';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { api, unwrap } from '../../api/client';
 import { ApiError } from '../../api/problem';
@@ -27,6 +28,7 @@ export function SavedViews(props: {
     const queryClient = useQueryClient();
     const options = savedViewsQuery(props.page);
     const query = useQuery(options);
+    const [isListOpen, setListOpen] = useState(false);
     const [isOpen, { open, close }] = useDisclosure();
     const filters = Object.entries(props.filters).flatMap(([name, value]) => (value ? [[name, value] as const] : []));
     const remove = useMutation({
@@ -44,45 +46,80 @@ export function SavedViews(props: {
             onConfirm: () => remove.mutate(view),
         });
     const views = query.data ?? [];
+    // Why the current filters cannot be saved.
+    const obstacle = props.hasDocument
+        ? 'saved_view.no_document'
+        : filters.length === 0
+          ? 'saved_view.no_filter'
+          : undefined;
     return (
         <>
-            <Menu position="bottom-end" width={300}>
-                <Menu.Target>
-                    <Button variant="default" leftSection={<IconBookmark size={18} aria-hidden />}>
+            <Popover opened={isListOpen} onChange={setListOpen} position="bottom-end" width={300} trapFocus returnFocus>
+                <Popover.Target>
+                    <Button
+                        variant="default"
+                        leftSection={<IconBookmark size={18} aria-hidden />}
+                        onClick={() => setListOpen(!isListOpen)}
+                    >
                         {t('saved_view.title')}
                     </Button>
-                </Menu.Target>
-                <Menu.Dropdown>
-                    {query.isError && <Failure error={query.error} retry={() => void query.refetch()} />}
-                    {query.isSuccess && views.length === 0 && <Menu.Label>{t('saved_view.none')}</Menu.Label>}
-                    {views.map((view) => (
-                        <Group key={view.id} gap={4} wrap="nowrap">
-                            <Menu.Item onClick={() => props.onApply(view.filters)} className="wrap-anywhere">
-                                {view.name}
-                            </Menu.Item>
-                            <Menu.Item
-                                color="red"
-                                w={40}
-                                flex="0 0 auto"
-                                aria-label={t('saved_view.delete_of', { name: view.name })}
-                                onClick={() => askToRemove(view)}
-                            >
-                                <IconTrash size={16} aria-hidden />
-                            </Menu.Item>
-                        </Group>
-                    ))}
-                    <Menu.Divider />
-                    <Menu.Item
-                        leftSection={<IconBookmarkPlus size={16} aria-hidden />}
-                        disabled={props.hasDocument || filters.length === 0}
-                        onClick={open}
-                    >
-                        {t('saved_view.save')}
-                    </Menu.Item>
-                    {props.hasDocument && <Menu.Label>{t('saved_view.no_document')}</Menu.Label>}
-                    {!props.hasDocument && filters.length === 0 && <Menu.Label>{t('saved_view.no_filter')}</Menu.Label>}
-                </Menu.Dropdown>
-            </Menu>
+                </Popover.Target>
+                <Popover.Dropdown aria-label={t('saved_view.title')}>
+                    <Stack gap="xs">
+                        {query.isError && <Failure error={query.error} retry={() => void query.refetch()} />}
+                        {query.isSuccess && views.length === 0 && (
+                            <Text size="sm" c="dimmed">
+                                {t('saved_view.none')}
+                            </Text>
+                        )}
+                        {views.map((view) => (
+                            <Group key={view.id} gap={4} wrap="nowrap">
+                                <Button
+                                    variant="subtle"
+                                    flex={1}
+                                    miw={0}
+                                    justify="flex-start"
+                                    onClick={() => {
+                                        setListOpen(false);
+                                        props.onApply(view.filters);
+                                    }}
+                                >
+                                    {view.name}
+                                </Button>
+                                <ActionIcon
+                                    variant="subtle"
+                                    color="red"
+                                    size="lg"
+                                    aria-label={t('saved_view.delete_of', { name: view.name })}
+                                    onClick={() => {
+                                        setListOpen(false);
+                                        askToRemove(view);
+                                    }}
+                                >
+                                    <IconTrash size={16} aria-hidden />
+                                </ActionIcon>
+                            </Group>
+                        ))}
+                        <Divider />
+                        <Button
+                            variant="default"
+                            leftSection={<IconBookmarkPlus size={16} aria-hidden />}
+                            disabled={obstacle !== undefined}
+                            onClick={() => {
+                                setListOpen(false);
+                                open();
+                            }}
+                        >
+                            {t('saved_view.save')}
+                        </Button>
+                        {obstacle && (
+                            <Text size="xs" c="dimmed">
+                                {t(obstacle)}
+                            </Text>
+                        )}
+                    </Stack>
+                </Popover.Dropdown>
+            </Popover>
             <Modal
                 opened={isOpen}
                 onClose={close}

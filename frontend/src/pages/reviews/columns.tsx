@@ -162,7 +162,7 @@ function RowAction(props: { review: Review; assign: (id: string) => void; releas
             <Button
                 size="compact-sm"
                 variant="light"
-                aria-label={t('reviews.assign_of', { name })}
+                aria-label={`${t('reviews.assign')}: ${name}`}
                 onClick={() => props.assign(id)}
             >
                 {t('reviews.assign')}
@@ -173,7 +173,7 @@ function RowAction(props: { review: Review; assign: (id: string) => void; releas
         <Button
             size="compact-sm"
             variant="default"
-            aria-label={t('reviews.release_of', { name })}
+            aria-label={`${t('reviews.release')}: ${name}`}
             onClick={() => props.release(id)}
         >
             {t('reviews.release')}
