@@ -233,7 +233,7 @@ test('filters are saved as a view, and never with a document', async () => {
             await views.click();
             await page.getByRole('button', { name: 'Save the current filters' }).click();
             await page.getByRole('dialog').getByLabel(/^Name/).fill('Rejected in Spain');
-            await page.getByRole('dialog').getByRole('button', { name: 'Save' }).click();
+            await page.getByRole('dialog').getByRole('button', { name: 'Save', exact: true }).click();
             if (attempt === 'first') await page.getByText('The view is saved').waitFor();
         }
         await page.getByText('You already have a view with this name.').waitFor();
