@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use slog::info;
 use uuid::Uuid;
 
-use super::principal::{Credential, Principal};
+use super::principal::Principal;
 use super::{Accounts, Origin};
-use crate::error::{Error, PublicMessage, Result};
+use crate::error::{Error, Result};
 use crate::storage::refresh_tokens;
 use crate::storage::security_events::{self, SecurityEvent};
 use crate::storage::transaction::{self, Abort};
@@ -42,7 +42,7 @@ impl Accounts {
     /// # Errors
     /// [`Error::Forbidden`] for an API key.
     pub async fn own_sessions(&self, principal: &Principal) -> Result<Vec<OpenSession>> {
-        self.list_sessions(person(principal)?, principal).await
+        self.list_sessions(principal.user_id()?, principal).await
     }
 
     /// The open sessions of an account, as seen by `viewer`.
@@ -75,7 +75,7 @@ impl Accounts {
     /// [`Error::NotFound`] if the account has no such session; [`Error::Forbidden`] for an API key; those of
     /// [`Accounts::begin_change`].
     pub async fn end_own_session(&self, principal: &Principal, session: Uuid, origin: &Origin) -> Result<()> {
-        self.end_sessions(person(principal)?, Some(session), origin).await
+        self.end_sessions(principal.user_id()?, Some(session), origin).await
     }
 
     /// Ends all sessions and access tokens of the caller.
@@ -83,7 +83,7 @@ impl Accounts {
     /// # Errors
     /// [`Error::Forbidden`] for an API key; those of [`Accounts::begin_change`].
     pub async fn sign_out_everywhere(&self, principal: &Principal, origin: &Origin) -> Result<()> {
-        self.end_sessions(person(principal)?, None, origin).await
+        self.end_sessions(principal.user_id()?, None, origin).await
     }
 
     /// Ends all sessions and access tokens of an account.
@@ -114,18 +114,5 @@ impl Accounts {
         self.forget();
         info!(inner.logger, "sessions ended"; "user_id" => %id, "all" => session.is_none());
         Ok(())
-    }
-}
-
-/// The user whose access token the caller sent.
-///
-/// # Errors
-/// [`Error::Forbidden`] for an API key.
-pub(super) fn person(principal: &Principal) -> Result<Uuid> {
-    match principal.credential {
-        Credential::Token { user_id, .. } => Ok(user_id),
-        Credential::ApiKey { .. } => {
-            Err(Error::Forbidden(PublicMessage::new("API keys have no sessions, settings or saved views.")))
-        }
     }
 }

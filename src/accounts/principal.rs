@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::domain::account::{KeyLimits, Role, Scope};
 use crate::domain::status::Initiator;
+use crate::error::{Error, PublicMessage, Result};
 use crate::storage::applications::Visibility;
 
 /// The account that sent a request.
@@ -83,6 +84,19 @@ impl Principal {
         match self.credential {
             Credential::Token { session, .. } => session,
             Credential::ApiKey { .. } => None,
+        }
+    }
+
+    /// The user of an access token.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] for an API key.
+    pub fn user_id(&self) -> Result<Uuid> {
+        match self.credential {
+            Credential::Token { user_id, .. } => Ok(user_id),
+            Credential::ApiKey { .. } => Err(Error::Forbidden(PublicMessage::new(
+                "API keys have no sessions, settings or saved views.",
+            ))),
         }
     }
 

@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::open_sessions::person;
 use super::{Accounts, Principal};
 use crate::error::{Error, PublicMessage, Result};
 use crate::storage::saved_views::{self, NewView, StoredView};
@@ -84,7 +83,7 @@ impl Accounts {
     /// # Errors
     /// [`Error::Forbidden`] for an API key.
     pub async fn own_views(&self, principal: &Principal) -> Result<Vec<SavedView>> {
-        let user_id = person(principal)?;
+        let user_id = principal.user_id()?;
         let stored = saved_views::list(&mut *self.inner.database.get().await?, user_id).await?;
         Ok(stored.into_iter().filter_map(SavedView::read).collect())
     }
@@ -94,7 +93,7 @@ impl Accounts {
     /// # Errors
     /// [`Error::Conflict`] if the account has too many; [`Error::Forbidden`] for an API key.
     pub async fn save_view(&self, principal: &Principal, view: &ViewToSave) -> Result<Saved> {
-        let (inner, user_id) = (&self.inner, person(principal)?);
+        let (inner, user_id) = (&self.inner, principal.user_id()?);
         let filters = serde_json::to_value(&view.filters).map_err(Error::internal)?;
         let (page, name) = (view.page.as_str(), view.name.as_str());
         let new = NewView { id: inner.clock.new_uuid(), user_id, page, name, filters: &filters };
@@ -117,7 +116,7 @@ impl Accounts {
     /// # Errors
     /// [`Error::NotFound`] if the account has no such view; [`Error::Forbidden`] for an API key.
     pub async fn delete_view(&self, principal: &Principal, id: Uuid) -> Result<()> {
-        let user_id = person(principal)?;
+        let user_id = principal.user_id()?;
         let deleted = saved_views::delete(&mut *self.inner.database.get().await?, user_id, id).await?;
         if deleted { Ok(()) } else { Err(Error::NotFound("saved view")) }
     }

@@ -3,7 +3,6 @@
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use super::open_sessions::person;
 use super::{Accounts, Principal};
 use crate::error::Result;
 use crate::storage::account_settings::{self, StoredSettings};
@@ -93,7 +92,7 @@ impl Accounts {
     /// # Errors
     /// [`Error::Forbidden`](crate::error::Error::Forbidden) for an API key.
     pub async fn own_settings(&self, principal: &Principal) -> Result<OwnSettings> {
-        let user_id = person(principal)?;
+        let user_id = principal.user_id()?;
         let stored = account_settings::find(&mut *self.inner.database.get().await?, user_id).await?;
         Ok(stored.map(OwnSettings::from).unwrap_or_default())
     }
@@ -103,7 +102,7 @@ impl Accounts {
     /// # Errors
     /// [`Error::Forbidden`](crate::error::Error::Forbidden) for an API key.
     pub async fn set_own_settings(&self, principal: &Principal, settings: &OwnSettings) -> Result<()> {
-        let user_id = person(principal)?;
+        let user_id = principal.user_id()?;
         let stored = StoredSettings {
             language: settings.language.map(|language| language.as_str().to_owned()),
             time_zone: settings.time_zone.map(|zone| zone.name().to_owned()),

@@ -53,6 +53,19 @@ function StoredDecision(props: { decision: Schema<'StoredDecisionView'> & Decisi
                 </Stack>
                 <RiskScore score={decision.risk_score} band={decision.risk_band} />
             </Group>
+            <DecisionDetails decision={decision} place={application} />
+            <Text size="xs" c="dimmed">
+                {t('decision.rules_version')} <Code>{decision.rules_version}</Code>
+            </Text>
+        </Stack>
+    );
+}
+
+/** The reasons, the parts of the risk score and the rules of a decision. */
+export function DecisionDetails({ decision, place }: { decision: Decision; place: Place }) {
+    const { t } = useTranslation();
+    return (
+        <>
             {decision.reasons.length > 0 && (
                 <div>
                     <Text size="sm" c="dimmed" mb={4}>
@@ -68,11 +81,8 @@ function StoredDecision(props: { decision: Schema<'StoredDecisionView'> & Decisi
             {decision.risk_score !== null && decision.risk_components && (
                 <RiskComponents components={decision.risk_components} score={decision.risk_score} />
             )}
-            <Rules rules={decision.rules} place={application} />
-            <Text size="xs" c="dimmed">
-                {t('decision.rules_version')} <Code>{decision.rules_version}</Code>
-            </Text>
-        </Stack>
+            <Rules rules={decision.rules} place={place} />
+        </>
     );
 }
 
@@ -114,7 +124,7 @@ const RESULT_COLORS: Record<Rule['result'], string> = { passed: 'green', broken:
 type Place = Pick<Application, 'country' | 'currency'>;
 
 /** The rules with the values that they were evaluated on. */
-export function Rules({ rules, place }: { rules: Rule[]; place: Place }) {
+function Rules({ rules, place }: { rules: Rule[]; place: Place }) {
     const { t } = useTranslation();
     const show = useValueFormat(place);
     return (

@@ -1,18 +1,16 @@
 import { Button, Card, Group, NativeSelect, SimpleGrid, TextInput } from '@mantine/core';
 import { useMediaQuery } from '@mantine/hooks';
 import { IconFilter, IconFilterOff, IconSearch } from '@tabler/icons-react';
-import { useQuery } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { type FormEvent, memo, useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import { countriesQuery, type DocumentFilter, type ListQuery } from '../../api/queries';
+import { type DocumentFilter, type ListQuery } from '../../api/queries';
 import { RISK_BANDS, STATUSES } from '../../api/types';
-import { countryName } from '../../format/locale';
-import { useLanguage } from '../../i18n/i18n';
 
 type Value = Pick<ListQuery, 'country' | 'status' | 'risk_band' | 'from' | 'to' | 'min_amount' | 'max_amount' | 'sort'>;
 
 const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
+import { CountryFilter } from '../../ui/country-select';
 
 interface Props {
     value: { [Name in keyof Value]: string | undefined };
@@ -26,8 +24,6 @@ interface Props {
  */
 export const Filters = memo(function Filters(props: Props) {
     const { t } = useTranslation();
-    const language = useLanguage();
-    const countries = useQuery(countriesQuery());
     // A new search field is empty.
     const [cleared, setCleared] = useState(0);
     const value = props.value as Value;
@@ -39,7 +35,6 @@ export const Filters = memo(function Filters(props: Props) {
     const [isOpen, setOpen] = useState(false);
     const isShown = isWide || isOpen;
     const all = { value: '', label: t('filter.all') };
-    const country = (text: string) => set({ country: text || undefined });
 
     return (
         <Card component="search" padding="md">
@@ -52,18 +47,7 @@ export const Filters = memo(function Filters(props: Props) {
                 />
                 {isShown && (
                     <>
-                        <NativeSelect
-                            label={t('application.country')}
-                            value={value.country ?? ''}
-                            data={[
-                                all,
-                                ...(countries.data ?? []).map(({ code }) => ({
-                                    value: code,
-                                    label: countryName(code, language),
-                                })),
-                            ]}
-                            onChange={(event) => country(event.currentTarget.value)}
-                        />
+                        <CountryFilter value={value.country} onChange={(country) => set({ country })} />
                         <NativeSelect
                             label={t('application.status')}
                             value={value.status ?? ''}

@@ -1,12 +1,9 @@
-import { Card, Group, type MantineColor, NativeSelect, Stack, Text, Timeline, Title } from '@mantine/core';
-import { useQuery } from '@tanstack/react-query';
+import { Card, Group, type MantineColor, Stack, Text, Timeline, Title } from '@mantine/core';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { api, unwrap } from '../../api/client';
-import { countriesQuery } from '../../api/queries';
 import type { CircuitChange, CountryCode } from '../../api/types';
-import { countryName } from '../../format/locale';
-import { useLanguage } from '../../i18n/i18n';
+import { CountrySelect } from '../../ui/country-select';
 import { useCursorList } from '../../ui/cursor-list';
 import { CursorPager } from '../../ui/cursor-pager';
 import { Empty, QueryView } from '../../ui/states';
@@ -24,8 +21,6 @@ const KIND_COLORS: Record<CircuitChange['kind'], MantineColor> = {
 /** The changes of state of the breakers and the overrides by operators, newest first. */
 export function CircuitHistory() {
     const { t } = useTranslation();
-    const language = useLanguage();
-    const countries = useQuery(countriesQuery());
     const [country, setCountry] = useState<CountryCode>();
     const { query, pager } = useCursorList({
         queryKey: ['circuits', 'history', country],
@@ -38,20 +33,7 @@ export function CircuitHistory() {
                 <Title order={2} size="h4" id="circuit-history">
                     {t('circuit_history.title')}
                 </Title>
-                <NativeSelect
-                    aria-label={t('application.country')}
-                    value={country ?? ''}
-                    data={[
-                        { value: '', label: t('statistics.all_countries') },
-                        ...(countries.data ?? []).map(({ code }) => ({
-                            value: code,
-                            label: countryName(code, language),
-                        })),
-                    ]}
-                    onChange={(event) =>
-                        setCountry(countries.data?.find(({ code }) => code === event.currentTarget.value)?.code)
-                    }
-                />
+                <CountrySelect value={country} onChange={setCountry} />
             </Group>
             <QueryView
                 query={query}

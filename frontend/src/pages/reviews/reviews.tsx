@@ -1,16 +1,13 @@
-import { Button, Card, Group, Kbd, NativeSelect, Tabs } from '@mantine/core';
+import { Button, Card, Group, Kbd, Tabs } from '@mantine/core';
 import { IconPlayerTrackNext } from '@tabler/icons-react';
-import { useQuery } from '@tanstack/react-query';
 import { useNavigate, useSearch } from '@tanstack/react-router';
 import { useCallback, useEffect, useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import { countriesQuery } from '../../api/queries';
 import { ASSIGNMENTS, loadReviews, type ReviewFilters, reviewKeys } from '../../api/review-queries';
-import type { CountryCode, Review } from '../../api/types';
-import { countryName } from '../../format/locale';
-import { useLanguage } from '../../i18n/i18n';
+import type { Review } from '../../api/types';
 import { useLiveReviews } from '../../live/use-live';
 import { useSession } from '../../session/session';
+import { CountryFilter } from '../../ui/country-select';
 import { CursorPager } from '../../ui/cursor-pager';
 import { useCursorList } from '../../ui/cursor-list';
 import { DataTable } from '../../ui/data-table';
@@ -206,27 +203,6 @@ function QueueShortcuts(props: {
                     run: current && holder !== 'other' ? () => props.onChange(current, 'REJECTED') : undefined,
                 },
             ]}
-        />
-    );
-}
-
-function CountryFilter(props: {
-    value: CountryCode | undefined;
-    onChange: (country: CountryCode | undefined) => void;
-}) {
-    const { t } = useTranslation();
-    const language = useLanguage();
-    const countries = useQuery(countriesQuery());
-    const codes = (countries.data ?? []).map(({ code }) => code);
-    return (
-        <NativeSelect
-            label={t('application.country')}
-            value={props.value ?? ''}
-            data={[
-                { value: '', label: t('filter.all') },
-                ...codes.map((code) => ({ value: code, label: countryName(code, language) })),
-            ]}
-            onChange={(event) => props.onChange(codes.find((code) => code === event.currentTarget.value))}
         />
     );
 }

@@ -7,8 +7,7 @@ import type { CountryCode, CurrencyCode, Decision, Schema } from '../../api/type
 import { Risk, StatusBadge } from '../../ui/badges';
 import { fieldErrorText } from '../../ui/errors';
 import { Empty, QueryView } from '../../ui/states';
-import { Rules, RiskScore } from '../applications/decision';
-import { RiskComponents } from '../applications/risk-components';
+import { DecisionDetails, RiskScore } from '../applications/decision';
 import type { Outcome } from './figures';
 
 /** The decision on a case. While another one is evaluated, the previous decision stays. */
@@ -121,22 +120,7 @@ function DecisionOnCase(props: {
                 </Stack>
                 <RiskScore score={decision.risk_score} band={decision.risk_band} />
             </Group>
-            {decision.reasons.length > 0 && (
-                <div>
-                    <Text size="sm" c="dimmed" mb={4}>
-                        {t('decision.reasons')}
-                    </Text>
-                    <List size="sm">
-                        {decision.reasons.map((reason) => (
-                            <List.Item key={reason}>{t(`reason.${reason}`)}</List.Item>
-                        ))}
-                    </List>
-                </div>
-            )}
-            {decision.risk_score !== null && decision.risk_components && (
-                <RiskComponents components={decision.risk_components} score={decision.risk_score} />
-            )}
-            <Rules rules={decision.rules} place={{ country, currency }} />
+            <DecisionDetails decision={decision} place={{ country, currency }} />
         </Stack>
     );
 }
