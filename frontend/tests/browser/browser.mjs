@@ -128,26 +128,29 @@ export async function inspect(page, name) {
 
 const tokens = new Map();
 
-async function token(account, server) {
-    const known = `${account} ${server}`;
-    if (!tokens.has(known)) {
-        const login = await fetch(`${server}/api/v1/auth/login`, {
-            method: 'POST',
-            headers: { 'content-type': 'application/json' },
-            body: JSON.stringify({ username: account, password: PASSWORD }),
-        });
-        tokens.set(known, (await login.json()).access_token);
-    }
-    return tokens.get(known);
+async function newToken(account, server) {
+    const login = await fetch(`${server}/api/v1/auth/login`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ username: account, password: PASSWORD }),
+    });
+    const { access_token: token } = await login.json();
+    tokens.set(`${account} ${server}`, token);
+    return token;
 }
 
 /** A request to the API by an account, without the browser. */
 export async function call(account, method, path, body, server = SERVER) {
-    const response = await fetch(`${server}${path}`, {
-        method,
-        headers: { 'content-type': 'application/json', authorization: `Bearer ${await token(account, server)}` },
-        body: body && JSON.stringify(body),
-    });
+    const send = (token) =>
+        fetch(`${server}${path}`, {
+            method,
+            headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` },
+            body: body && JSON.stringify(body),
+        });
+    const known = tokens.get(`${account} ${server}`);
+    let response = await send(known ?? (await newToken(account, server)));
+    // Some tests end the sessions of an account, which revokes the token.
+    if (response.status === 401 && known) response = await send(await newToken(account, server));
     const answer = response.status === 204 ? undefined : await response.json();
     assert.ok(response.ok, `${method} ${path}: ${JSON.stringify(answer)}`);
     return answer;

@@ -163,6 +163,30 @@ test('an administrator undoes a deletion, and an analyst is asked first', async 
     });
 });
 
+test('a deletion is refused and explained if the application has just been changed', async () => {
+    const id = await createReview('Berta Roca Sanz');
+    await withBrowser({}, async ({ page }) => {
+        await signIn(page, ADMIN);
+        await go(page, `/console/applications/${id}`);
+        await page.route(`**/api/v1/applications/${id}`, async (route) => {
+            if (route.request().method() === 'DELETE') {
+                await call(ADMIN, 'PUT', `/api/v1/applications/${id}/status`, {
+                    status: 'REJECTED',
+                    reason: 'Withdrawn by letter',
+                });
+            }
+            await route.continue();
+        });
+        await page.getByRole('button', { name: 'More actions' }).click();
+        await page.getByRole('menuitem', { name: 'Delete application' }).click();
+        const dialog = page.getByRole('dialog', { name: 'The application has changed' });
+        await dialog.getByText('Withdrawn by letter').waitFor();
+        await inspect(page, 'deletion-refused');
+    });
+    const { status } = await call(ADMIN, 'GET', `/api/v1/applications/${id}/status`);
+    assert.equal(status, 'REJECTED');
+});
+
 test('changes of an application are tried without storing anything', async () => {
     const id = await createReview('Óscar Pardo Leal');
     const before = await call(ANALYST, 'GET', `/api/v1/applications/${id}`);

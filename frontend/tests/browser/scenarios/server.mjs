@@ -11,13 +11,22 @@ import { ADMIN, ANALYST, eventually, PASSWORD } from '../browser.mjs';
 
 const BINARY = process.env.AVAL_BIN ?? '';
 
+/** Ports from here on are given to outgoing connections, which could take the port while the server is down. */
+const FIRST_EPHEMERAL_PORT = 32_768;
+
 async function freePort() {
-    const listener = createServer().listen(0, '127.0.0.1');
-    await once(listener, 'listening');
-    const { port } = listener.address();
-    listener.close();
-    await once(listener, 'close');
-    return port;
+    for (;;) {
+        const port = 20_000 + Math.trunc(Math.random() * (FIRST_EPHEMERAL_PORT - 20_000));
+        const listener = createServer().listen(port, '127.0.0.1');
+        const isFree = await Promise.race([
+            once(listener, 'listening').then(() => true),
+            once(listener, 'error').then(() => false),
+        ]);
+        if (!isFree) continue;
+        listener.close();
+        await once(listener, 'close');
+        return port;
+    }
 }
 
 export class Server {
@@ -67,16 +76,20 @@ export class Server {
 
     /** Ends the process without any warning to it. */
     async kill() {
-        const ended = once(this.#process, 'exit');
-        this.#process.kill('SIGKILL');
-        await ended;
+        await this.#end('SIGKILL');
     }
 
     /** Stops the server and its database, and deletes its data. */
     async stop() {
-        const ended = once(this.#process, 'exit');
-        this.#process.kill('SIGTERM');
-        await ended;
+        await this.#end('SIGTERM');
         rmSync(this.#directory, { recursive: true, force: true });
+    }
+
+    async #end(signal) {
+        const { exitCode, signalCode } = this.#process;
+        if (exitCode !== null || signalCode !== null) return;
+        const ended = once(this.#process, 'exit');
+        this.#process.kill(signal);
+        await ended;
     }
 }
