@@ -106,6 +106,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         applications::bulk_status::set_status,
         reviews::list::list,
         reviews::next::next,
+        reviews::assignment::get,
         reviews::assignment::assign,
         reviews::assignment::release,
         stats::get::get,

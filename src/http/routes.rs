@@ -159,6 +159,7 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(PUT, "/api/v1/applications/{id}/status", WRITE, applications::status::set_status),
         on(GET, "/api/v1/applications/{id}/audit", READ, applications::audit::audit),
         on(GET, "/api/v1/applications/{id}/decision", READ, applications::decision::decision),
+        on(GET, "/api/v1/applications/{id}/assignment", REVIEW, reviews::assignment::get),
         on(PUT, "/api/v1/applications/{id}/assignment", REVIEWERS, reviews::assignment::assign),
         on(DELETE, "/api/v1/applications/{id}/assignment", REVIEWERS, reviews::assignment::release),
 

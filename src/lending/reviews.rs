@@ -81,6 +81,19 @@ impl Lending {
         Ok(next)
     }
 
+    /// The assignment of an application; `None` if there is none or it has expired. It is read from the primary, because
+    /// the caller must see its own assignments.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the application does not exist or is not visible.
+    pub async fn find_assignment(&self, caller: &Caller, id: ApplicationId) -> Result<Option<Assignment>> {
+        let read = async |connection: &mut AsyncPgConnection| {
+            require_visible(connection, caller, id).await?;
+            reviews::find_assignment(connection, id).await
+        };
+        self.resources.database.run(read).await
+    }
+
     /// Assigns an application to the caller, or extends the caller's assignment.
     ///
     /// # Errors

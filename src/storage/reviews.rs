@@ -176,6 +176,27 @@ pub async fn find(
     row.map(|row| open(keys, row)).transpose()
 }
 
+/// Finds the valid assignment of an application.
+pub async fn find_assignment(
+    connection: &mut AsyncPgConnection,
+    id: ApplicationId,
+) -> Result<Option<Assignment>> {
+    let columns: Option<AssignmentColumns> = reviews::table
+        .find(id.as_uuid())
+        .inner_join(users::table)
+        .select((
+            reviews::assigned_to,
+            users::username.nullable(),
+            reviews::assigned_at,
+            reviews::expires_at,
+            sql::<Bool>(ASSIGNED),
+        ))
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(columns.and_then(AssignmentColumns::valid))
+}
+
 /// Locks the oldest review without a valid assignment, skipping locked ones, and returns its application.
 pub async fn lock_next(
     connection: &mut AsyncPgConnection,

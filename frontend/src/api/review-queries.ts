@@ -12,9 +12,6 @@ export const reviewKeys = {
     queue: (filters: unknown) => ['reviews', 'queue', filters] as const,
 };
 
-/** The largest page of the queue. */
-const LARGEST_PAGE = 100;
-
 export interface ReviewFilters {
     country?: CountryCode | undefined;
     assignment: AssignmentOf;
@@ -28,15 +25,11 @@ export function loadReviews(filters: ReviewFilters, page: { page_size: number; c
     return unwrap(api.GET('/api/v1/reviews', { params: { query } }));
 }
 
-/** The applications under review that are assigned to anyone. Assignments are short, so there are few. */
-export const assignedReviewsQuery = () =>
+/** Who reviews an application; `assignment` is `null` if nobody does. */
+export const assignmentQuery = (id: string) =>
     queryOptions({
-        queryKey: [...reviewKeys.all, 'assigned'],
-        queryFn: async () => {
-            const load = (assignment: AssignmentOf) => loadReviews({ assignment }, { page_size: LARGEST_PAGE });
-            const [mine, others] = await Promise.all([load('mine'), load('others')]);
-            return [...mine.items, ...others.items];
-        },
+        queryKey: [...reviewKeys.all, 'assignment', id],
+        queryFn: () => unwrap(api.GET('/api/v1/applications/{id}/assignment', { params: { path: { id } } })),
         // An assignment that expires is not announced.
         refetchInterval: 60_000,
     });

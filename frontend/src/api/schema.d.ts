@@ -424,7 +424,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        get: operations["get_assignment"];
         put: operations["assign_application"];
         post?: never;
         delete: operations["release_application"];
@@ -1353,6 +1353,11 @@ export interface components {
         };
         /** @enum {string} */
         AssignmentName: "unassigned" | "mine" | "others";
+        AssignmentStateView: {
+            /** Format: uuid */
+            application_id: string;
+            assignment: components["schemas"]["ReviewAssignmentView"] | null;
+        };
         /** @enum {string} */
         AuditAction: "created" | "status_changed" | "evaluated" | "data_changed" | "deleted" | "restored";
         AuditEntryView: {
@@ -3448,6 +3453,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ApplicationView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_assignment: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AssignmentStateView"];
                 };
             };
             default: {

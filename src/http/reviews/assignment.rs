@@ -1,4 +1,4 @@
-//! `PUT` and `DELETE /api/v1/applications/{id}/assignment`
+//! `GET`, `PUT` and `DELETE /api/v1/applications/{id}/assignment`
 
 use actix_web::HttpResponse;
 use serde::Serialize;
@@ -20,6 +20,38 @@ pub struct AssignedView {
     /// The assignment.
     #[serde(flatten)]
     pub assignment: ReviewAssignmentView,
+}
+
+/// An application and its assignment, if it has one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct AssignmentStateView {
+    /// The application.
+    #[schema(value_type = uuid::Uuid, example = "019a5d2e-7c1a-7b3e-9a54-0d7a3c1f5e21")]
+    pub application_id: ApplicationId,
+    /// The assignment; `null` if there is none or it has expired.
+    pub assignment: Option<ReviewAssignmentView>,
+}
+
+/// The assignment of an application.
+#[utoipa::path(
+    get,
+    path = "/api/v1/applications/{id}/assignment",
+    operation_id = "get_assignment",
+    tag = "reviews",
+    params(("id" = uuid::Uuid, Path, description = "Identifier of the application")),
+    responses(
+        (status = 200, description = "The assignment", body = AssignmentStateView),
+        (status = 404, description = "Application not found"),
+    ),
+)]
+pub(in crate::http) async fn get(
+    state: HttpState,
+    caller: Caller,
+    ApplicationPath(application_id): ApplicationPath,
+) -> Answer {
+    let assignment = state.lending.find_assignment(&caller, application_id).await?;
+    let assignment = assignment.map(ReviewAssignmentView::from);
+    Ok(HttpResponse::Ok().json(AssignmentStateView { application_id, assignment }))
 }
 
 /// Assigns an application under review to the caller, or extends the caller's assignment.

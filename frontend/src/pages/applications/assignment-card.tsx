@@ -1,7 +1,7 @@
 import { Button, Card, Group, Stack, Title } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useTranslation } from 'react-i18next';
-import { assignedReviewsQuery } from '../../api/review-queries';
+import { assignmentQuery } from '../../api/review-queries';
 import type { Application } from '../../api/types';
 import { useLiveReviews } from '../../live/use-live';
 import { useSession } from '../../session/session';
@@ -14,7 +14,7 @@ export function AssignmentCard({ application }: { application: Application }) {
     const { t } = useTranslation();
     const session = useSession();
     useLiveReviews();
-    const query = useQuery(assignedReviewsQuery());
+    const query = useQuery(assignmentQuery(application.id));
     const { assign, release, isBusy } = useAssignment();
     const { id } = application;
     return (
@@ -23,8 +23,7 @@ export function AssignmentCard({ application }: { application: Application }) {
                 {t('reviews.assignment')}
             </Title>
             <QueryView query={query} lines={2}>
-                {(reviews) => {
-                    const assignment = reviews.find((review) => review.application.id === id)?.assignment ?? null;
+                {({ assignment = null }) => {
                     const isMine = assignment?.assigned_to_name === session?.account;
                     return (
                         <Stack gap="sm">

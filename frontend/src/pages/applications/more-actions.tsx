@@ -1,4 +1,5 @@
-import { ActionIcon, Button, Group, Menu, Text } from '@mantine/core';
+import { ActionIcon, Button, Group, Menu, Stack, Text } from '@mantine/core';
+import { modals } from '@mantine/modals';
 import { notifications } from '@mantine/notifications';
 import { IconAdjustmentsQuestion, IconDots, IconTrash } from '@tabler/icons-react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
@@ -12,6 +13,7 @@ import { isAtLeast } from '../../session/roles';
 import { useSession } from '../../session/session';
 import { confirmAction } from '../../ui/confirm';
 import { notifyError, notifySuccess } from '../../ui/errors';
+import { NewerChanges } from './stale-notice';
 
 /** An owner may delete an application with one of these statuses; staff may delete any. */
 const DELETABLE: readonly ApplicationStatus[] = ['PENDING', 'REJECTED', 'CANCELLED', 'COMPLETED'];
@@ -61,7 +63,8 @@ export function MoreActions({ application }: { application: Application }) {
 }
 
 /** Deletes an application: at once with an offer to undo if the account may restore it, otherwise after a question. */
-function useDeletion({ id, full_name: name, version }: Application): (canRestore: boolean) => void {
+function useDeletion(application: Application): (canRestore: boolean) => void {
+    const { id, full_name: name, version } = application;
     const { t } = useTranslation();
     const navigate = useNavigate();
     const queryClient = useQueryClient();
@@ -86,11 +89,21 @@ function useDeletion({ id, full_name: name, version }: Application): (canRestore
             else notifySuccess(t('deletion.done'));
         },
         onError: (error) => {
-            notifyError(error);
-            // The application has changed; the history shows how.
-            if (error instanceof ApiError && error.status === 412) {
-                void queryClient.invalidateQueries({ queryKey: keys.application(id) });
+            if (!(error instanceof ApiError && error.status === 412)) {
+                notifyError(error);
+                return;
             }
+            void queryClient.invalidateQueries({ queryKey: keys.application(id) });
+            modals.open({
+                title: t('change.stale'),
+                closeButtonProps: { 'aria-label': t('action.close') },
+                children: (
+                    <Stack gap="sm">
+                        <Text size="sm">{t('stale.nothing_saved')}</Text>
+                        <NewerChanges application={application} since={version} />
+                    </Stack>
+                ),
+            });
         },
     });
     const offerUndo = (undo: () => void) => {

@@ -1,9 +1,10 @@
-import { Skeleton, Table, Text, Title } from '@mantine/core';
-import { lazy, Suspense } from 'react';
+import { Table, Text, Title } from '@mantine/core';
+import { lazy } from 'react';
 import { useTranslation } from 'react-i18next';
 import type { RiskComponent } from '../../api/types';
 import { formatScore } from '../../format/locale';
 import { useLanguage } from '../../i18n/i18n';
+import { ChartArea } from '../../ui/chart-area';
 
 const RiskChart = lazy(() => import('./risk-chart'));
 
@@ -16,9 +17,9 @@ export function RiskComponents({ components, score }: { components: RiskComponen
             <Title order={3} size="h5" mb="xs">
                 {t('risk_component.title')}
             </Title>
-            <Suspense fallback={<Skeleton h={220} />}>
+            <ChartArea height={220}>
                 <RiskChart components={components} />
-            </Suspense>
+            </ChartArea>
             <Table aria-label={t('risk_component.title')} verticalSpacing={6} mt="xs">
                 <Table.Thead>
                     <Table.Tr>

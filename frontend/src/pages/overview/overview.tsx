@@ -1,17 +1,18 @@
-import { Card, NativeSelect, SegmentedControl, Skeleton, Stack, Text, Title } from '@mantine/core';
-import { useThrottledCallback } from '@mantine/hooks';
+import { Card, SegmentedControl, Stack, Text, Title } from '@mantine/core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useNavigate, useSearch } from '@tanstack/react-router';
-import { lazy, Suspense, useCallback, useEffect, useMemo } from 'react';
+import { lazy, useCallback, useEffect, useMemo } from 'react';
 import { useTranslation } from 'react-i18next';
 import { api, unwrap } from '../../api/client';
 import { countriesQuery, statisticsQuery } from '../../api/queries';
 import type { CountryCode, DailyFigures } from '../../api/types';
-import { countryName, formatDecimal, formatShare } from '../../format/locale';
+import { formatDecimal, formatShare } from '../../format/locale';
 import { useLanguage } from '../../i18n/i18n';
 import { onUpdates } from '../../live/connection';
 import { isAtLeast } from '../../session/roles';
 import { useSession } from '../../session/session';
+import { ChartArea } from '../../ui/chart-area';
+import { CountrySelect } from '../../ui/country-select';
 import { type Column, DataTable } from '../../ui/data-table';
 import { Figures } from '../../ui/figures';
 import { Page } from '../../ui/page';
@@ -25,17 +26,15 @@ const Charts = lazy(() => import('./charts'));
 
 const PERIODS = ['7', '30', '90'] as const;
 
-/** The shortest time between two reloads that live updates cause, in milliseconds. */
-const RELOAD_MS = 5000;
+/** The time from an update to the reload of the statistics, in milliseconds. The server counts a change after it publishes it. */
+const RELOAD_MS = 2000;
 
 /** What has been created and decided in a period, by country and day; for admins also the queue. */
 export function OverviewPage() {
     const { t } = useTranslation();
-    const language = useLanguage();
     const navigate = useNavigate();
     const session = useSession();
     const { country, days = '30' } = useSearch({ from: '/console/overview' });
-    const countries = useQuery(countriesQuery());
     useLiveStatistics();
     return (
         <Page
@@ -54,20 +53,11 @@ export function OverviewPage() {
                             })
                         }
                     />
-                    <NativeSelect
-                        aria-label={t('application.country')}
-                        value={country ?? ''}
-                        data={[
-                            { value: '', label: t('statistics.all_countries') },
-                            ...(countries.data ?? []).map(({ code }) => ({
-                                value: code,
-                                label: countryName(code, language),
-                            })),
-                        ]}
-                        onChange={(event) => {
-                            const chosen = countries.data?.find(({ code }) => code === event.currentTarget.value)?.code;
-                            void navigate({ to: '/console/overview', search: { country: chosen, days } });
-                        }}
+                    <CountrySelect
+                        value={country}
+                        onChange={(chosen) =>
+                            void navigate({ to: '/console/overview', search: { country: chosen, days } })
+                        }
                     />
                 </>
             }
@@ -78,14 +68,23 @@ export function OverviewPage() {
     );
 }
 
-/** Loads the statistics again when applications change. */
+/** Loads the statistics again after applications have changed, at most once in {@link RELOAD_MS}. */
 function useLiveStatistics(): void {
     const queryClient = useQueryClient();
-    const reload = useThrottledCallback(
-        () => void queryClient.invalidateQueries({ queryKey: ['statistics'] }),
-        RELOAD_MS,
-    );
-    useEffect(() => onUpdates(reload), [reload]);
+    useEffect(() => {
+        let timer: ReturnType<typeof setTimeout> | undefined;
+        const reload = () => {
+            timer = undefined;
+            void queryClient.invalidateQueries({ queryKey: ['statistics'] });
+        };
+        const stop = onUpdates(() => {
+            timer ??= setTimeout(reload, RELOAD_MS);
+        });
+        return () => {
+            clearTimeout(timer);
+            stop();
+        };
+    }, [queryClient]);
 }
 
 function Activity({ country, days }: { country: CountryCode | undefined; days: number }) {
@@ -135,9 +134,9 @@ function Content({ items, country }: { items: DailyFigures[]; country: CountryCo
                     [t('overview.under_review'), formatDecimal(counts.under_review, language)],
                 ]}
             />
-            <Suspense fallback={<Skeleton height={320} />}>
+            <ChartArea height={320}>
                 <Charts items={items} risks={risks} currencyOf={currencyOf} />
-            </Suspense>
+            </ChartArea>
             <ByCountry figures={byCountry(items)} currencyOf={currencyOf} />
             <Text size="xs" c="dimmed" ta="right">
                 {t('overview.utc')}

@@ -1,12 +1,14 @@
-import { Card, Group, NativeSelect, Stack, Table, Text, Title } from '@mantine/core';
+import { Card, Group, Stack, Table, Text, Title } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useNavigate, useSearch } from '@tanstack/react-router';
-import { lazy, Suspense } from 'react';
+import { lazy } from 'react';
 import { useTranslation } from 'react-i18next';
-import { countriesQuery, countryStatisticsQuery, statisticsQuery } from '../../api/queries';
+import { countryStatisticsQuery, statisticsQuery } from '../../api/queries';
 import type { CountryCode, Schema } from '../../api/types';
-import { countryName, formatDecimal, formatScore, formatShare } from '../../format/locale';
+import { formatDecimal, formatScore, formatShare } from '../../format/locale';
 import { useLanguage } from '../../i18n/i18n';
+import { ChartArea } from '../../ui/chart-area';
+import { CountrySelect } from '../../ui/country-select';
 import { Figures } from '../../ui/figures';
 import { Page } from '../../ui/page';
 import { Empty, QueryView } from '../../ui/states';
@@ -17,28 +19,15 @@ const Charts = lazy(() => import('./charts'));
 
 export function StatisticsPage() {
     const { t } = useTranslation();
-    const language = useLanguage();
     const navigate = useNavigate();
     const { country } = useSearch({ from: '/console/statistics' });
-    const countries = useQuery(countriesQuery());
     return (
         <Page
             title={t('statistics.title')}
             actions={
-                <NativeSelect
-                    aria-label={t('application.country')}
-                    value={country ?? ''}
-                    data={[
-                        { value: '', label: t('statistics.all_countries') },
-                        ...(countries.data ?? []).map(({ code }) => ({
-                            value: code,
-                            label: countryName(code, language),
-                        })),
-                    ]}
-                    onChange={(event) => {
-                        const chosen = countries.data?.find(({ code }) => code === event.currentTarget.value)?.code;
-                        void navigate({ to: '/console/statistics', search: { country: chosen } });
-                    }}
+                <CountrySelect
+                    value={country}
+                    onChange={(chosen) => void navigate({ to: '/console/statistics', search: { country: chosen } })}
                 />
             }
         >
@@ -59,9 +48,9 @@ function AllCountries() {
             {(data) => (
                 <Stack gap="lg">
                     <DecidedFigures totals={data} />
-                    <Suspense>
+                    <ChartArea height={260}>
                         <Charts days={data.days} totals={data.countries} />
-                    </Suspense>
+                    </ChartArea>
                     <Totals countries={data.countries} />
                     <AsOf time={data.as_of} />
                 </Stack>
@@ -82,9 +71,9 @@ function OneCountry({ code }: { code: CountryCode }) {
             {(data) => (
                 <Stack gap="lg">
                     <DecidedFigures totals={data} />
-                    <Suspense>
+                    <ChartArea height={260}>
                         <Charts days={data.days} totals={[data]} />
-                    </Suspense>
+                    </ChartArea>
                     <Totals countries={[data]} />
                     <AsOf time={data.as_of} />
                 </Stack>
