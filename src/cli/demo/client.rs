@@ -143,7 +143,7 @@ impl Client {
         format!("{}/api/v1{path}", self.base_url)
     }
 
-    /// Logs in and returns the access token.
+    /// Signs in and returns the access token.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] if the name or password is wrong; [`Error::Unavailable`] without a valid answer.
