@@ -45,7 +45,7 @@ pub struct ClassRates {
 pub struct LimitSettings {
     /// Whether rate limits are enforced.
     pub enabled: bool,
-    /// The maximum number of clients tracked per limit. All further clients share one allowance.
+    /// The maximum number of clients tracked per limit. Further clients share a fixed number of counters.
     pub max_clients: usize,
     /// The number of additional requests that are counted for an address after a failed authentication.
     pub failed_authentication_cost: u32,
