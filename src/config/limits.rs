@@ -29,7 +29,7 @@ pub struct Rate {
 pub struct ClassRates {
     /// For each client address.
     pub address: Rate,
-    /// For each account with the role `user`, and for callers that are not accounts (bureaus, login names).
+    /// For each account with the role `user`, each bureau that sends webhooks, and each account name tried in sign-ins.
     pub user: Rate,
     /// For each account with the role `analyst`.
     pub analyst: Rate,

@@ -158,7 +158,7 @@ impl Client {
             StatusCode::UNAUTHORIZED => {
                 Err(Error::Unauthenticated(PublicMessage::new("the server rejected the name or password")))
             }
-            other => Err(unexpected(format!("unexpected status {other} for the login"))),
+            other => Err(unexpected(format!("unexpected status {other} for the sign-in"))),
         }
     }
 
