@@ -199,7 +199,7 @@ impl Rejection {
                 }
                 Error::NotUnderReview => "The application is not under review.".to_owned(),
                 Error::CountChanged { matched } => {
-                    format!("The request now matches {matched} applications, not expected_count.")
+                    format!("The request now matches {matched} applications, which differs from expected_count.")
                 }
                 Error::Archived => {
                     "Archived applications are read-only. An operator can restore the month of this application.".to_owned()
