@@ -30,8 +30,8 @@ BEGIN
 END
 $$;
 
--- Privileges on objects that the owner creates later. Partitions need no grants: statements name the parent tables, and only the owner
--- can access a partition directly.
+-- Privileges on objects that the owner creates later. Partitions need no grants: statements name the parent tables, and
+-- only the owner can access a partition directly.
 ALTER DEFAULT PRIVILEGES FOR ROLE aval_owner IN SCHEMA public
     GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO aval_server;
 ALTER DEFAULT PRIVILEGES FOR ROLE aval_owner IN SCHEMA public GRANT USAGE ON SEQUENCES TO aval_server;

@@ -1,6 +1,6 @@
 //! Startup: provides a running database with the current schema.
 //!
-//! Without `database.url` Aval starts and supervises its private PostgreSQL. If that server ends, it is restarted, and
+//! Without `database.url`, Aval starts and supervises its private PostgreSQL. If that server exits, it is restarted, and
 //! interrupted work is retried.
 
 use chrono::{DateTime, Utc};
@@ -29,8 +29,8 @@ struct PrivateServer {
 }
 
 impl StartedDatabase {
-    /// Uses the database of a running Aval if there is one, and otherwise [starts](StartedDatabase::start) it. For
-    /// commands that an operator runs on the machine.
+    /// Uses the configured database, or the private one. If no other process runs the private PostgreSQL,
+    /// [starts](StartedDatabase::start) it. For commands that an operator runs on the machine.
     pub async fn find_or_start(settings: &Settings, logger: &Logger) -> Result<Self> {
         if settings.database.url.is_empty()
             && let Some(url) = embedded::running_url(&embedded_settings(settings))?
@@ -40,8 +40,8 @@ impl StartedDatabase {
         Self::start(settings, logger, &CancellationToken::new()).await
     }
 
-    /// Uses the configured database, or starts the private PostgreSQL. `fatal` is cancelled if that server cannot be
-    /// kept running.
+    /// Uses the configured database, or starts the private PostgreSQL. `fatal` is cancelled if the private PostgreSQL
+    /// exits and cannot be restarted.
     ///
     /// # Errors
     /// If the private PostgreSQL cannot be started; the message tells the operator what to do.
@@ -71,7 +71,7 @@ impl StartedDatabase {
         &self.url
     }
 
-    /// The database of a running Aval: the configured one, or the private one that another process keeps running.
+    /// Uses the configured database, or the private PostgreSQL of another process. Starts nothing.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if no database is configured and Aval does not run on this machine.
@@ -86,8 +86,8 @@ impl StartedDatabase {
         Ok(Self { url: url.ok_or_else(none)?, private: None })
     }
 
-    /// The URL for changes of the schema: it bypasses a pooler and connects as the user of `database.migration_url`, or
-    /// as the owner of a private database that was [started](Self::start).
+    /// The URL for changes of the schema: `database.migration_url`, otherwise `database.direct_url`, otherwise the URL for
+    /// the owner of the private database that this process [started](Self::start), otherwise [`Self::url`].
     pub fn schema_url(&self, settings: &Settings) -> String {
         let owner_url = self.private.as_ref().map_or("", |server| &server.owner_url);
         let urls = [settings.database.migration_url.as_str(), &settings.database.direct_url, owner_url];
@@ -116,8 +116,8 @@ pub(crate) fn embedded_settings(settings: &Settings) -> EmbeddedSettings {
     }
 }
 
-/// Accounts for a command that an operator runs on the machine. Uses the database of a running Aval, or starts it for
-/// the duration of the command.
+/// Accounts for a command that an operator runs on the machine. If no process runs the private PostgreSQL, it is started
+/// for the duration of the command.
 pub struct OpenedAccounts {
     /// The accounts, on a pool of two connections.
     pub accounts: Accounts,
@@ -125,8 +125,8 @@ pub struct OpenedAccounts {
 }
 
 impl OpenedAccounts {
-    /// Finds or starts the database and reads the secrets as the server does. Migrates only a private database that
-    /// it started: any other database is migrated by the instances that use it.
+    /// Finds or starts the database and reads the secrets as the server does. Migrates the schema only if this call
+    /// started the private PostgreSQL. In all other cases, the instances that use the database migrate it.
     pub async fn open(settings: &Settings, clock: &Clock, logger: &Logger) -> Result<Self> {
         let database = StartedDatabase::find_or_start(settings, logger).await?;
         if database.private.is_some() {
@@ -165,8 +165,8 @@ impl OpenedAccounts {
     }
 }
 
-/// Migrates the schema and creates the partitions of this and the following months. Migrations bypass a pooler and run
-/// as the user of `database.migration_url`, or as the owner of the private database.
+/// Migrates the schema with [`StartedDatabase::schema_url`], and creates the partitions of this and the following
+/// months.
 pub async fn prepare(
     settings: &Settings,
     database: &StartedDatabase,

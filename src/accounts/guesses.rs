@@ -2,9 +2,9 @@
 //!
 //! Failed sign-ins are counted per name and address, and for each name the addresses that have failed are counted. An
 //! address that has failed too often for a name must wait before its next attempt, twice as long after each further
-//! failure. It delays no other address. Once many addresses have failed for a name, all addresses that the account has
-//! never used must wait; from an address that it has used, a correct password is always accepted. Failures are counted
-//! for every name, whether or not an account has it.
+//! failure. Other addresses are not delayed. Once many addresses have failed for a name, all addresses that the account
+//! has never used must wait; from an address that it has used, a correct password is always accepted. Failures are
+//! counted for every name, whether or not an account has it.
 //!
 //! Each instance counts separately, and its memory is bounded: further names share counters. The rate limits of
 //! `[limits.login]` apply first and are shared by all instances.

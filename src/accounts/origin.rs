@@ -68,7 +68,7 @@ impl Origin {
         self.address
     }
 
-    /// The program that the client says it is.
+    /// The `User-Agent` of the client.
     pub(super) fn user_agent(&self) -> Option<&str> {
         self.user_agent.as_deref()
     }

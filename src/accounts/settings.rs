@@ -1,4 +1,4 @@
-//! Settings that people make for themselves in the console.
+//! The settings of a user account for the console.
 
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};

@@ -45,8 +45,8 @@ use crate::supervision::handle::{Handle, LivenessGuard};
 use crate::supervision::root::{Arbiters, Root};
 use crate::telemetry::Telemetry;
 
-/// The handles of the permanent actors. The handles of actors whose role this instance does not have stay vacant. Hints
-/// to them are dropped, because the database notifies the instances with those roles.
+/// The handles of the permanent actors. If this instance does not have the role of an actor, the actor's handle stays
+/// vacant. Hints to it are dropped, because the database notifies the instances that have the role.
 #[derive(Clone)]
 pub struct Handles {
     pub scheduler: Handle<Scheduler>,

@@ -9,7 +9,7 @@ use crate::startup::StartedDatabase;
 pub use crate::storage::migrations::MigrationState;
 use crate::storage::migrations::{revert, states};
 
-/// Every migration, in the order of their names. Uses the database of a running Aval, or starts it.
+/// Every migration, in the order of their names. Starts the private PostgreSQL if it is used and not running.
 pub async fn list(settings: &Settings, logger: &Logger) -> Result<Vec<MigrationState>> {
     let database = StartedDatabase::find_or_start(settings, logger).await?;
     let listed = states(database.url()).await;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, PublicMessage, Result};
 
-/// A partially written file beside its destination, which is deleted unless it is kept.
+/// A partially written file next to its destination. It is deleted unless [`Partial::keep_as`] moves it there.
 pub(super) struct Partial(PathBuf);
 
 impl Partial {

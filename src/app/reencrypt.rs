@@ -27,8 +27,8 @@ pub enum Progress {
     Resealed(u64),
 }
 
-/// Finds everything that another key has sealed and seals it with the active key, `batch` rows at a time. Returns the number
-/// of resealed rows.
+/// Finds all values that are sealed with another key and seals them with the active key, `batch` rows at a time. Returns the
+/// number of resealed rows.
 ///
 /// # Errors
 /// [`Error::Conflict`] if rows remain, because they cannot be opened, another instance still seals with another key, or their
@@ -80,7 +80,7 @@ async fn reseal_all(
     ))))
 }
 
-/// Fails if archived data is sealed by another key. The archive is read-only, so its data still requires the old keys.
+/// Fails if archived data is sealed with another key. The archive is read-only, so its data still requires the old keys.
 async fn check_archive(database: &Database) -> Result<()> {
     let mut connection: Connection<'_> = database.get().await?;
     let found = archive::sealed_by_other_keys(&mut connection, database.keys()).await?;

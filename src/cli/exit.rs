@@ -7,13 +7,13 @@ use crate::error::Error;
 /// Every exit code with its meaning.
 pub const EXIT_CODES: [(u8, &str); 6] = [
     (0, "success"),
-    (1, "a failure that no other code describes; standard error has the cause"),
+    (1, "any other failure; standard error contains the cause"),
     (2, "unknown or missing arguments"),
-    (3, "the configuration is invalid, or the machine lacks a program; nothing was changed"),
+    (3, "the configuration is invalid, or a required program is not installed; nothing was changed"),
     (4, "the database or another system is unavailable, overloaded or too slow; try again later"),
     (
         5,
-        "refused: the input is invalid, or the current state does not allow it; repeating the command has the same result",
+        "refused: the input is invalid, or the current state does not allow the operation; repeating the command does not help",
     ),
 ];
 

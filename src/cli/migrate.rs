@@ -20,7 +20,7 @@ pub struct MigrateArgs {
     /// List the migrations and change nothing
     #[arg(long)]
     status: bool,
-    /// Revert the last N migrations, and delete the data that only they store. Needs --yes
+    /// Revert the last N migrations and delete the data in the columns and tables that they added. Needs --yes
     #[arg(long, value_name = "N", conflicts_with = "status", value_parser = clap::value_parser!(u16).range(1..))]
     revert: Option<u16>,
     /// Confirm --revert

@@ -57,12 +57,12 @@ enum Action {
         #[arg(value_parser = role)]
         role: Role,
     },
-    /// Disable logins of an account and end its sessions and tokens
+    /// Disable an account: prevent sign-ins and end its sessions and tokens
     Disable {
         /// Name of the account
         name: String,
     },
-    /// Enable logins of an account again
+    /// Enable a disabled account again
     Enable {
         /// Name of the account
         name: String,

@@ -11,7 +11,7 @@ use crate::error::Result;
 /// The minimum memory that OWASP's password storage cheat sheet accepts for Argon2id (with five passes).
 const MIN_MEMORY_KIB: u32 = 7 * 1024;
 
-/// Settings for logins, tokens and API keys.
+/// Settings for sign-ins, tokens and API keys.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccountSettings {
@@ -43,7 +43,7 @@ pub struct AccountSettings {
     pub security_event_retention_days: u32,
     /// Parameters of the password hash.
     pub passwords: PasswordSettings,
-    /// Limits on failed logins.
+    /// Limits on failed sign-ins.
     pub guessing: GuessingSettings,
 }
 
@@ -51,15 +51,15 @@ pub struct AccountSettings {
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GuessingSettings {
-    /// The number of failed logins from one address for one account name after which that address must pause.
+    /// The number of failed sign-ins from one address for one account name after which that address must wait.
     pub attempts: u32,
-    /// The number of addresses with failed logins for one account name after which every unknown address must pause.
+    /// The number of addresses with failed sign-ins for one account name after which every unknown address must wait.
     pub addresses: u32,
     /// The first pause. It doubles with each further failure.
     pub pause_ms: u64,
     /// The longest pause.
     pub longest_pause_ms: u64,
-    /// The maximum number of failed logins that an instance records as security events per minute.
+    /// The maximum number of failed sign-ins that an instance records as security events per minute.
     pub recorded_per_minute: u32,
 }
 

@@ -27,7 +27,7 @@ pub struct ActorSettings {
     pub restart: RestartSettings,
 }
 
-/// The pool of application actors.
+/// The pool of job actors.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApplicationActorSettings {

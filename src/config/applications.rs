@@ -13,9 +13,10 @@ const MAX_WINDOW_HOURS: u32 = 744;
 #[serde(deny_unknown_fields)]
 /// Settings for duplicate applications and shared test documents.
 pub struct NewApplicationSettings {
-    /// How long an open application blocks another one by the same account for the same document; 0 to allow duplicates.
+    /// How long an open application prevents another one by the same account for the same document; 0 to allow
+    /// duplicates.
     pub duplicate_window_hours: u32,
-    /// Whether several accounts may use the same test document without a review because of that.
+    /// Whether applications with a test document are not sent to review although another account used the same document.
     pub shared_test_documents: bool,
 }
 

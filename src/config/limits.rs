@@ -29,7 +29,7 @@ pub struct Rate {
 pub struct ClassRates {
     /// For each client address.
     pub address: Rate,
-    /// For each account with the role `user`, and for callers that are not accounts (bureaus, login names).
+    /// For each account with the role `user`, each bureau that sends webhooks, and each account name tried in sign-ins.
     pub user: Rate,
     /// For each account with the role `analyst`.
     pub analyst: Rate,
@@ -45,7 +45,7 @@ pub struct ClassRates {
 pub struct LimitSettings {
     /// Whether rate limits are enforced.
     pub enabled: bool,
-    /// The maximum number of clients tracked per limit. All further clients share one allowance.
+    /// The maximum number of clients tracked per limit. Further clients share a fixed number of counters.
     pub max_clients: usize,
     /// The number of additional requests that are counted for an address after a failed authentication.
     pub failed_authentication_cost: u32,

@@ -207,7 +207,8 @@ pub struct Decision {
     /// 0.00 to 100.00, higher is riskier; `null` if a component is unknown.
     #[serde(with = "rust_decimal::serde::str_option", default)]
     pub risk_score: Option<Decimal>,
-    /// The parts of the risk score, whose sum it is; `null` without a score and for decisions of earlier versions.
+    /// The parts of the risk score, which add up to it; `null` if there is no score or an earlier version made the
+    /// decision.
     #[serde(default)]
     pub risk_components: Option<Vec<RiskComponent>>,
     /// Up to four reason codes in descending order of weight.

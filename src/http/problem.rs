@@ -86,7 +86,7 @@ pub enum Rejection {
     DuplicateApplication {
         /// The open application.
         existing: ApplicationId,
-        /// When it stops blocking others, unless it is closed earlier.
+        /// When it stops preventing other applications, unless it is closed earlier.
         open_until: Option<DateTime<Utc>>,
     },
     /// The account has a saved view with this name for the same page.
@@ -195,14 +195,14 @@ impl Rejection {
                     "A request with the same Idempotency-Key is still in progress. Retry after the number of seconds in Retry-After.".to_owned()
                 }
                 Error::AssignedToAnother { .. } => {
-                    "Another account reviews this application: assigned_to_name, until expires_at.".to_owned()
+                    "This application is assigned to the account in assigned_to_name until expires_at.".to_owned()
                 }
                 Error::NotUnderReview => "The application is not under review.".to_owned(),
                 Error::CountChanged { matched } => {
-                    format!("The request now matches {matched} applications, not expected_count.")
+                    format!("The request now matches {matched} applications, which differs from expected_count.")
                 }
                 Error::Archived => {
-                    "Archived applications are read-only. An operator can restore the month of this one.".to_owned()
+                    "Archived applications are read-only. An operator can restore the month of this application.".to_owned()
                 }
                 Error::StaleVersion => "The resource has changed since it was read. Read it again and send its current ETag.".to_owned(),
                 Error::KeyReused => {

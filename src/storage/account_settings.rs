@@ -1,4 +1,4 @@
-//! Settings of people for the console: at most one row per account.
+//! The settings of user accounts for the console: at most one row per account.
 
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};

@@ -154,7 +154,7 @@ pg_enum! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WebhookStatus {
-    /// Being stored. Not visible outside that transaction.
+    /// Being stored. Not visible outside the transaction that stores it.
     Received,
     /// It changed its application.
     Applied,

@@ -57,7 +57,7 @@ pub struct KnownLabels {
     /// States of circuit breakers.
     pub circuit_states: Values,
     pub countries: Values,
-    /// Results of attempts at jobs.
+    /// Results of job attempts.
     pub job_statuses: Values,
     /// Types of the messages to WebSocket clients.
     pub message_types: Values,

@@ -118,7 +118,7 @@ macro_rules! metrics {
 }
 
 metrics! {
-    /// Requests answered, by method, route pattern and status code.
+    /// Answered requests, by method, route pattern and status code.
     http_requests_total: IntCounterVec ["method", "endpoint", "status_code"];
     /// Time until the response head is sent, in seconds.
     http_request_duration_seconds: HistogramVec ["method", "endpoint"];
@@ -133,14 +133,14 @@ metrics! {
     http_connections_refused_total: IntCounterVec ["reason"] of [refusals];
     /// Log lines of unauthenticated requests that were omitted because there were too many.
     http_log_lines_omitted_total: IntCounter;
-    /// Requests over a rate limit, by route pattern.
+    /// Requests that exceeded a rate limit, by route pattern.
     rate_limited_total: IntCounterVec ["route"] of [routes];
-    /// Logins with a wrong name or password.
+    /// Sign-ins with a wrong account name or password.
     login_failures_total: IntCounter;
-    /// Logins rejected because of earlier failures from the address or for the account name.
+    /// Sign-ins rejected because of earlier failures from the address or for the account name.
     login_pauses_total: IntCounter;
 
-    /// Applications accepted.
+    /// Accepted applications.
     applications_created_total: IntCounterVec ["country"] of [countries];
     /// Time from creation to decision, in seconds.
     applications_processing_duration_seconds: Histogram;
@@ -155,7 +155,7 @@ metrics! {
     /// Applications rejected by validation, by reason code.
     applications_validation_errors_total: IntCounterVec ["country", "error_type"];
 
-    /// Attempts at jobs, by outcome.
+    /// Job attempts, by outcome.
     worker_tasks_total: IntCounterVec ["task_name", "status"] of [tasks, job_statuses];
     /// Duration of an attempt, in seconds.
     worker_task_duration_seconds: HistogramVec ["task_name"] of [tasks];
@@ -164,7 +164,7 @@ metrics! {
     /// Waiting and running jobs; an estimate above 10,000.
     worker_queue_depth: HousekeeperGauges;
     /// Waiting time of the job that has been due longest, in seconds; 0 if no job waits. Jobs of lanes that an operator
-    /// paused do not count.
+    /// has paused do not count.
     worker_queue_age_seconds: HousekeeperGauges;
     /// Dead letters by status, up to 10,000 of each.
     dlq_jobs: HousekeeperGauges ["status"];
@@ -185,12 +185,12 @@ metrics! {
     /// Webhooks received or retried, by bureau and result.
     webhook_events_total: IntCounterVec ["provider", "result"] of [webhook_senders, webhook_results];
 
-    /// Stored enum values and events that this version does not know because a newer one wrote them, by table.
+    /// Stored enum values and events that this version does not know because a newer version wrote them, by table.
     unknown_labels_total: IntCounterVec ["table"] of [tables];
 
     /// Finished spans. Those that trace_spans_exported_total does not count are waiting or were dropped.
     trace_spans_finished_total: IntCounter;
-    /// Spans given to the exporter, by result: exported or failed.
+    /// Spans passed to the exporter, by result: exported or failed.
     trace_spans_exported_total: IntCounterVec ["result"] of [span_results];
 
     /// Pooled connections in use.
@@ -220,7 +220,7 @@ metrics! {
     /// Duration of get (including the load on a miss), load, redis_get and redis_set, in seconds.
     cache_operation_duration_seconds: HistogramVec ["operation"] of [cache_operations];
 
-    /// Redis commands, by result: ok, error, foreign (unexpected type), timeout, or refused by the open breaker.
+    /// Redis commands, by result: ok, error, foreign (a value of an unexpected type), timeout, or refused (breaker open).
     redis_calls_total: IntCounterVec ["operation", "result"] of [redis_operations, redis_results];
     /// Duration of a Redis command, in seconds.
     redis_call_duration_seconds: HistogramVec ["operation"] of [redis_operations];
@@ -236,7 +236,7 @@ metrics! {
     /// Updates not sent to a slow client because a newer one replaced them or its connection was closed.
     websocket_messages_dropped_total: IntCounter;
 
-    /// Audit views recorded.
+    /// Recorded audit views.
     staff_views_recorded_total: IntCounter;
     /// Audit views that are only in the log because the queue was full.
     staff_views_lost_total: IntCounter;
@@ -247,7 +247,8 @@ metrics! {
     scheduled_task_last_success_timestamp_seconds: HousekeeperGauges ["task"];
     /// Number of future months for which every table has a partition.
     partitions_ahead_months: HousekeeperGauges;
-    /// 1 while this instance is the leader of a role, relay or housekeeper; absent on instances that cannot be.
+    /// 1 while this instance is the leader, by role: relay or housekeeper; absent on instances that cannot become
+    /// leader.
     leadership_held: IntGaugeVec ["role"];
 
     /// Messages or writes that wait for a permanent actor of this instance or are being handled by it.
@@ -257,7 +258,7 @@ metrics! {
     /// Age of the oldest unpublished event, in seconds; 0 if none waits, absent while the database does not respond. Every
     /// instance with the role relay measures it, so it also grows when no relay publishes.
     outbox_lag_seconds: MeasuredGauge;
-    /// Time that the oldest event of each published batch had waited, in seconds.
+    /// Time that the oldest event of each published batch waited, in seconds.
     outbox_publish_wait_seconds: Histogram in WAIT;
 }
 
@@ -296,7 +297,7 @@ mod tests {
         let metrics = Metrics::new(&KnownLabels::default()).unwrap();
         metrics.applications_created_total.with_label_values(&["ES"]).inc();
         let text = metrics.render().unwrap();
-        assert!(text.contains("# HELP applications_created_total Applications accepted."));
+        assert!(text.contains("# HELP applications_created_total Accepted applications."));
         assert!(text.contains("applications_created_total{country=\"ES\"} 1"));
         #[cfg(target_os = "linux")]
         for name in

@@ -32,8 +32,8 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Metrics that are zero for all known label values, the configured log levels, and the configured tracer, which
-    /// exports on the current arbiter. `logger` must write lines of every level.
+    /// Builds the metrics, with 0 for all known label values, the configured log levels, and the configured tracer, whose
+    /// HTTP client runs on the current arbiter. `logger` must write lines of every level.
     ///
     /// # Errors
     /// [`crate::error::Error::Configuration`] if the trace exporter cannot be built.

@@ -1,4 +1,4 @@
-//! Backup and restore of the private PostgreSQL with the secrets that Aval keeps beside it.
+//! Backup and restore of the private PostgreSQL and of the secrets that Aval keeps next to it.
 //!
 //! A backup is a logical dump. It is consistent while Aval runs. A newer PostgreSQL can restore it; this is the way to
 //! upgrade PostgreSQL to another major version. A restore builds the new database in a subdirectory of the empty data

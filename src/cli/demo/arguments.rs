@@ -26,7 +26,7 @@ pub struct DemoArgs {
     /// Read the access token of an analyst or admin from standard input instead of the variable AVAL_TOKEN
     #[arg(long, conflicts_with = "username")]
     pub token_stdin: bool,
-    /// Log in with this account instead of a token
+    /// Sign in with this account instead of a token
     #[arg(long)]
     pub username: Option<String>,
     /// Read the account's password from standard input instead of the variable AVAL_PASSWORD

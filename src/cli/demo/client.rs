@@ -143,7 +143,7 @@ impl Client {
         format!("{}/api/v1{path}", self.base_url)
     }
 
-    /// Logs in and returns the access token.
+    /// Signs in and returns the access token.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] if the name or password is wrong; [`Error::Unavailable`] without a valid answer.
@@ -158,7 +158,7 @@ impl Client {
             StatusCode::UNAUTHORIZED => {
                 Err(Error::Unauthenticated(PublicMessage::new("the server rejected the name or password")))
             }
-            other => Err(unexpected(format!("unexpected status {other} for the login"))),
+            other => Err(unexpected(format!("unexpected status {other} for the sign-in"))),
         }
     }
 

@@ -88,7 +88,7 @@ pub async fn run(args: DemoArgs, clock: Clock, output: impl Write) -> Result<()>
     report.verdict(run.deadline)
 }
 
-/// A client that authenticates with the given token, or with one from a login.
+/// A client that authenticates with the given token, or with one that it gets by signing in.
 async fn client(args: &DemoArgs, clock: &Clock) -> Result<Client> {
     let url = args.url.as_deref().unwrap_or_default();
     let token = match (&args.token, &args.username, &args.password) {

@@ -1,7 +1,7 @@
 //! `aval status`: the state of an installation on one screen.
 //!
 //! The queue, dead letters, leaders and the event lag come from the database: they are the same for every instance, and
-//! they matter most when no instance answers. Circuit breakers, actors and connection pools belong to an instance and come
+//! they matter most when no instance responds. Circuit breakers, actors and connection pools belong to an instance and come
 //! from its health report. Each half is shown even if the other cannot be read.
 
 mod instance;
@@ -30,7 +30,7 @@ const CLEAR: &str = "\x1b[H\x1b[2J\x1b[3J";
 /// Prints queue, circuit breakers, leaders, pools, dead letters, event lag and the last errors.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
-    /// URL of an instance; repeat for several. By default the instance of this machine's configuration
+    /// URL of an instance; repeat for several. The default is the URL in the local configuration
     #[arg(long = "url", value_name = "URL")]
     urls: Vec<String>,
     /// Read an access token of an admin from standard input instead of AVAL_TOKEN or AVAL_API_KEY. Only production needs

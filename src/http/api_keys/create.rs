@@ -35,7 +35,7 @@ request_body! {
         /// The scopes granted to the key; at least one.
         #[schema(value_type = Vec<crate::http::schemas::ScopeName>, min_items = 1)]
         scopes: Vec<Scope> = required(|raw| scopes(raw, role)),
-        /// Expiry time. By default the key does not expire. A key created with another key expires no later than that
+        /// Expiry time. By default, the key does not expire. A key created with another key expires no later than that
         /// key.
         expires_at: Option<DateTime<Utc>> = optional(|raw| future_time(raw, now)),
         /// The key's rate limits. Limits that are not given have the default from `[limits]`.

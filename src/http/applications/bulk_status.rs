@@ -73,7 +73,7 @@ request_body! {
         /// If `true`, nothing is changed; the response shows what the request would do.
         #[schema(example = true)]
         dry_run: bool = required(boolean),
-        /// `matched` of the dry run. If another number of applications matches now, nothing is changed.
+        /// The value of `matched` in the dry run. If the number of matching applications has changed, nothing is changed.
         #[schema(minimum = 0, maximum = 1_000_000, example = 12)]
         expected_count: Option<i64> = optional(whole(0..=MAX_EXPECTED)),
     }
@@ -185,7 +185,7 @@ impl From<BulkOutcome> for BulkStatusView {
     ),
     responses(
         (status = 200, description = "The result", body = BulkStatusView),
-        (status = 409, description = "Not `expected_count` applications match (`count_changed`)"),
+        (status = 409, description = "The number of matching applications differs from `expected_count` (`count_changed`)"),
         (status = 503, description = "The search for the applications took too long"),
     ),
 )]

@@ -31,7 +31,8 @@ pub struct DecisionView {
     /// The risk band that the score falls into.
     #[schema(value_type = Option<crate::http::schemas::RiskBandName>)]
     pub risk_band: Option<RiskBand>,
-    /// The parts of the risk score, whose sum it is; `null` without a score and for decisions of earlier versions.
+    /// The parts of the risk score, which add up to it; `null` if there is no score or an earlier version made the
+    /// decision.
     pub risk_components: Option<Vec<RiskComponentView>>,
     /// Up to four reason codes, most significant first.
     #[schema(value_type = Vec<crate::http::schemas::DecisionReason>, example = json!(["DTI_TOO_HIGH"]))]

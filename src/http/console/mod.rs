@@ -4,7 +4,7 @@
 //! `/console`, so that an unknown path elsewhere is still a 404. If the console was not built before the binary, the
 //! document says how to build it.
 //!
-//! The document is different in each response, because its content security policy admits only scripts and styles with a
+//! The document is different in each response, because its content security policy allows only scripts and styles with a
 //! new nonce. The files that it loads have a hash of their content in their names and may be cached forever.
 
 pub mod asset;

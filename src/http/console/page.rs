@@ -62,7 +62,7 @@ static DOCUMENT: LazyLock<Document> = LazyLock::new(|| {
         (status = 200, description = "The document of the console", body = String, content_type = "text/html",
             headers(
                 ("ETag" = String, description = "Identifies the build of the console"),
-                ("Content-Security-Policy" = String, description = "Admits scripts and styles with a new nonce"),
+                ("Content-Security-Policy" = String, description = "Allows only scripts and styles with a new nonce"),
             )),
         (status = 304, description = "The client has the current document"),
     ),
@@ -125,7 +125,7 @@ fn respond(server_state: &HttpServerState, conditions: &Conditions) -> HttpRespo
         .body(html.replace(PLACEHOLDER, &nonce))
 }
 
-/// The content security policy. It admits no inline scripts or styles without the nonce, and nothing from other hosts.
+/// The content security policy. It allows no inline scripts or styles without the nonce, and nothing from other hosts.
 /// The components set styles as DOM properties, which no policy restricts.
 fn policy(nonce: &str) -> String {
     format!(

@@ -40,7 +40,7 @@ pub enum LimitClass {
     Create,
     /// Incoming webhooks.
     Webhook,
-    /// Logins.
+    /// Sign-ins.
     Login,
     /// All other routes.
     Standard,
@@ -82,7 +82,7 @@ pub enum Requester<'a> {
         /// The custom limits of the key.
         limits: KeyLimits,
     },
-    /// A subject other than an account, such as the name in a login attempt or the bureau that sent a webhook. It has
+    /// A subject other than an account, such as the name in a sign-in or the bureau that sent a webhook. It has
     /// the rate of a user.
     Subject(&'a str),
 }

@@ -48,7 +48,7 @@ pub(in crate::http) async fn check_as(
     Err(Error::RateLimited { retry_after })
 }
 
-/// Counts a request for a subject that is known only to the handler, such as the name in a login attempt or the bureau
+/// Counts a request for a subject that is known only to the handler, such as the name in a sign-in or the bureau
 /// that signed a webhook. Handlers call this before any expensive work. Fails with [`Error::RateLimited`] if the limit
 /// is exceeded.
 pub async fn check_subject(request: &HttpRequest, subject: &str) -> Result<()> {

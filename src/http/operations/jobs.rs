@@ -37,7 +37,8 @@ request_query! {
         /// The identifier of the application.
         #[param(value_type = Option<Uuid>)]
         application_id: Option<ApplicationId> = application_id,
-        /// The order by the time of queueing; `created_at` shows jobs that are stuck or slow first.
+        /// The order, by the time at which jobs were queued. `created_at` lists the oldest jobs first, which shows jobs
+        /// that are stuck or slow.
         #[param(value_type = Option<crate::http::schemas::SortName>, example = "-created_at")]
         sort: Option<JobOrder> = job_order,
         /// Jobs per page; the default is 20.

@@ -56,7 +56,7 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>, example = "019a5d2e-7c1a-7b3e-9a54-0d7a3c1f5e21")]
     pub application_id: Option<ApplicationId>,
-    /// When that application stops blocking others for the same document, unless it is rejected, cancelled, completed
+    /// When that application stops preventing others for the same document, unless it is rejected, cancelled, completed
     /// or deleted earlier; only with `duplicate_application`.
     #[serde(
         skip_serializing_if = "Option::is_none",

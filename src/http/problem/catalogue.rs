@@ -26,13 +26,13 @@ catalogue! {
     MALFORMED_REQUEST = 400 "malformed_request" "Malformed request"
         "Correct the request. `detail` names the line and column of the JSON, or the invalid header or parameter.";
     UNAUTHENTICATED = 401 "unauthenticated" "Authentication failed"
-        "Send an access token or an API key as `Authorization: Bearer …`, or an API key as `X-API-Key`. If the token has expired, refresh it or log in again; `WWW-Authenticate` contains the reason.";
+        "Send an access token or an API key as `Authorization: Bearer …`, or an API key as `X-API-Key`. If the token has expired, refresh it or sign in again; `WWW-Authenticate` contains the reason.";
     CREDENTIAL_MALFORMED = 401 "credential_malformed" "Malformed credential"
         "Send the credential exactly as it was issued. The credential in this request is neither an access token nor an API key.";
     CREDENTIAL_EXPIRED = 401 "credential_expired" "Expired credential"
-        "Refresh the access token, log in again, or use a new API key.";
+        "Refresh the access token, sign in again, or use a new API key.";
     CREDENTIAL_REVOKED = 401 "credential_revoked" "Revoked credential"
-        "Log in again, or ask an admin for a new key.";
+        "Sign in again, or ask an admin for a new API key.";
     WRONG_CREDENTIAL_KIND = 401 "wrong_credential_kind" "Wrong kind of credential"
         "Use an access token or an API key to authenticate requests. Send a refresh token only to `POST /api/v1/auth/refresh`.";
     FORBIDDEN = 403 "forbidden" "Forbidden"
@@ -55,8 +55,8 @@ catalogue! {
         "Repeat the dry run, check its result, and send the new `matched` as `expected_count`. Nothing was changed.";
     DUPLICATE_VIEW = 409 "duplicate_view" "Duplicate saved view"
         "Choose another name, or delete the saved view with this name first.";
-    UNKNOWN_LABEL = 409 "unknown_label" "Unknown label"
-        "Repeat the request later. A newer version of the service wrote this row, and this instance cannot read it until it is upgraded.";
+    UNKNOWN_LABEL = 409 "unknown_label" "Unknown stored value"
+        "Repeat the request later. A newer version of Aval wrote a value that this instance cannot read until it is upgraded.";
     ARCHIVED = 409 "archived" "Archived application"
         "Archived applications are read-only. An operator can restore the month.";
     IN_FLIGHT = 409 "in_flight" "Request in progress"

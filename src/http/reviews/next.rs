@@ -20,9 +20,9 @@ request_body! {
     }
 }
 
-/// Assigns the application under review that has waited longest to the caller.
+/// Assigns to the caller the application under review that has waited longest.
 ///
-/// Applications with a valid assignment are passed over. Concurrent requests get different applications.
+/// Applications that are already assigned are skipped. Concurrent requests get different applications.
 #[utoipa::path(
     post,
     path = "/api/v1/reviews/next",

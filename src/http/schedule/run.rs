@@ -22,7 +22,7 @@ use crate::queue::scheduled_runs;
     params(("task" = String, Path, description = "Name of the task", example = "expire_webhooks")),
     responses(
         (status = 202, description = "Run queued", body = RunView),
-        (status = 404, description = "ScheduledTask not found"),
+        (status = 404, description = "Scheduled task not found"),
         (
             status = 409,
             description = "Another request for a run of this task is in progress; see Retry-After",

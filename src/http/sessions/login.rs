@@ -53,7 +53,7 @@ pub(in crate::http) async fn login(
     Ok(tokens::respond(&authenticate(&request, &state, &origin, credentials).await?))
 }
 
-/// Begins a session. Counts the attempt, and its failure in the metrics.
+/// Starts a session. Counts the attempt towards the rate limit, and a failure in the metrics.
 pub(super) async fn authenticate(
     request: &HttpRequest,
     state: &HttpState,

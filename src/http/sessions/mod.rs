@@ -1,4 +1,4 @@
-//! Sessions: login, token refresh, logout, sessions of the console, open sessions, password changes, and the current account
+//! Sessions: sign-in, token refresh, sign-out, sessions of the console, open sessions, password changes, and the current account
 //! with its settings.
 
 pub mod browser;

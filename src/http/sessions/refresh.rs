@@ -33,7 +33,7 @@ request_body! {
     responses(
         (status = 200, description = "New tokens of the session", body = SessionTokens,
             headers(("Cache-Control" = String, description = "`no-store`"))),
-        (status = 401, description = "The token is invalid, expired or revoked; log in again"),
+        (status = 401, description = "The token is invalid, expired or revoked; sign in again"),
     ),
 )]
 pub(in crate::http) async fn refresh(state: HttpState, origin: Origin, body: JsonObject) -> Answer {

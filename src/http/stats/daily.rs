@@ -76,7 +76,7 @@ pub struct DailyStatistics {
     /// The time as of which the figures are valid.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub as_of: DateTime<Utc>,
-    /// Every day with every country, oldest first, with zeros if nothing happened.
+    /// One entry for each day and country, oldest first, with zeros if nothing happened.
     pub items: Vec<DayView>,
 }
 

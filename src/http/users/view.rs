@@ -20,12 +20,12 @@ pub struct UserView {
     /// The role of the account.
     #[schema(value_type = crate::http::schemas::RoleName)]
     role: Label<Role>,
-    /// Whether the account is disabled; disabled accounts cannot log in.
+    /// Whether the account is disabled; disabled accounts cannot sign in.
     disabled: bool,
     /// When the account was disabled.
     #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     disabled_at: Option<DateTime<Utc>>,
-    /// The account that created it.
+    /// The account that created this user account.
     #[schema(example = "admin")]
     created_by: String,
     /// Time of creation.

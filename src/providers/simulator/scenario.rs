@@ -7,7 +7,7 @@ pub enum Scenario {
     Approve,
     /// A score of 480, below every country's minimum.
     LowScore,
-    /// Obligations of four typical monthly incomes, above the DTI limit for any ordinary income.
+    /// Monthly obligations of four times a typical income, which exceed the DTI limit for any ordinary income.
     HighObligations,
     /// Active defaults, score 640.
     Defaults,
@@ -21,7 +21,7 @@ pub enum Scenario {
     ThinFile,
     /// A report without a score.
     NoScore,
-    /// A report without obligations and debts.
+    /// A report that omits the debt figures.
     NoObligations,
     /// 500 on every call.
     ServerError,

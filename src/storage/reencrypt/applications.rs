@@ -14,7 +14,7 @@ use crate::storage::schema::applications;
 use crate::storage::seal::{KeyRing, SealedField};
 use crate::storage::transaction;
 
-/// Selects the rows to reseal. `$1` is the prefix of envelopes sealed by the active key, `$2` the prefix of blind index
+/// Selects the rows to reseal. `$1` is the prefix of envelopes sealed with the active key, `$2` the prefix of blind index
 /// entries of the current index key.
 const REMAINING: &str = "(substring(full_name FOR 5) <> $1 OR substring(identity_document FOR 5) <> $1 \
     OR substring(birth_date FOR 5) <> $1 OR substring(personal_data FOR 5) <> $1 \

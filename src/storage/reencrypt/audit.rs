@@ -18,7 +18,7 @@ use crate::storage::audit::bytes_of_hex;
 use crate::storage::seal::{KeyRing, SealedField};
 use crate::storage::transaction;
 
-/// Selects the rows to reseal; `$1` is the prefix of envelopes sealed by the active key.
+/// Selects the rows to reseal; `$1` is the prefix of envelopes sealed with the active key.
 const REMAINING: &str = "metadata ? 'sealed' AND EXISTS (SELECT FROM jsonb_each(metadata -> 'sealed') f, \
     jsonb_each_text(f.value) e WHERE left(e.value, 10) <> encode($1, 'hex'))";
 

@@ -1,4 +1,4 @@
-//! Re-encryption: reseals all values that another key sealed with the active key, without downtime.
+//! Re-encryption: reseals, with the active key, all values that are sealed with another key. Instances keep serving.
 //!
 //! The rows themselves show what remains: an envelope begins with the id of its key, and an entry of the blind index
 //! with the id of the index key. No progress is stored. An interrupted run continues when it is started again, and a
@@ -39,7 +39,7 @@ struct Batch<C> {
     next: Option<C>,
 }
 
-/// The number of rows with a value that is not sealed by the active key, or with a blind index of another index key.
+/// The number of rows with a value that is not sealed with the active key, or with a blind index of another index key.
 pub async fn count_remaining(connection: &mut AsyncPgConnection, keys: &KeyRing) -> Result<u64> {
     let mut left = applications::count_remaining(connection, keys).await?;
     left += audit::count_remaining(connection, keys).await?;

@@ -156,7 +156,7 @@ impl KeyRing {
         String::from_utf8(bytes).ok().ok_or_else(|| unreadable(place, "it is not valid UTF-8"))
     }
 
-    /// The prefix of envelopes that the active key sealed.
+    /// The prefix of envelopes that are sealed with the active key.
     pub fn active_prefix(&self) -> EnvelopePrefix {
         let [a, b, c, d] = self.active.id;
         [SEALED, a, b, c, d]

@@ -182,7 +182,7 @@ impl Carried {
     }
 }
 
-/// Runs `work` in a child of the current span. Without one, or if it is not recorded, runs `work` alone.
+/// Runs `work` in a child of the current span. If there is none, or it is not recorded, runs `work` without a span.
 pub async fn in_span<F: Future>(
     name: impl Into<Cow<'static, str>>,
     kind: SpanKind,
