@@ -1,7 +1,7 @@
 # The commands for everyday work. `make` without a target lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-pooler test-postgres faults lint deployment console-scenarios bench dev migrate console hooks coverage
+.PHONY: help run demo test test-pooler test-postgres faults lint deployment bench dev migrate console hooks coverage
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,10 +38,6 @@ lint: ## check format, lints, documentation, dependencies and scripts
 console: ## check and test the web console in a browser
 	@scripts/install-missing.sh for-tests
 	@scripts/console.sh
-
-console-scenarios: ## run the long scenarios of the web console in a browser
-	@scripts/install-missing.sh for-tests
-	@scripts/console.sh scenarios
 
 deployment: ## check the Kubernetes manifests, the Dockerfile and docker-compose.yml
 	cargo build --locked --quiet

@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # Builds and tests the web console in frontend/.
 #
-#   scripts/console.sh build       installs its packages if they have changed, and builds it into frontend/dist
-#   scripts/console.sh             also checks types, lints, format and the generated client, and runs the tests
-#   scripts/console.sh scenarios   runs the long scenarios in a browser: a working day, an outage, a restart, load
+#   scripts/console.sh build   installs its packages if they have changed, and builds it into frontend/dist
+#   scripts/console.sh         also checks types, lints, format and the generated client, and runs the tests
 #
 # The browser tests need Chromium. They run against the binary of Aval, which contains the built console.
 set -euo pipefail
@@ -30,23 +29,39 @@ build() {
 build
 [ "${1:-}" = build ] && exit 0
 
+cargo build --locked --quiet
+export AVAL_BIN=$(realpath "${CARGO_TARGET_DIR:-target}/debug/aval")
+cd frontend
+"$AVAL_BIN" openapi | npm run --silent client -- --check
+npm run --silent lint
+npm run --silent test
+
+export AVAL_PASSWORD=orbit-lantern-velvet-93
 # Applications are decided again soon after an outage of a test.
 export AVAL__REDECISION__MIN_INTERVAL_MS=1000
-# shellcheck source=scripts/scratch-server.sh
-. scripts/scratch-server.sh
-cd frontend
-tests=(tests/browser/scenarios/*.test.mjs)
-if [ "${1:-}" != scenarios ]; then
-    tests=(tests/browser/*.test.mjs)
-    "$aval" openapi | npm run --silent client -- --check
-    npm run --silent lint
-    npm run --silent test
-fi
-printf '%s\n' 'orbit-lantern-velvet-93' > "$scratch/password"
-for account in admin.console:admin ana.lopez:analyst bruno.silva:user; do
-    "$aval" user add "${account%:*}" --role "${account#*:}" --password-stdin < "$scratch/password" > /dev/null
-done
-export AVAL_BIN="$aval" AVAL_PASSWORD
-AVAL_PASSWORD=$(cat "$scratch/password")
-# One file after another, because the tests of the load measure times.
-node --test --test-concurrency=1 --test-reporter=spec "${tests[@]}"
+
+# Runs test files one after another against a server of their own.
+run() (
+    cd ..
+    # shellcheck source=scripts/scratch-server.sh
+    . scripts/scratch-server.sh
+    cd frontend
+    for account in admin.console:admin ana.lopez:analyst bruno.silva:user; do
+        "$AVAL_BIN" user add "${account%:*}" --role "${account#*:}" --password-stdin <<< "$AVAL_PASSWORD" > /dev/null
+    done
+    node --test --test-concurrency=1 --test-reporter=spec "$@"
+)
+
+# The two groups run at the same time, and the load by itself, because it measures times.
+outputs=$(mktemp -d)
+trap 'rm -rf "$outputs"' EXIT
+run tests/browser/*.test.mjs > "$outputs/pages" 2>&1 &
+pages=$!
+run tests/browser/scenarios/*.test.mjs > "$outputs/scenarios" 2>&1 &
+scenarios=$!
+status=0
+wait "$pages" || status=1
+wait "$scenarios" || status=1
+cat "$outputs/pages" "$outputs/scenarios"
+[ "$status" = 0 ] || exit 1
+run tests/browser/load/*.test.mjs

@@ -9,6 +9,7 @@ export type ListQuery = NonNullable<paths['/api/v1/applications']['get']['parame
 
 export const keys = {
     applications: ['applications'] as const,
+    lists: ['applications', 'list'] as const,
     list: (query: unknown) => ['applications', 'list', query] as const,
     application: (id: string) => ['applications', 'one', id] as const,
 };

@@ -21,6 +21,7 @@ import { Link, Outlet, useRouterState } from '@tanstack/react-router';
 import { useEffect } from 'react';
 import { useTranslation } from 'react-i18next';
 import { type ConnectionState, useConnectionState } from '../live/connection';
+import { useOutdatedLists } from '../live/use-live';
 import { isAtLeast } from '../session/roles';
 import { type Session, signOut, useSession } from '../session/session';
 import { useAppliedSettings, useSaveSettings } from '../session/settings';
@@ -30,6 +31,7 @@ import { NAVIGATION } from './navigation';
 
 export function Shell() {
     const session = useSession();
+    useOutdatedLists();
     return session === undefined ? null : <Frame session={session} />;
 }
 

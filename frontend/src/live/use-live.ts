@@ -84,6 +84,22 @@ function isCreation(message: { type: string; data?: unknown }, id: string): bool
     return data.id === id && data.previous_status === null && data.status === 'PENDING';
 }
 
+/**
+ * Marks all lists as outdated after an update, so that a list is loaded again when it is next opened. A list that is open
+ * is not loaded again, because its rows would move; {@link useLiveList} updates them in place.
+ */
+export function useOutdatedLists(): void {
+    const queryClient = useQueryClient();
+    useEffect(
+        () =>
+            onUpdates((messages) => {
+                if (!messages.some(({ type }) => type === 'application_update')) return;
+                void queryClient.invalidateQueries({ queryKey: keys.lists, refetchType: 'none' });
+            }),
+        [queryClient],
+    );
+}
+
 /** Loads an application again after each of its updates. */
 export function useLiveApplication(id: string): void {
     const queryClient = useQueryClient();

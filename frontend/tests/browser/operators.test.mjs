@@ -222,16 +222,3 @@ test('a page that cannot reach the server says so and recovers', async () => {
         await page.getByText('No webhook events').waitFor();
     });
 });
-
-test('the new pages are available in four languages, in dark colours and on a phone', async () => {
-    const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, colorScheme: 'dark' };
-    for (const locale of ['es-MX', 'pt-BR', 'it-IT']) {
-        await withBrowser({ ...phone, locale }, async ({ page }) => {
-            await signIn(page, ADMIN);
-            for (const path of [...EVERYBODY, ...OPERATORS]) {
-                await go(page, `/console/${path}`);
-                await inspect(page, `phone-${locale.slice(0, 2)}-${path}`);
-            }
-        });
-    }
-});

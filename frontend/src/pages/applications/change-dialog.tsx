@@ -75,6 +75,7 @@ function ChangeForm(props: {
     });
     const reload = () =>
         Promise.all([
+            queryClient.invalidateQueries({ queryKey: keys.lists, refetchType: 'none' }),
             queryClient.invalidateQueries({ queryKey: keys.application(id) }),
             queryClient.invalidateQueries({ queryKey: reviewKeys.all }),
         ]);

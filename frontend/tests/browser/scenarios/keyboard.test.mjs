@@ -86,7 +86,8 @@ test('a dialog keeps the focus inside, and Escape returns it to the button', asy
         const reject = page.getByRole('button', { name: 'Reject' });
         await reject.focus();
         await page.keyboard.press('Enter');
-        await page.getByRole('dialog').waitFor();
+        // The dialog takes the focus at the end of its animation.
+        await page.waitForFunction(() => document.activeElement?.tagName === 'TEXTAREA');
         for (let press = 0; press < 12; press += 1) {
             await page.keyboard.press('Tab');
             assert.ok(await page.evaluate(() => document.activeElement?.closest('[role=dialog]') !== null));

@@ -1,7 +1,7 @@
 // The overview: figures that change while the page is open.
 
 import { test } from 'node:test';
-import { ADMIN, call, go, inspect, signIn, USER, withBrowser } from '../browser.mjs';
+import { ADMIN, call, go, inspect, settled, signIn, USER, withBrowser } from '../browser.mjs';
 
 const APPLICATION = {
     full_name: 'Elena Prieto Soler',
@@ -16,9 +16,10 @@ test('the overview counts a new application without a reload and shows its figur
         await page.getByText('Live', { exact: true }).waitFor();
         await go(page, '/console/overview?country=IT');
         const row = page.getByRole('row', { name: /^Italy/ });
-        const created = async () =>
-            (await row.count()) === 0 ? 0 : Number(await row.getByRole('cell').nth(1).innerText());
-        const before = await created();
+        await settled(page);
+        // Thousands are separated.
+        const cell = row.getByRole('cell').nth(1);
+        const before = (await row.count()) === 0 ? 0 : Number((await cell.innerText()).replace(/\D/g, ''));
         await call(USER, 'POST', '/api/v1/applications', {
             ...APPLICATION,
             country: 'IT',
@@ -26,7 +27,7 @@ test('the overview counts a new application without a reload and shows its figur
         });
         await page.waitForFunction((count) => {
             const rows = [...document.querySelectorAll('tr')].find((each) => each.innerText.startsWith('Italy'));
-            return rows !== undefined && Number(rows.cells[1].innerText) === count + 1;
+            return rows !== undefined && Number(rows.cells[1].innerText.replace(/\D/g, '')) === count + 1;
         }, before);
         await inspect(page, 'overview-italy');
         await page.getByRole('radiogroup', { name: 'View: Applications by day' }).getByText('Table').click();

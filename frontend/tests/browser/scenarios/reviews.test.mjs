@@ -295,25 +295,3 @@ test('an identifier opens its application whatever the filters are', async () =>
         await page.getByRole('heading', { level: 1, name: 'Raquel Nieto Bravo' }).waitFor();
     });
 });
-
-test('the queue and what-if are available in four languages, in dark colours and on a phone', async () => {
-    await createReview('Sergio Luna Marín');
-    const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, colorScheme: 'dark' };
-    for (const [locale, queue] of [
-        ['en-GB', 'Review queue'],
-        ['es-MX', 'Cola de revisión'],
-        ['pt-BR', 'Fila de análise'],
-        ['it-IT', 'Coda di revisione'],
-    ]) {
-        await withBrowser({ ...phone, locale }, async ({ page }) => {
-            await signIn(page, ANALYST);
-            await go(page, '/console/reviews');
-            await page.getByRole('heading', { level: 1, name: queue }).waitFor();
-            await page.getByRole('row', { name: /Sergio Luna/ }).waitFor();
-            await inspect(page, `phone-${locale.slice(0, 2)}-reviews`);
-            await go(page, '/console/what-if');
-            await page.getByRole('slider').first().waitFor();
-            await inspect(page, `phone-${locale.slice(0, 2)}-what-if`);
-        });
-    }
-});

@@ -4,8 +4,8 @@
 
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
-import { ADMIN, ANALYST, call, go, inspect, routes, signIn, USER, withBrowser } from '../browser.mjs';
-import { spanish } from './applicants.mjs';
+import { ADMIN, ANALYST, call, go, inspect, routes, signIn, USER, withBrowser } from './browser.mjs';
+import { spanish } from './scenarios/applicants.mjs';
 
 const DESKTOP = { width: 1360, height: 900 };
 const PHONE = { width: 390, height: 844 };
