@@ -58,7 +58,8 @@ pub use self::saved_views::{Saved, SavedView, ViewPage, ViewToSave};
 pub use self::security_events::{EventFilter, RecordedEvent};
 pub use self::sessions::TokenPair;
 pub use self::settings::{Language, OwnSettings, Theme};
-pub use self::users::{NewAccount, UserPatch};
+pub use self::users::{Account, NewAccount, UserPatch};
+pub use crate::storage::account_contacts::Contact;
 pub use crate::storage::api_keys::ApiKey;
 pub use crate::storage::users::{ListedUser, User};
 

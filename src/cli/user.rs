@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use slog::Logger;
 
 use super::lines::write_text;
-use crate::accounts::{Accounts, NewAccount, Origin, UserPatch};
+use crate::accounts::{Account, Accounts, Contact, NewAccount, Origin, UserPatch};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::domain::account::{AccountName, Role};
@@ -103,11 +103,14 @@ async fn act(action: Action, accounts: &Accounts, input: impl BufRead) -> Result
                 malformed("a name must be 3 to 64 characters from a-z, 0-9, dot, underscore and hyphen")
             })?;
             let (password, line) = password(password_stdin, accounts, input)?;
-            let user = accounts
-                .add_user(NewAccount { name, password, role }, &Origin::system(OPERATOR))
+            let account = accounts
+                .add_user(
+                    NewAccount { name, password, role, contact: Contact::default() },
+                    &Origin::system(OPERATOR),
+                )
                 .await
                 .map_err(explain)?;
-            Ok(format!("created {} {}{line}", user.role, user.username))
+            Ok(format!("created {role} {}{line}", account.user.username))
         }
         Action::List { json: true } => list_json(accounts).await,
         Action::List { json: false } => list(accounts).await,
@@ -142,8 +145,8 @@ async fn list_json(accounts: &Accounts) -> Result<String> {
     loop {
         let page = accounts.users(before, PAGE).await?;
         let Some(last) = page.last() else { break };
-        before = Some(last.id);
-        users.extend(page.iter().map(|user| {
+        before = Some(last.user.id);
+        users.extend(page.iter().map(|Account { user, .. }| {
             serde_json::json!({
                 "username": user.username.as_str(),
                 "role": user.role.0.text(Role::as_str),
@@ -165,8 +168,8 @@ async fn list(accounts: &Accounts) -> Result<String> {
     loop {
         let page = accounts.users(before, PAGE).await?;
         let Some(last) = page.last() else { return Ok(table.trim_fmt()) };
-        before = Some(last.id);
-        for user in &page {
+        before = Some(last.user.id);
+        for Account { user, .. } in &page {
             let state = if user.disabled_at.is_none() { "enabled" } else { "disabled" };
             let since = user.created_at.format("%Y-%m-%d").to_string();
             table.add_row([user.username.as_str(), user.role.0.text(Role::as_str), state, &since]);

@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use crate::domain::personal_data::BirthDate;
+use crate::domain::personal_data::{self, BirthDate};
 use crate::json::{Refusal, boolean, money, string, whole_number};
 
 /// A member of `country_specific_data`.
@@ -46,8 +46,6 @@ pub enum DataKind {
     Code(usize, usize),
 }
 
-/// The maximum length of an e-mail address (RFC 5321, erratum 1690).
-const MAX_EMAIL_CHARS: usize = 254;
 /// The maximum length of a code including separators, in characters.
 const MAX_CODE_CHARS: usize = 64;
 
@@ -112,7 +110,7 @@ impl DataKind {
             Self::Amount => "0.00 to 9999999999.99".to_owned(),
             Self::Flag => "true or false".to_owned(),
             Self::Date => "a date such as 1980-01-31".to_owned(),
-            Self::Email => format!("at most {MAX_EMAIL_CHARS} characters"),
+            Self::Email => format!("at most {} bytes", personal_data::Email::MAX_BYTES),
             Self::Code(min, max) if min == max => format!("{min} letters and digits"),
             Self::Code(min, max) => format!("{min} to {max} letters and digits"),
         }
@@ -164,12 +162,9 @@ fn date(raw: &RawValue) -> Result<String, Refusal> {
 }
 
 fn email(raw: &RawValue) -> Result<String, Refusal> {
-    let text = string(raw)?;
-    let is_plain =
-        |part: &str| !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || c.is_control());
-    let is_address = text.rsplit_once('@').is_some_and(|(local, domain)| is_plain(local) && is_plain(domain));
     let refusal = || ("bad_email", "must be an e-mail address".to_owned());
-    if is_address && text.chars().count() <= MAX_EMAIL_CHARS { Ok(text) } else { Err(refusal()) }
+    let email = personal_data::Email::parse(&string(raw)?).ok_or_else(refusal)?;
+    Ok(email.reveal().to_owned())
 }
 
 fn code(raw: &RawValue, min: usize, max: usize) -> Result<String, Refusal> {

@@ -63,6 +63,51 @@ impl fmt::Debug for FullName {
     }
 }
 
+/// An e-mail address, as written.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Email(String);
+
+impl Email {
+    /// The longest accepted address, in bytes (RFC 5321, section 4.5.3.1.3, without the angle brackets).
+    pub const MAX_BYTES: usize = 254;
+
+    /// Trims the address. `None` if it has another form than `name@domain.tld` (RFC 5321, without quoted names and
+    /// address literals).
+    pub fn parse(text: &str) -> Option<Self> {
+        let options = email_address::Options::default()
+            .with_required_tld()
+            .without_display_text()
+            .without_domain_literal();
+        let text = text.trim();
+        let is_valid = text.len() <= Self::MAX_BYTES
+            && !text.contains('"')
+            && email_address::EmailAddress::parse_with_options(text, options).is_ok();
+        is_valid.then(|| Self(text.to_owned()))
+    }
+
+    /// An address from the database, which was checked before it was stored.
+    pub fn from_storage(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The address in plain text.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// The form in which addresses are compared. Strictly, only the domain ignores case, but no common mail server
+    /// distinguishes names by case.
+    pub fn normalized(&self) -> String {
+        self.0.to_lowercase()
+    }
+}
+
+impl fmt::Debug for Email {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Email(****)")
+    }
+}
+
 /// An identity document in normalized form: ASCII, upper case, without separators.
 #[derive(Clone, PartialEq, Eq)]
 pub struct IdentityDocument(String);
@@ -199,6 +244,33 @@ mod tests {
         let document = IdentityDocument::from_normalized("12345678Z".into());
         assert_eq!(format!("{document:?}"), "IdentityDocument(****678Z)");
         assert_eq!(IdentityDocument::from_normalized("12".into()).masked(), "****12");
+    }
+
+    #[test]
+    fn email_addresses_have_a_name_and_a_domain_and_are_masked() {
+        for text in ["ada@example.com", "Ada.Lovelace+aval@mail.example.co.uk", "josé@example.com", "a@b.io"]
+        {
+            assert_eq!(Email::parse(&format!(" {text} ")).unwrap().reveal(), text);
+        }
+        let long = format!("{}@example.com", "a".repeat(250));
+        for text in [
+            "",
+            "ada",
+            "ada@",
+            "@example.com",
+            "ada@example",
+            "ada@@example.com",
+            "ada lovelace@example.com",
+            "Ada <ada@example.com>",
+            "\"ada\"@example.com",
+            "ada@[127.0.0.1]",
+            "ada@example.com\r\nBcc: eve@example.com",
+            &long,
+        ] {
+            assert_eq!(Email::parse(text), None, "{text}");
+        }
+        assert_eq!(format!("{:?}", Email::parse("ada@example.com")), "Some(Email(****))");
+        assert_eq!(Email::parse("Ada@Example.com").unwrap().normalized(), "ada@example.com");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::storage::transaction;
 
 pub use crate::storage::Share;
 pub use crate::storage::applications::{ListFilter, ListedApplication, PageStart, SortOrder, Total};
-pub use crate::storage::seal::DocumentIndex;
+pub use crate::storage::seal::BlindIndex;
 
 /// A request for a page of a list.
 #[derive(Debug)]

@@ -6,6 +6,7 @@
 //! trigger, so a caller cannot omit one of them.
 #![deny(clippy::as_conversions, clippy::float_arithmetic)]
 
+pub mod account_contacts;
 pub mod account_settings;
 pub mod api_keys;
 pub mod applications;

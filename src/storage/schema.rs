@@ -46,6 +46,17 @@ diesel::table! {
 
 diesel::table! {
     use diesel::sql_types::*;
+
+    account_contacts (user_id) {
+        user_id -> Uuid,
+        name -> Nullable<Bytea>,
+        email -> Nullable<Bytea>,
+        email_index -> Nullable<Bytea>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
     use super::sql_types::AccountRole;
 
     api_keys (id) {
@@ -642,6 +653,7 @@ diesel::table! {
     }
 }
 
+diesel::joinable!(account_contacts -> users (user_id));
 diesel::joinable!(account_settings -> users (user_id));
 diesel::joinable!(api_keys -> users (made_by_user));
 diesel::joinable!(login_addresses -> users (user_id));
@@ -652,6 +664,7 @@ diesel::joinable!(ws_tickets -> api_keys (api_key_id));
 diesel::joinable!(ws_tickets -> users (user_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
+    account_contacts,
     account_settings,
     api_keys,
     application_counts,

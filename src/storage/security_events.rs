@@ -29,6 +29,8 @@ pub enum SecurityEvent {
     RefreshTokenReused,
     /// An operator created an access token with the command `aval token`.
     AccessTokenIssued,
+    /// An admin changed the name or the e-mail address of the person with an account.
+    ContactChanged,
     /// An operator changed the log level of an instance.
     LogLevelChanged,
 }
@@ -43,6 +45,7 @@ impl SecurityEvent {
             Self::SessionsEnded => "sessions_ended",
             Self::RefreshTokenReused => "refresh_token_reused",
             Self::AccessTokenIssued => "access_token_issued",
+            Self::ContactChanged => "contact_changed",
             Self::LogLevelChanged => "log_level_changed",
         }
     }

@@ -6,7 +6,9 @@ use std::rc::Rc;
 use aval::app::reencrypt::{Progress, reencrypt};
 use aval::clock::Clock;
 use aval::domain::application::{Country, NewApplication};
+use aval::domain::personal_data::{Email, FullName};
 use aval::error::{Error, Result};
+use aval::storage::account_contacts::{self, Contact};
 use aval::storage::applications::{Insertion, insert};
 use aval::storage::seal::SealedField;
 use aval::storage::{refresh_tokens, security_events};
@@ -255,8 +257,22 @@ async fn a_new_index_key_rebuilds_the_blind_index() {
         text(&mut database.connect().await, query).await.unwrap()
     };
     let before = entries().await;
+    let mut sql = database.connect().await;
+    let users = "INSERT INTO users (id, username, password_hash, role, created_by) SELECT md5(n::text)::uuid, \
+        'user-' || n, '$argon2id$', 'user', 'test' FROM generate_series(1, 2) n";
+    execute(&mut sql, users).await.unwrap();
+    let first = "SELECT id FROM users WHERE username = 'user-1'";
+    let first = text(&mut sql, first).await.unwrap().parse().unwrap();
+    let second = "SELECT id FROM users WHERE username = 'user-2'";
+    let second = text(&mut sql, second).await.unwrap().parse().unwrap();
+    let contact = Contact { name: FullName::parse("Ada Lovelace"), email: Email::parse("ada@example.com") };
+    let old = key_ring(&settings(&[OLD]));
+    assert!(account_contacts::replace(&mut sql, &old, first, &contact).await.unwrap());
     let resealed = run(&database, &[OLD, OTHER_INDEX], |_| {}).await;
-    assert_eq!(resealed.unwrap(), 9);
+    assert_eq!(resealed.unwrap(), 10);
+    let other = key_ring(&settings(&[OLD, OTHER_INDEX]));
+    assert!(!account_contacts::replace(&mut sql, &other, second, &contact).await.unwrap());
+    assert_eq!(account_contacts::of(&mut sql, &other, &[first]).await.unwrap()[&first], contact);
     let after = entries().await;
     assert_eq!((before.split(' ').count(), after.split(' ').count()), (6, 6));
     assert!(after.split(' ').all(|entry| !before.contains(entry)));
@@ -305,8 +321,11 @@ async fn other_tables_are_resealed() {
         hex(&token)
     );
     sql.batch_execute(&session).await.unwrap();
-    assert_eq!(run(&database, &[NEW_AND_OLD], |_| {}).await.unwrap(), 43);
     let user = text(&mut sql, "SELECT user_id FROM refresh_tokens").await.unwrap().parse().unwrap();
+    let contact = Contact { name: FullName::parse("Ada Lovelace"), email: Email::parse("ada@example.com") };
+    assert!(account_contacts::replace(&mut sql, &old, user, &contact).await.unwrap());
+    assert_eq!(run(&database, &[NEW_AND_OLD], |_| {}).await.unwrap(), 45);
+    assert_eq!(account_contacts::of(&mut sql, &new, &[user]).await.unwrap()[&user], contact);
     let sessions = refresh_tokens::open_sessions(&mut sql, user, Clock::system().now(), 10).await.unwrap();
     assert_eq!(sessions[0].open_address(&new).as_deref(), Some("203.0.113.9"));
     let opened = security_events::list_page(&mut sql, &Default::default(), None, 10).await.unwrap();

@@ -19,9 +19,9 @@ use crate::http::body::JsonObject;
 use crate::http::conditional::etag;
 use crate::http::idempotency::{self, Idempotency, Once, Reply};
 use crate::http::problem::{Answer, Rejection};
-use crate::http::request::values::{country, term_months, text};
+use crate::http::request::values::{country, full_name, term_months, text};
 use crate::http::request::{Refusals, request_body};
-use crate::json::{Refusal, positive_money, string};
+use crate::json::{positive_money, string};
 use crate::lending::Caller;
 use crate::lending::submit::{Draft, Submitted};
 use crate::telemetry::metrics::Metrics;
@@ -213,20 +213,6 @@ fn read_data(raw: &RawValue, country: Option<Country>, now: DateTime<Utc>) -> Re
         || Ok(NewData::default()),
         |country| country_data::read_new(country, &members, now.date_naive()),
     )
-}
-
-fn full_name(text: &str) -> Result<FullName, Refusal> {
-    let refusal = || {
-        (
-            "bad_name",
-            format!(
-                "must be 1 to {} characters, contain a letter, and not contain control, invisible or bidirectional \
-                 formatting characters",
-                FullName::MAX_CHARS
-            ),
-        )
-    };
-    FullName::parse(text).ok_or_else(refusal)
 }
 
 #[cfg(test)]

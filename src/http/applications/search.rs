@@ -24,7 +24,7 @@ use crate::http::request::{Refusals, request_body};
 use crate::json::{money, pointer_step, string};
 use crate::lending::Caller;
 use crate::lending::audit_views::{ViewAction, Viewed};
-use crate::lending::list::{DocumentIndex, ListFilter, PageStart, Share, SortOrder};
+use crate::lending::list::{BlindIndex, ListFilter, PageStart, Share, SortOrder};
 use crate::storage::seal::KeyRing;
 
 /// Maximum number of members to search for in one object.
@@ -38,7 +38,7 @@ request_body! {
         /// The exact identity document; separators are ignored. Requires the country. The former name `document` is
         /// deprecated but still accepted.
         #[schema(value_type = Option<String>, max_length = 50, example = "12345678-Z")]
-        identity_document: Option<DocumentIndex> = optional_or_deprecated("document", string) then(|text| index(&text, countries, keys, country, now)),
+        identity_document: Option<BlindIndex> = optional_or_deprecated("document", string) then(|text| index(&text, countries, keys, country, now)),
         /// Members that `country_specific_data` must have, with these values: at most 8, none of them an array or an
         /// object. Personal members cannot be searched.
         #[schema(value_type = Option<Object>)]
@@ -143,7 +143,7 @@ fn index(
     keys: &KeyRing,
     country: Option<Country>,
     now: DateTime<Utc>,
-) -> Result<DocumentIndex, Refusals> {
+) -> Result<BlindIndex, Refusals> {
     let refusal = || ("needs_country", "requires country".to_owned());
     let country = country.ok_or_else(refusal)?;
     let document = valid_document(&countries.rules(country).check_document(text, now))?;

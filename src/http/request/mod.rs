@@ -217,6 +217,17 @@ impl<'a> Fields<'a> {
         self.optional(name, read)
     }
 
+    /// Takes a member of a JSON Merge Patch that may be absent. `null` removes the value.
+    pub fn changed_or_removed<T, E: Into<Refusals>>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&'a RawValue) -> Result<T, E>,
+    ) -> Option<Option<T>> {
+        let is_sent = self.members.get(name).is_some();
+        let value = self.optional(name, read);
+        is_sent.then_some(value)
+    }
+
     /// Takes a member that must be present, under its deprecated name only if the current one is absent.
     pub fn required_or_deprecated<T, E: Into<Refusals>>(
         &mut self,

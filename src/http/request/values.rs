@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use crate::domain::application::{Country, TermMonths, UnknownCountry};
 use crate::domain::banking::{AccountStatus, CreditScore};
 use crate::domain::ids::ApplicationId;
+use crate::domain::personal_data::{Email, FullName};
 use crate::domain::status::{Status, UnknownStatus};
 use crate::json::{Refusal, bad_type, string, whole_number};
 
@@ -89,6 +90,28 @@ pub(in crate::http) fn account_status(raw: &RawValue) -> Result<AccountStatus, R
     let text = string(raw)?;
     let status: Result<AccountStatus, ValueError> = AccountStatus::deserialize(text.into_deserializer());
     status.ok().ok_or_else(|| bad_type("a string"))
+}
+
+/// Reads a person's name.
+pub(in crate::http) fn full_name(text: &str) -> Result<FullName, Refusal> {
+    let refusal = || {
+        (
+            "bad_name",
+            format!(
+                "must be 1 to {} characters, contain a letter, and not contain control, invisible or bidirectional \
+                 formatting characters",
+                FullName::MAX_CHARS
+            ),
+        )
+    };
+    FullName::parse(text).ok_or_else(refusal)
+}
+
+/// Reads an e-mail address.
+pub(in crate::http) fn email(text: &str) -> Result<Email, Refusal> {
+    let refusal =
+        || ("bad_email", format!("must be an e-mail address of at most {} bytes", Email::MAX_BYTES));
+    Email::parse(text).ok_or_else(refusal)
 }
 
 /// Reads a reason, which may be empty.

@@ -7,13 +7,14 @@ use super::role;
 use super::view::UserView;
 use crate::accounts::{Origin, UserPatch};
 use crate::domain::account::Role;
+use crate::domain::personal_data::{Email, FullName};
 use crate::error::{Error, Result};
 use crate::http::HttpState;
 use crate::http::body::JsonObject;
 use crate::http::extract::IdPath;
 use crate::http::problem::Answer;
 use crate::http::request::request_body;
-use crate::http::request::values::text;
+use crate::http::request::values::{email, full_name, text};
 use crate::http::sessions;
 use crate::json::boolean;
 
@@ -30,6 +31,12 @@ request_body! {
         /// revokes its access tokens.
         #[schema(value_type = Option<String>, min_length = 12, max_length = 128)]
         password: Option<SecretString> = changed(sessions::new_password),
+        /// The full name of the person; `null` removes it.
+        #[schema(value_type = Option<String>, min_length = 1, max_length = 255)]
+        name: Option<Option<FullName>> = changed_or_removed(text(full_name)),
+        /// The e-mail address of the person; `null` removes it.
+        #[schema(value_type = Option<String>, max_length = 254)]
+        email: Option<Option<Email>> = changed_or_removed(text(email)),
     }
 }
 
@@ -45,7 +52,7 @@ request_body! {
         (status = 200, description = "The user account after the change", body = UserView),
         (status = 403, description = "Callers change their own password with `/api/v1/auth/password`, which requires the current one"),
         (status = 404, description = "User account not found"),
-        (status = 409, description = "The account is the last enabled admin"),
+        (status = 409, description = "The account is the last enabled admin, or another account has the e-mail address"),
     ),
 )]
 pub(in crate::http) async fn change(
@@ -59,9 +66,10 @@ pub(in crate::http) async fn change(
 }
 
 fn read(body: &JsonObject) -> Result<UserPatch> {
-    let ChangeUserRequest { role, disabled, password } = ChangeUserRequest::read(body.members()?)?;
-    if role.is_none() && disabled.is_none() && password.is_none() {
-        return Err(Error::field("", "required", "must contain role, disabled or password"));
+    let ChangeUserRequest { role, disabled, password, name, email } =
+        ChangeUserRequest::read(body.members()?)?;
+    if role.is_none() && disabled.is_none() && password.is_none() && name.is_none() && email.is_none() {
+        return Err(Error::field("", "required", "must contain role, disabled, password, name or email"));
     }
-    Ok(UserPatch { role, disabled, password })
+    Ok(UserPatch { role, disabled, password, name, email })
 }

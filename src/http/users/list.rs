@@ -38,8 +38,8 @@ pub struct UserPage {
 pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
     let page = Page::read(state.resources.database.keys(), query, "users")?;
     let mut users = state.accounts.users(page.before, page.limit()).await?;
-    state.resources.note_unknown("users", users.iter().filter_map(|user| user.role.0.unknown()));
-    let next_cursor = page.cut(state.resources.database.keys(), &mut users, |user| user.id);
+    state.resources.note_unknown("users", users.iter().filter_map(|account| account.user.role.0.unknown()));
+    let next_cursor = page.cut(state.resources.database.keys(), &mut users, |account| account.user.id);
     let users = users.into_iter().map(UserView::from).collect();
     Ok(HttpResponse::Ok().json(UserPage { page_size: page.size, next_cursor, users }))
 }

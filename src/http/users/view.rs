@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::accounts::{ListedUser, User};
+use crate::accounts::Account;
 use crate::domain::account::Role;
 use crate::domain::label::Label;
 
@@ -17,6 +17,12 @@ pub struct UserView {
     /// The name; it never changes.
     #[schema(example = "ana.lopez")]
     username: String,
+    /// The full name of the person, if it is known.
+    #[schema(example = "Ana López")]
+    name: Option<String>,
+    /// The e-mail address of the person, if it is known.
+    #[schema(example = "ana.lopez@example.com")]
+    email: Option<String>,
     /// The role of the account.
     #[schema(value_type = crate::http::schemas::RoleName)]
     role: Label<Role>,
@@ -36,17 +42,13 @@ pub struct UserView {
     updated_at: DateTime<Utc>,
 }
 
-impl From<User> for UserView {
-    fn from(user: User) -> Self {
-        ListedUser::from(user).into()
-    }
-}
-
-impl From<ListedUser> for UserView {
-    fn from(user: ListedUser) -> Self {
+impl From<Account> for UserView {
+    fn from(Account { user, contact }: Account) -> Self {
         Self {
             id: user.id,
             username: user.username,
+            name: contact.name.map(|name| name.reveal().to_owned()),
+            email: contact.email.map(|email| email.reveal().to_owned()),
             role: user.role.0,
             disabled: user.disabled_at.is_some(),
             disabled_at: user.disabled_at,

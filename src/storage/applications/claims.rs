@@ -8,14 +8,14 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::error::Result;
 use crate::storage::schema::document_claims;
-use crate::storage::seal::DocumentIndex;
+use crate::storage::seal::BlindIndex;
 
 /// When the account's claim on a document expires, or `None` if it has no open application for the document. The claim
 /// may be released earlier.
 pub async fn held_until(
     connection: &mut AsyncPgConnection,
     account: &str,
-    document: DocumentIndex,
+    document: BlindIndex,
 ) -> Result<Option<DateTime<Utc>>> {
     let claim = document_claims::table.find((account, document.as_bytes().to_vec()));
     Ok(claim.select(document_claims::expires_at).first(connection).await.optional()?)

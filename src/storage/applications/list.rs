@@ -20,7 +20,7 @@ use crate::domain::status::Status;
 use crate::error::Result;
 use crate::storage::planner;
 use crate::storage::schema::applications;
-use crate::storage::seal::{DocumentIndex, KeyRing};
+use crate::storage::seal::{BlindIndex, KeyRing};
 use crate::storage::types::PgLabel;
 
 /// Selects the applications of a list. A field that is `None` matches every application.
@@ -39,7 +39,7 @@ pub struct ListFilter {
     /// Inclusive.
     pub max_amount: Option<Money>,
     pub risk_band: Option<RiskBand>,
-    pub document: Option<DocumentIndex>,
+    pub document: Option<BlindIndex>,
     /// Members and values that the country data must contain.
     pub country_data: Option<Map<String, Value>>,
     /// Members and values that the bureau's report must contain.

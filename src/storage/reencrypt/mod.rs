@@ -15,6 +15,7 @@
 mod applications;
 mod audit;
 mod column;
+mod emails;
 
 use diesel_async::AsyncPgConnection;
 use slog::{Logger, warn};
@@ -45,6 +46,10 @@ pub async fn count_remaining(connection: &mut AsyncPgConnection, keys: &KeyRing)
     left += audit::count_remaining(connection, keys).await?;
     for field in other_columns(connection).await? {
         left += column::count_remaining(connection, keys, field).await?;
+    }
+    // Like the columns, the table exists only after its migration.
+    if column::exists(connection, SealedField::AccountEmail).await? {
+        left += emails::count_remaining(connection, keys).await?;
     }
     Ok(left)
 }
@@ -89,6 +94,17 @@ pub async fn pass(
         let mut after = None;
         loop {
             let done = column::reseal_batch(database, logger, field, after.as_deref(), batch).await?;
+            note(done.pass);
+            after = done.next;
+            if after.is_none() {
+                break;
+            }
+        }
+    }
+    if column::exists(&mut *database.get().await?, SealedField::AccountEmail).await? {
+        let mut after = None;
+        loop {
+            let done = emails::rebuild_batch(database, logger, after, batch).await?;
             note(done.pass);
             after = done.next;
             if after.is_none() {

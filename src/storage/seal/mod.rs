@@ -23,7 +23,7 @@
 //! the old one on every instance, then move it to the front. `aval reencrypt` ([`crate::storage::reencrypt`]) then
 //! reseals the data, and the old key can be removed.
 
-mod document_index;
+mod blind_index;
 mod place;
 
 use std::fmt;
@@ -33,7 +33,7 @@ use chacha20poly1305::{Tag, XChaCha20Poly1305, XNonce};
 use hmac::Hmac;
 use sha2::Sha256;
 
-pub use self::document_index::DocumentIndex;
+pub use self::blind_index::BlindIndex;
 use self::place::EnvelopeLocation;
 pub use self::place::{RowKey, SealedField};
 use crate::config::Secrets;
@@ -88,7 +88,7 @@ impl KeyRing {
         let unusable = || Error::configuration("secrets.encryption (ENCRYPTION_KEY) must contain a key");
         let active = keys.next().flatten().ok_or_else(unusable)?;
         let retired = keys.collect::<Option<_>>().ok_or_else(unusable)?;
-        let index = document_index::keyed(index).ok_or_else(unusable)?;
+        let index = blind_index::keyed(index).ok_or_else(unusable)?;
         Ok(Self { active, retired, index })
     }
 

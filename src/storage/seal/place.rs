@@ -20,6 +20,10 @@ pub enum SealedField {
     SecurityEventAddress,
     /// The address of the client that a refresh token was issued to.
     SessionAddress,
+    /// The full name of a person with an account.
+    AccountName,
+    /// The e-mail address of a person with an account.
+    AccountEmail,
 }
 
 /// The key column of a table, and how its value is encoded in the associated data.
@@ -32,7 +36,7 @@ pub enum RowKey {
 }
 
 impl SealedField {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::FullName,
         Self::IdentityDocument,
         Self::BirthDate,
@@ -41,6 +45,8 @@ impl SealedField {
         Self::WebhookPayload,
         Self::SecurityEventAddress,
         Self::SessionAddress,
+        Self::AccountName,
+        Self::AccountEmail,
     ];
 
     /// Table, column and the table's key.
@@ -54,6 +60,8 @@ impl SealedField {
             Self::WebhookPayload => ("webhook_events", "payload", RowKey::Uuid("id")),
             Self::SecurityEventAddress => ("security_events", "address", RowKey::Uuid("origin_id")),
             Self::SessionAddress => ("refresh_tokens", "address", RowKey::Uuid("id")),
+            Self::AccountName => ("account_contacts", "name", RowKey::Uuid("user_id")),
+            Self::AccountEmail => ("account_contacts", "email", RowKey::Uuid("user_id")),
         }
     }
 }

@@ -110,7 +110,7 @@ fn the_blind_index_is_equal_for_equal_documents_of_one_country_under_one_key() {
     assert_ne!(entry, other.document_index(Country::Es, &document("12345678Z")));
     assert!(entry.as_bytes().starts_with(&keys.index_prefix()));
     assert_ne!(keys.index_prefix(), other.index_prefix());
-    assert_eq!((entry.as_bytes().len(), format!("{entry:?}").as_str()), (20, "DocumentIndex(****)"));
+    assert_eq!((entry.as_bytes().len(), format!("{entry:?}").as_str()), (20, "BlindIndex(****)"));
 }
 
 #[test]

@@ -58,6 +58,12 @@ async fn invalid_accounts_are_rejected_with_field_errors() {
             json!({"username": "ana.lopez", "password": PASSWORD, "role": "user", "id": 1}),
             "/id unknown_field",
         ),
+        (json!({"name": "Ada Lovelace", "email": "ada@"}), "/email bad_email"),
+        (json!({"name": "1", "email": "ada@example.com"}), "/name bad_name"),
+        (
+            json!({"username": "ana.lopez", "password": PASSWORD, "email": "ana@example.com"}),
+            "/role required",
+        ),
     ] {
         let answer = app.post(USERS, &body).await;
         assert_eq!(answer.field_errors(), [error]);
@@ -68,6 +74,43 @@ async fn invalid_accounts_are_rejected_with_field_errors() {
     assert_eq!(
         app.patch(&path, &json!({"password": "short"})).await.field_errors(),
         ["/password bad_length"]
+    );
+}
+
+#[actix_rt::test]
+async fn an_account_can_be_created_with_a_name_and_an_email_address_alone() {
+    let app = TestApp::start_idle().await;
+    let ada = json!({"name": "Ada Lovelace", "email": "Ada@example.com"});
+    let made = app.post(USERS, &ada).await;
+    let path = made.header("location").to_owned();
+    let made = made.expect(201);
+    assert_eq!((&made["name"], &made["email"], &made["role"]), (&ada["name"], &ada["email"], &json!("user")));
+    let username = made["username"].as_str().unwrap();
+    assert!(username.starts_with("user-") && username.len() == 21, "{username}");
+    assert_eq!(app.get(&path).await.expect(200), made);
+    assert_eq!(app.get(USERS).await.expect(200)["users"][0], made);
+
+    app.patch(&path, &json!({"password": "a long enough password"})).await.expect(200);
+    login(&app, username, "a long enough password").await.expect(200);
+
+    let again = app.post(USERS, &json!({"name": "Ada", "email": "ada@EXAMPLE.com"})).await;
+    assert!(again.expect(409)["detail"].as_str().unwrap().contains("e-mail address"));
+    let user = user_path(&app, USER).await;
+    app.patch(&user, &json!({"email": "ada@example.com"})).await.expect(409);
+    assert_eq!(app.get(&user).await.expect(200)["email"], Value::Null);
+
+    let changed = app.patch(&path, &json!({"name": null, "email": "ada@example.org"})).await.expect(200);
+    assert_eq!((&changed["name"], &changed["email"]), (&Value::Null, &json!("ada@example.org")));
+    app.patch(&user, &json!({"email": "ada@example.com"})).await.expect(200);
+    let changed = app.patch(&path, &json!({"email": null})).await.expect(200);
+    assert_eq!(changed["email"], Value::Null);
+    let events =
+        "SELECT string_agg(subject, ' ' ORDER BY id) FROM security_events WHERE kind = 'contact_changed'";
+    assert_eq!(app.sql(events).await, format!("{username} {USER} {username}"));
+    assert_eq!(app.sql("SELECT count(*) FROM account_contacts").await, "1");
+    assert_eq!(
+        app.sql("SELECT count(*) FROM account_contacts WHERE encode(email, 'escape') LIKE '%ada%'").await,
+        "0"
     );
 }
 

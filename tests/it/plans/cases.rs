@@ -10,9 +10,11 @@ use aval::domain::account::{KeyLimits, Role, Scope};
 use aval::domain::application::{Country, DataChange};
 use aval::domain::confirmation::ReportedOutcome;
 use aval::domain::ids::{DecisionId, EventId, RequestId};
+use aval::domain::personal_data::Email;
 use aval::domain::status::{Initiator, Status};
 use aval::error::Error;
 use aval::resilience::circuit_breaker::CircuitMode;
+use aval::storage::account_contacts::Contact;
 use aval::storage::account_settings::StoredSettings;
 use aval::storage::applications::{
     BeginJob, Change, Insertion, ListFilter, PageStart, SortOrder, TotalBounds, Visibility,
@@ -37,10 +39,10 @@ use aval::storage::types::{FailedJobStatus, WebhookStatus};
 use aval::storage::users::UserChange;
 use aval::storage::webhooks::{NewEvent, WebhookDecision, WebhookFilter};
 use aval::storage::{
-    account_settings, api_keys, applications, audit, circuit_events, circuit_history, circuit_overrides,
-    decisions, failed_jobs, idempotency, jobs, lanes, login_addresses, outbox, overview, provider_retries,
-    refresh_tokens, reviews, saved_views, scheduled_runs, security_events, staff_views, statistics, users,
-    webhooks, ws_tickets,
+    account_contacts, account_settings, api_keys, applications, audit, circuit_events, circuit_history,
+    circuit_overrides, decisions, failed_jobs, idempotency, jobs, lanes, login_addresses, outbox, overview,
+    provider_retries, refresh_tokens, reviews, saved_views, scheduled_runs, security_events, staff_views,
+    statistics, users, webhooks, ws_tickets,
 };
 use chrono::{Days, NaiveDate, TimeDelta};
 use diesel_async::AsyncPgConnection;
@@ -264,6 +266,10 @@ pub(super) const CASES: &[Case] = cases! {
         |sql, w| refresh_tokens::revoke_of_account(sql, w.user, None, w.now);
     "refresh_tokens::delete_expired" [0] ["refresh_tokens_expiry_idx"] |sql, w| refresh_tokens::delete_expired(sql, w.now);
 
+    "account_contacts::of" [0] ["account_contacts_pkey"] |sql, w| async move { account_contacts::of(sql, &w.keys, &[w.user]).await };
+    "account_contacts::replace" [0] ["account_contacts_pkey"] |sql, w| async move {
+        account_contacts::replace(sql, &w.keys, w.user, &Contact { name: None, email: Email::parse("ana@example.com") }).await
+    };
     "account_settings::find" [0] ["account_settings_pkey"] |sql, w| account_settings::find(sql, w.user);
     "account_settings::set" [0] [] |sql, w| async move { account_settings::set(sql, w.user, &stored_settings()).await };
 
@@ -387,6 +393,7 @@ pub(super) const CASES: &[Case] = cases! {
         Ok::<_, Error>(())
     };
     "reviews::find" [1] ["reviews_pkey", "applications_pkey", "decisions_pkey"] |sql, w| reviews::find(sql, &w.keys, w.review);
+    "reviews::find_assignment" [0] ["reviews_pkey"] |sql, w| reviews::find_assignment(sql, w.review);
     "reviews::lock_next" [0] ["reviews_waiting_idx", "reviews_country_waiting_idx"] |sql, _w| async move {
         reviews::lock_next(sql, None).await?;
         reviews::lock_next(sql, Some(Country::Es)).await

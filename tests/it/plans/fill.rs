@@ -7,7 +7,7 @@ use aval::domain::decision::{Case as Decidable, Decision};
 use aval::domain::ids::{ApplicationId, ChangeId};
 use aval::domain::personal_data::IdentityDocument;
 use aval::storage::jobs::{self, Claim, ClaimedJob, KnownTask, Quota};
-use aval::storage::seal::{DocumentIndex, KeyRing, SealedField};
+use aval::storage::seal::{BlindIndex, KeyRing, SealedField};
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{self, Array, Binary};
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
@@ -36,7 +36,7 @@ pub(super) struct World {
     pub(super) job: ClaimedJob,
     /// An application under review.
     pub(super) review: ApplicationId,
-    pub(super) document: DocumentIndex,
+    pub(super) document: BlindIndex,
     pub(super) case: Decidable,
     pub(super) decision: Decision,
     pub(super) user: Uuid,
@@ -246,6 +246,7 @@ const REST: &str = "\
         FROM applications; \
     INSERT INTO login_addresses (user_id, address_digest, last_login_at) \
         SELECT u.id, sha256(n::text::bytea), now() FROM users u, generate_series(1, 2) n; \
+    INSERT INTO account_contacts (user_id, name) SELECT id, '\\x00' FROM users; \
     INSERT INTO account_settings (user_id, theme) SELECT id, 'auto' FROM users; \
     INSERT INTO saved_views (id, user_id, page, name, filters) \
         SELECT gen_random_uuid(), u.id, 'reviews', 'view ' || n, '{}' FROM users u, generate_series(1, 2) n; \

@@ -32,6 +32,7 @@ const KINDS = [
     'api_key_first_used',
     'api_key_revoked',
     'api_key_deleted',
+    'contact_changed',
     'log_level_changed',
 ] as const;
 type Kind = (typeof KINDS)[number];

@@ -98,10 +98,20 @@ function useColumns(openSessions: (user: User) => void): Column<User>[] {
             {
                 id: 'username',
                 header: t('account.username'),
-                cell: ({ row }) => (
-                    <Text size="sm" fw={600} className="wrap-anywhere" translate="no">
-                        {row.original.username}
-                    </Text>
+                cell: ({ row: { original } }) => (
+                    <>
+                        <Text size="sm" fw={600} className="wrap-anywhere" translate="no">
+                            {original.username}
+                        </Text>
+                        {[original.name, original.email].map(
+                            (text) =>
+                                text && (
+                                    <Text key={text} size="xs" c="dimmed" className="wrap-anywhere" translate="no">
+                                        {text}
+                                    </Text>
+                                ),
+                        )}
+                    </>
                 ),
             },
             {
@@ -193,7 +203,7 @@ function CreateUser({ onDone }: { onDone: () => void }) {
     const errorText = useErrorText();
     const queryClient = useQueryClient();
     const form = useForm({
-        initialValues: { username: '', password: '', role: 'analyst' as Role },
+        initialValues: { username: '', password: '', role: 'analyst' as Role, name: '', email: '' },
         validate: {
             username: (value) => (value.trim() === '' ? t('field.required') : null),
             password: (value) => (value === '' ? t('field.required') : null),
@@ -214,7 +224,14 @@ function CreateUser({ onDone }: { onDone: () => void }) {
     return (
         <form
             noValidate
-            onSubmit={form.onSubmit(({ username, ...rest }) => create.mutate({ username: username.trim(), ...rest }))}
+            onSubmit={form.onSubmit(({ username, name, email, ...rest }) =>
+                create.mutate({
+                    username: username.trim(),
+                    ...rest,
+                    ...(name.trim() && { name: name.trim() }),
+                    ...(email.trim() && { email: email.trim() }),
+                }),
+            )}
         >
             <Stack>
                 {create.isError && (
@@ -242,6 +259,19 @@ function CreateUser({ onDone }: { onDone: () => void }) {
                     label={t('users.role')}
                     data={ROLES.map((role) => ({ value: role, label: t(`role.${role}`) }))}
                     {...form.getInputProps('role')}
+                />
+                <TextInput
+                    label={t('users.full_name')}
+                    description={t('users.optional')}
+                    autoComplete="off"
+                    {...form.getInputProps('name')}
+                />
+                <TextInput
+                    label={t('users.email')}
+                    description={t('users.optional')}
+                    type="email"
+                    autoComplete="off"
+                    {...form.getInputProps('email')}
                 />
                 <Group justify="flex-end">
                     <Button variant="default" onClick={onDone}>
