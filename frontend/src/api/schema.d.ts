@@ -1460,6 +1460,8 @@ export interface components {
         Cause: "schedule" | "retry" | "request";
         ChangeUserRequest: {
             disabled?: boolean | null;
+            email?: string | null;
+            name?: string | null;
             password?: string | null;
             role?: components["schemas"]["RoleName"] | null;
         };
@@ -1577,9 +1579,11 @@ export interface components {
             term_months?: number | null;
         };
         CreateUserRequest: {
-            password: string;
-            role: components["schemas"]["RoleName"];
-            username: string;
+            email?: string | null;
+            name?: string | null;
+            password?: string | null;
+            role?: components["schemas"]["RoleName"] | null;
+            username?: string | null;
         };
         /** @enum {string} */
         CredentialKind: "access_token" | "api_key";
@@ -2381,8 +2385,10 @@ export interface components {
             disabled: boolean;
             /** Format: date-time */
             disabled_at: string | null;
+            email: string | null;
             /** Format: uuid */
             id: string;
+            name: string | null;
             role: components["schemas"]["RoleName"];
             /** Format: date-time */
             updated_at: string;

@@ -8,7 +8,6 @@ const USER = 'bruno.silva';
 
 /** The pages of operators and the pages of every account that this file is about. */
 const OPERATORS = ['webhook-events', 'schedule', 'actors', 'log-level', 'staff-views', 'security-events'];
-const EVERYBODY = ['overview', 'account'];
 
 const APPLICATION = {
     country: 'ES',
