@@ -1,5 +1,5 @@
-//! Applies the messages of verified webhooks. The HTTP handler calls it for messages that arrive, and the job of [`retry`]
-//! for messages that failed.
+//! Applies the messages of verified webhooks: new ones, which the HTTP handler passes on, and failed ones, which the
+//! jobs of [`retry`] apply again.
 //!
 //! One transaction stores and applies a message. The message is applied under a savepoint. If that fails, the message is
 //! kept as failed, and a job retries it with increasing pauses. If the sender sends it again, it is applied immediately and
@@ -130,9 +130,8 @@ impl WebhookReceiver {
 
     /// The bureau of an application, if the sender may report on it.
     ///
-    /// # Errors
-    /// [`Error::NotFound`] if the application does not exist or the sender may not report on it; or a database error.
-    /// In both cases, the metrics count a message.
+    /// # Errors [`Error::NotFound`] if the application does not exist or the sender may not report on it; or a database
+    /// error. In both cases, the message is counted in the metrics.
     pub async fn bureau_of(&self, id: ApplicationId, countries: &[Country]) -> Result<&'static str> {
         let Resources { database, logger, .. } = &self.resources;
         let work = async |connection: &mut AsyncPgConnection| find_country(connection, id, countries).await;

@@ -225,9 +225,9 @@ impl Work<'_> {
         self.decide(case, BankingData::fallback(name, reason, "closed")).await
     }
 
-    /// Sends an application to review because its bureau accepted the request but never sent the report. If the bureau's
-    /// webhook arrives later, the application is still decided. The request is not repeated, because the bureau would
-    /// only accept it again.
+    /// Sends an application to review because its bureau accepted the request but never sent the report. If the
+    /// bureau's webhook arrives later, the application is still decided. The request is not repeated: the bureau would
+    /// respond with another 202 and no report.
     async fn decide_unanswered(&self, case: &PendingCase, reference: &str) -> Result<Outcome> {
         let name = crate::providers::provider_for(case.country).name();
         let mut figures = BankingData::fallback(name, FallbackReason::NeverAnswered, "closed");
