@@ -1,4 +1,4 @@
-//! All metrics, with their names, labels and help texts (docs/specification.md 12, docs/metrics.md).
+//! All metrics, with their names, labels and help texts (docs/specification.md, section 12; docs/metrics.md).
 //!
 //! Label values are bounded: countries, statuses, route patterns, names of actors and tasks. Identifiers, paths and
 //! input from clients are never labels.

@@ -1,5 +1,5 @@
-//! Unused documents. An account may have one open application per document (docs/specification.md 9), but several
-//! applications of a run, and several runs on one day, need the same answer from the simulator.
+//! Unused documents. An account may have one open application per document (docs/specification.md, section 9), but
+//! several applications of a run, and several runs on one day, need the same answer from the simulator.
 
 use std::collections::HashMap;
 
