@@ -19,7 +19,7 @@ use super::personal_data::{FullName, IdentityDocument};
 use crate::error::{Error, Result};
 
 /// The maximum age of an event whose signature has no timestamp (the legacy scheme). Deliveries are kept for one day
-/// longer, so a replayed event is either recognised as a duplicate or too old.
+/// longer, so a replayed event is either recognized as a duplicate or too old.
 pub const LEGACY_MAX_AGE: TimeDelta = TimeDelta::days(29);
 
 /// The maximum length of a reference, in characters.

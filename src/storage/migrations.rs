@@ -16,7 +16,7 @@ use crate::storage::pooler;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
-/// Runs the pending migrations and returns their names. An advisory lock serialises instances that start together. If
+/// Runs the pending migrations and returns their names. An advisory lock serializes instances that start together. If
 /// nothing is pending, the user only needs read permission.
 ///
 /// # Errors

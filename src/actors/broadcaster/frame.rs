@@ -203,7 +203,7 @@ impl Content<'_> {
 
 impl From<Content<'_>> for Frame {
     fn from(content: Content<'_>) -> Self {
-        // Serialisation only fails for maps whose keys are not strings, and there are none.
+        // Serialization only fails for maps whose keys are not strings, and there are none.
         let text = serde_json::to_string(&content).unwrap_or_default();
         Self { kind: content.kind(), text: text.into(), position: content.position() }
     }

@@ -40,7 +40,7 @@ pub struct CircuitOverrides {
     clock: Clock,
     known: Arc<RwLock<HashMap<Country, Forced>>>,
     changed: Arc<Notify>,
-    /// Serialises reads, so the latest read determines the state.
+    /// Serializes reads, so the latest read determines the state.
     reading: Arc<Mutex<()>>,
 }
 

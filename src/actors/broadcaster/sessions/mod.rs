@@ -135,7 +135,7 @@ impl Membership {
         &self.queue
     }
 
-    /// Authorises the session as `viewer`. Returns `false` without a change if the account has reached its maximum number
+    /// Authorizes the session as `viewer`. Returns `false` without a change if the account has reached its maximum number
     /// of sessions on this instance.
     pub fn admit(&self, viewer: Viewer) -> bool {
         let max = self.sessions.settings.max_sockets_per_account;
