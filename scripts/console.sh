@@ -30,7 +30,7 @@ build() {
 build
 [ "${1:-}" = build ] && exit 0
 
-# Applications are decided again soon after an outage of a test.
+# Shortens the time until applications are decided again after an outage in a test.
 export AVAL__REDECISION__MIN_INTERVAL_MS=1000
 # shellcheck source=scripts/scratch-server.sh
 . scripts/scratch-server.sh
@@ -48,5 +48,5 @@ for account in admin.console:admin ana.lopez:analyst bruno.silva:user; do
 done
 export AVAL_BIN="$aval" AVAL_PASSWORD
 AVAL_PASSWORD=$(cat "$scratch/password")
-# One file after another, because the tests of the load measure times.
+# Runs one file after another, because the load tests measure times.
 node --test --test-concurrency=1 --test-reporter=spec "${tests[@]}"
