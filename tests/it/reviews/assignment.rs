@@ -1,4 +1,4 @@
-//! Who reviews an application, and what others can do with it meanwhile.
+//! Assignments of applications under review, and what other accounts can do while an application is assigned.
 
 use actix_web::http::Method;
 use aval::domain::application::Country;
@@ -34,7 +34,10 @@ async fn an_analyst_assigns_extends_and_releases_an_application() {
     assert_eq!(second["assigned_at"], first["assigned_at"]);
     assert!(time(&second["expires_at"]) > time(&first["expires_at"]));
     let state = analyst.get(&assignment(&id)).await.expect(200);
-    assert_eq!((&state["application_id"], &state["assignment"]["expires_at"]), (&json!(id), &second["expires_at"]));
+    assert_eq!(
+        (&state["application_id"], &state["assignment"]["expires_at"]),
+        (&json!(id), &second["expires_at"])
+    );
     let listed = analyst.get(QUEUE).await.expect(200)["items"][0]["assignment"].clone();
     for name in ["assigned_to", "assigned_to_name", "assigned_at", "expires_at"] {
         assert_eq!(listed[name], second[name], "{name}");
