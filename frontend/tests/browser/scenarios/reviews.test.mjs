@@ -227,7 +227,7 @@ test('all applications that match are counted and then changed together', async 
         await page.waitForURL(/max_amount/);
         await page.getByText('3 applications', { exact: true }).waitFor();
         await page.getByLabel('Select the application of Pilar Bulk A').check();
-        await page.getByRole('button', { name: 'Select all 3 that match' }).click();
+        await page.getByRole('button', { name: 'Select all 3 matching applications' }).click();
         await page.getByText('3 applications selected').waitFor();
         await inspect(page, 'applications-selected');
         await page.getByRole('button', { name: 'Change the status…' }).click();
