@@ -67,8 +67,8 @@ label_values! {
     }
 }
 
-/// The number of times that the transaction is tried before a transient error is recorded as a failure.
-const MAX_TRANSIENT_TRIES: u32 = 3;
+/// The maximum number of attempts of the transaction. A transient error in the last one is recorded as a failure.
+const MAX_TRANSACTION_ATTEMPTS: u32 = 3;
 
 /// A message whose signature was verified.
 #[derive(Clone)]
@@ -149,9 +149,9 @@ impl WebhookReceiver {
     /// [`Error::Unavailable`] if the message is kept but could not be applied; or a database error.
     pub async fn receive(&self, message: &VerifiedMessage) -> Result<Receipt> {
         let id = message.confirmation.application_id;
-        let work = async |connection: &mut AsyncPgConnection, tries: u32| {
+        let work = async |connection: &mut AsyncPgConnection, attempts: u32| {
             let country = find_country(connection, id, &message.countries).await?;
-            self.store_and_apply(connection, message, country, tries < MAX_TRANSIENT_TRIES).await
+            self.store_and_apply(connection, message, country, attempts < MAX_TRANSACTION_ATTEMPTS).await
         };
         let Resources { database, logger, .. } = &self.resources;
         let outcome = transaction::run_counted(database, logger, "receive_webhook", work).await;

@@ -141,7 +141,7 @@ impl Work<'_> {
             warn!(self.logger, "the bureau sent no webhook within its deadline"; "provider_reference" => reference);
             return self.decide_unanswered(&case, reference).await;
         }
-        match self.ask_bureau(&case).await? {
+        match self.request_report(&case).await? {
             BankingAnswer::Accepted { provider_reference } => {
                 let timeout_ms = self.parts.resources.settings.providers.of(case.country).async_timeout_ms;
                 Ok(Outcome::WaitingExternal {
@@ -181,7 +181,7 @@ impl Work<'_> {
         }
     }
 
-    async fn ask_bureau(&self, case: &PendingCase) -> Result<BankingAnswer> {
+    async fn request_report(&self, case: &PendingCase) -> Result<BankingAnswer> {
         let attributes = || {
             let provider = crate::providers::provider_for(case.country).name();
             vec![KeyValue::new("provider.name", provider)]

@@ -185,7 +185,7 @@ metrics! {
     /// Webhooks received or retried, by bureau and result.
     webhook_events_total: IntCounterVec ["provider", "result"] of [webhook_senders, webhook_results];
 
-    /// Stored enum values and events that this version does not know because a newer version wrote them, by table.
+    /// Stored enum values and events that are unknown to this version because a newer version wrote them, by table.
     unknown_labels_total: IntCounterVec ["table"] of [tables];
 
     /// Finished spans. Those that trace_spans_exported_total does not count are waiting or were dropped.

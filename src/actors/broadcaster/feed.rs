@@ -37,8 +37,8 @@ pub(super) enum Viewers {
 }
 
 impl Update {
-    /// Returns `None` if the event must not be delivered, because this version does not know its type or the form of its
-    /// data.
+    /// Returns `None` if the event must not be delivered, because its type or the form of its data is unknown to this
+    /// version.
     pub(super) fn new(types: &EventRegistry, epoch: Uuid, event: &Envelope) -> Option<Self> {
         let offset = event.offset;
         if let Some(changed) = event.data::<ApplicationChanged>() {

@@ -34,7 +34,7 @@ struct Forced {
     until: Duration,
 }
 
-/// The overrides that this instance knows. Cheap to clone.
+/// The overrides known to this instance. Cheap to clone.
 #[derive(Clone)]
 pub struct CircuitOverrides {
     clock: Clock,
