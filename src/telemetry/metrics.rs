@@ -24,7 +24,7 @@ use self::kinds::{Metric, MetricOptions};
 use super::labels::{KnownLabels, Values};
 use crate::error::{Error, Result};
 
-/// Seconds, from cached answers to bureau timeouts.
+/// Buckets in seconds, from cached responses to bureau timeouts.
 const LATENCY: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// Seconds, from an indexed read to the statement timeout. Fewer buckets, because there are many operations.

@@ -22,7 +22,7 @@ pub(super) struct DemoCase {
     pub(super) country: Country,
     /// An invented name.
     pub(super) full_name: &'static str,
-    /// Test document that selects the simulator's answer, normalized.
+    /// Test document that selects the simulator's response, normalized.
     pub(super) document: &'static str,
     /// In whole units of the country's currency.
     pub(super) requested_amount: u64,

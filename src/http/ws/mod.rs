@@ -27,7 +27,7 @@
 //!
 //! Every close frame also has a reason (`ending`). For 1013, 4401 and 4429, an `error` message is sent first.
 //!
-//! The protocol is JSON text. An invalid message is answered with an `error` frame and the connection stays open; a
+//! The protocol is JSON text. The response to an invalid message is an `error` frame, and the connection stays open; a
 //! violation of RFC 6455 closes it. `subscribed` carries a position, after which all events of the topic are delivered.
 //! Clients keep the position of the last frame that had one and resume all topics from there.
 

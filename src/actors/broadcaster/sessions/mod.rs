@@ -94,13 +94,13 @@ impl Sessions {
         registry.has_waiting_subscriptions() || registry.next_cursor().is_some()
     }
 
-    /// Answers waiting subscriptions, given the extent of the bus.
+    /// Responds to waiting subscriptions, given the extent of the bus.
     pub(super) fn answer_waiting(&self, extent: &Extent) {
         self.lock().answer_waiting(extent, self.settings.max_replay);
     }
 
-    /// Marks the sessions that have caught up as live. Then returns the lowest cursor of the recovering sessions with room
-    /// in their queues.
+    /// Marks the sessions that have caught up as live. Then returns the lowest cursor of the recovering sessions with
+    /// space in their queues.
     pub(super) fn next_cursor(&self) -> Option<i64> {
         let mut registry = self.lock();
         registry.release_recovered();
