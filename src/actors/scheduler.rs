@@ -65,8 +65,8 @@ struct ClaimRounds {
     contended: u32,
 }
 
-/// How often a round is repeated because of contention. A claim locks its rows for about a millisecond. Rows that stay
-/// locked for longer are not locked by a claim, so they can wait for the next poll.
+/// The maximum number of times that a round is repeated because of contention. A claim locks its rows for about a
+/// millisecond. Rows that stay locked for longer are not locked by a claim, so they can wait for the next poll.
 const MAX_CONTENDED_ROUNDS: u32 = 3;
 
 impl ClaimRounds {

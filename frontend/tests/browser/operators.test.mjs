@@ -6,7 +6,7 @@ const ANALYST = 'ana.lopez';
 const ADMIN = 'admin.console';
 const USER = 'bruno.silva';
 
-/** The pages of operators and the pages of every account that this file is about. */
+/** The pages that this file tests: pages for operators only, and pages for every account. */
 const OPERATORS = ['webhook-events', 'schedule', 'actors', 'log-level', 'staff-views', 'security-events'];
 const EVERYBODY = ['overview', 'account'];
 
@@ -223,7 +223,7 @@ test('a page that cannot reach the server says so and recovers', async () => {
     });
 });
 
-test('the new pages are available in four languages, in dark colours and on a phone', async () => {
+test('these pages are available in four languages, in dark colours and on a phone', async () => {
     const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, colorScheme: 'dark' };
     for (const locale of ['es-MX', 'pt-BR', 'it-IT']) {
         await withBrowser({ ...phone, locale }, async ({ page }) => {
