@@ -27,14 +27,16 @@ pub fn bad_type(expected: &str) -> Refusal {
 
 /// Parses an amount, which may be zero.
 ///
-/// # Errors As [`Money::parse`].
+/// # Errors
+/// As [`Money::parse`].
 pub fn money(raw: &RawValue) -> Result<Money, Refusal> {
     Money::parse(exact_text(raw)).map_err(refuse_amount)
 }
 
 /// Parses an amount above zero.
 ///
-/// # Errors As [`Money::parse_positive`].
+/// # Errors
+/// As [`Money::parse_positive`].
 pub fn positive_money(raw: &RawValue) -> Result<Money, Refusal> {
     Money::parse_positive(exact_text(raw)).map_err(refuse_amount)
 }

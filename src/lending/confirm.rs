@@ -130,8 +130,9 @@ impl WebhookReceiver {
 
     /// The bureau of an application, if the sender may report on it.
     ///
-    /// # Errors [`Error::NotFound`] if the application does not exist or the sender may not report on it; or a database
-    /// error. In both cases, the message is counted in the metrics.
+    /// # Errors
+    /// [`Error::NotFound`] if the application does not exist or the sender may not report on it; or a database error.
+    /// In both cases, the message is counted in the metrics.
     pub async fn bureau_of(&self, id: ApplicationId, countries: &[Country]) -> Result<&'static str> {
         let Resources { database, logger, .. } = &self.resources;
         let work = async |connection: &mut AsyncPgConnection| find_country(connection, id, countries).await;

@@ -69,8 +69,8 @@ async fn check_may_migrate(connection: &mut AsyncPgConnection) -> Result<()> {
 pub struct SchemaStatus {
     /// The version of the PostgreSQL server.
     pub server_version: String,
-    /// The number of applied migrations. A newer version of Aval may have applied migrations that this version does not
-    /// know.
+    /// The number of applied migrations. A newer version of Aval may have applied migrations that are unknown to this
+    /// version.
     pub applied: usize,
     /// The number of migrations of this version that are not applied.
     pub pending: usize,

@@ -120,8 +120,8 @@ pub async fn job_history_before(
 
 /// Drops a month of finished jobs.
 ///
-/// # Errors If the month is too recent. If its partition is in use, the error is transient; the function does not wait
-/// for it.
+/// # Errors
+/// If the month is too recent. If its partition is in use, the error is transient; the function does not wait for it.
 pub async fn drop_job_history(connection: &mut AsyncPgConnection, month: Month) -> Result<bool> {
     Ok(diesel::select(drop_job_history_month(month.first_day())).get_result(connection).await?)
 }
