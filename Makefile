@@ -21,12 +21,12 @@ test: ## run every test and print the totals
 
 test-pooler: ## run every test through PgBouncer in transaction mode
 	@scripts/install-missing.sh for-tests
-	@scripts/neighbours.sh pooler
+	@scripts/compatibility.sh pooler
 
 VERSION ?= 18
 test-postgres: ## run the tests that depend most on PostgreSQL on another version (VERSION=18)
 	@scripts/install-missing.sh for-tests
-	@scripts/neighbours.sh postgres $(VERSION)
+	@scripts/compatibility.sh postgres $(VERSION)
 
 faults: ## run every fault several times and update the table in docs/reliability.md
 	@scripts/install-missing.sh for-tests

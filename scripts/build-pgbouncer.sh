@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Builds a PgBouncer for the tests, on Debian releases whose package is older than 1.21, the first version that supports
-# prepared statements in transaction mode. The source is Debian 13's package, from the mirror of this machine; apt checks
-# its signature. The result is kept in the cache folder of Aval, where tests/it/support/pgbouncer.rs looks for it.
-# Does nothing if a version that is new enough is installed. `build-pgbouncer.sh check` builds nothing; it exits with 0 if
-# such a version is installed and with 1 otherwise.
+# prepared statements in transaction mode. The source is Debian 13's package, from the mirror of this machine; apt
+# checks its signature. The result is kept in the cache folder of Aval, where tests/it/support/pgbouncer.rs looks for
+# it. Does nothing if such a version is already installed. `build-pgbouncer.sh check` builds nothing. It exits with 0 if
+# such a version is installed, and with 1 otherwise.
 set -euo pipefail
 
 if [ "$(id -u)" = 0 ]; then

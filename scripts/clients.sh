@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Lints the OpenAPI document (Redocly, Spectral), generates a TypeScript and a Python client from it, type-checks both
-# strictly and runs them against a server. Runs the code of docs/quick-start.md too. tests/clients pins every tool. The
-# last line has the format of `cargo test`.
+# strictly and runs them against a server. Also runs the code of docs/quick-start.md. tests/clients pins the version of
+# every tool. The last line has the format of `cargo test`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -52,7 +52,7 @@ done
 # The clients use their own account, because the server prints the password of the first account only once.
 export AVAL_USER=clients AVAL_PASSWORD='a password of the clients for tests'
 printf '%s\n' "$AVAL_PASSWORD" | "$aval" user add "$AVAL_USER" --role admin --password-stdin > /dev/null
-# The clients log out at the end, which invalidates all tokens of their account. The quick start uses another one.
+# The clients sign out at the end, which revokes all tokens of their account. The quick start uses another account.
 printf '%s\n' "$AVAL_PASSWORD" | "$aval" user add quick-start --role admin --password-stdin > /dev/null
 AVAL_TOKEN=$("$aval" token --user quick-start --minutes 60)
 export AVAL_TOKEN

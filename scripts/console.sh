@@ -30,7 +30,8 @@ build
 [ "${1:-}" = build ] && exit 0
 
 cargo build --locked --quiet
-export AVAL_BIN=$(realpath "${CARGO_TARGET_DIR:-target}/debug/aval")
+AVAL_BIN=$(realpath "${CARGO_TARGET_DIR:-target}/debug/aval")
+export AVAL_BIN
 cd frontend
 "$AVAL_BIN" openapi | npm run --silent client -- --check
 npm run --silent lint

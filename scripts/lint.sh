@@ -44,7 +44,7 @@ done
 [ "$unexplained" -eq 0 ]
 
 step documentation
-# Includes private items and links to them, because the pages are for contributors.
+# Includes private items and links to them, because the generated pages are for contributors.
 RUSTDOCFLAGS="-Dwarnings -Arustdoc::private_intra_doc_links" cargo doc --locked --no-deps --document-private-items --quiet
 
 step line width

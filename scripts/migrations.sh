@@ -17,8 +17,9 @@ complain() {
     status=1
 }
 
-# Prints each statement on one line in upper case, without comments. Leaves out allowed statements. CREATE FUNCTION is one
-# statement with its body. The patterns below do not match statements in a body, because they are anchored at the beginning.
+# Prints each statement on one line in upper case, without comments. Leaves out allowed statements. CREATE FUNCTION is
+# one statement with its body. The patterns below are anchored at the beginning of a statement, so they do not match
+# statements in a body.
 statements() {
     awk '
         /^[[:space:]]*-- allowed: ./ { allowed = 1; next }

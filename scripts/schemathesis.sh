@@ -21,8 +21,8 @@ fi
 # Excludes checks of rules that a schema cannot express: documents have check characters (positive_data_acceptance), a
 # decision exists only after it was made (ensure_resource_availability), country codes are case-insensitive and empty
 # query parameters count as absent (negative_data_rejection). One worker: with more, Python's parser fails occasionally
-# ("AST constructor recursion depth mismatch"). /api/v1/test/ is excluded because an injected fault that exhausts the
-# restart budget of a permanent actor stops the server, as it must.
+# ("AST constructor recursion depth mismatch"). /api/v1/test/ is excluded because an injected fault that uses up the
+# restart budget of a permanent actor stops the server, as designed.
 check_against_document() {
     (cd "$scratch" && exec "$venv/bin/schemathesis" run "$AVAL_URL/openapi.json" --url "$AVAL_URL" \
         --header "Authorization: Bearer $1" --phases examples,coverage,fuzzing --mode all \
@@ -37,7 +37,7 @@ check_against_document() {
 
 passed=0 failed=0
 for role in user analyst admin; do
-    # A run must not log out or disable its own account.
+    # A run must not sign out or disable its own account.
     printf '%s\n' "a password of the $role for tests" |
         "$aval" user add "schemathesis.$role" --role "$role" --password-stdin > /dev/null
     token=$("$aval" token --user "schemathesis.$role" --minutes 60)

@@ -18,8 +18,8 @@ if ! cargo nextest --version > /dev/null 2>&1; then
 fi
 run cargo nextest run --locked --no-fail-fast
 run cargo test --locked --doc --no-fail-fast
-run scripts/neighbours.sh pooler short
-run scripts/neighbours.sh postgres 18 short
+run scripts/compatibility.sh pooler short
+run scripts/compatibility.sh postgres 18 short
 run scripts/schemathesis.sh
 run scripts/clients.sh
 

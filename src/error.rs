@@ -237,7 +237,7 @@ pub enum Error {
         /// The panic message, for the log.
         cause: PrivateMessage,
     },
-    /// A stored label that this version of Aval does not know, because a newer version wrote it.
+    /// A stored label that is unknown to this version of Aval, because a newer version wrote it.
     #[error("the database contains an unknown {what}")]
     UnknownLabel {
         /// The set of labels, such as `account_role`.

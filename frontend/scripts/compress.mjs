@@ -1,5 +1,5 @@
-// Writes a .br and a .gz file next to each file of the build, so that the server compresses nothing itself. index.html is
-// left out: it is different in every response.
+// Writes a .br and a .gz file next to each file of the build, so the server need not compress them. index.html is
+// excluded, because each response contains a different nonce.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 

@@ -2,8 +2,8 @@
 //
 //   aval openapi | node scripts/generate-client.mjs [--check]
 //
-// Descriptions, examples, response headers and repeated error responses are left out: they make the file ten times longer,
-// and the console uses only the types.
+// Descriptions, examples, response headers and repeated error responses are omitted. They would make the file ten times
+// longer, and the console uses only the types.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import openapiTS, { astToString } from 'openapi-typescript';

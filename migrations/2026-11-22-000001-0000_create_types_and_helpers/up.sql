@@ -22,7 +22,7 @@ CREATE FUNCTION uuid_v7_time(id uuid) RETURNS timestamptz
         ('x0000' || substr(replace(id::text, '-', ''), 1, 12))::bit(64)::bigint::numeric::double precision / 1000);
 COMMENT ON FUNCTION uuid_v7_time IS 'The time inside a version 7 UUID, to the millisecond';
 
--- For rows that triggers write. PostgreSQL has uuidv7() only since version 18.
+-- Generates identifiers for rows that triggers write. PostgreSQL itself has uuidv7() only since version 18.
 CREATE FUNCTION uuid_v7_now() RETURNS uuid
     LANGUAGE sql VOLATILE PARALLEL SAFE
     RETURN encode(

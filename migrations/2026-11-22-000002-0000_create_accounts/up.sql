@@ -23,7 +23,7 @@ COMMENT ON COLUMN users.token_version IS
     'disabling';
 COMMENT ON COLUMN users.created_by IS 'The account that created it, or a part of the system';
 
--- For the check, under lock, that an admin who is disabled or demoted is not the last one.
+-- Used under a lock to check that an admin who is disabled or demoted is not the last one.
 CREATE INDEX users_enabled_admins_idx ON users (id) WHERE role = 'admin' AND disabled_at IS NULL;
 
 CREATE TABLE refresh_tokens (
@@ -125,13 +125,13 @@ COMMENT ON COLUMN login_addresses.address_digest IS 'Keyed hash of the address (
 
 CREATE INDEX login_addresses_expiry_idx ON login_addresses (last_login_at);
 
--- A login rehashes the password when the configured costs have changed.
+-- A sign-in rehashes the password if the configured costs have changed.
 CREATE FUNCTION is_same_password(account uuid) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT coalesce(current_setting('aval.same_password', true) = account::text, false);
 $$;
 COMMENT ON FUNCTION is_same_password IS 'Whether the transaction only rehashes the account''s password';
 
--- Direct SQL ends tokens too. A rehash of the same password ends neither tokens nor sessions.
+-- Changes by plain SQL also revoke tokens. A rehash of the same password revokes no tokens and ends no sessions.
 CREATE FUNCTION users_before_update() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.id <> OLD.id OR NEW.username <> OLD.username THEN
@@ -187,7 +187,7 @@ CREATE TRIGGER users_revoke_keys AFTER UPDATE ON users
     WHEN (NEW.role < OLD.role OR (NEW.disabled_at IS NOT NULL AND OLD.disabled_at IS NULL))
     EXECUTE FUNCTION users_revoke_keys();
 
--- Before the row is deleted: ON DELETE SET NULL then clears the reference to it.
+-- Must run before the row is deleted: after that, ON DELETE SET NULL has cleared the references to it.
 CREATE TRIGGER users_revoke_keys_of_deleted BEFORE DELETE ON users
     FOR EACH ROW EXECUTE FUNCTION users_revoke_keys();
 
@@ -244,7 +244,7 @@ CREATE TRIGGER api_keys_end_descendants AFTER UPDATE OF revoked_at, expires_at O
 
 CREATE FUNCTION announce_accounts() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    -- PostgreSQL sends equal notifications of one transaction only once.
+    -- PostgreSQL sends identical notifications of a transaction only once.
     PERFORM pg_notify('aval_accounts', '');
     RETURN NULL;
 END
@@ -254,6 +254,6 @@ COMMENT ON FUNCTION announce_accounts IS 'Notifies every instance that accounts 
 CREATE TRIGGER users_announce AFTER UPDATE OR DELETE ON users
     FOR EACH STATEMENT EXECUTE FUNCTION announce_accounts();
 
--- Not for last_used_at: use is not a change.
+-- Updates of last_used_at are not announced, because using a key does not change it.
 CREATE TRIGGER api_keys_announce AFTER DELETE OR UPDATE OF key_hash, role, scopes, expires_at, revoked_at ON api_keys
     FOR EACH STATEMENT EXECUTE FUNCTION announce_accounts();

@@ -46,7 +46,7 @@ CREATE TRIGGER security_events_no_truncate BEFORE TRUNCATE ON security_events
 CREATE FUNCTION record_security_event(kind text, actor text, subject text, detail jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
-    -- Aval sets it for the transaction: {"id", "actor", "address", "request_id"}.
+    -- Aval sets aval.origin for the transaction: {"id", "actor", "address", "request_id"}.
     origin jsonb := nullif(current_setting('aval.origin', true), '')::jsonb;
 BEGIN
     INSERT INTO public.security_events (id, kind, actor, subject, detail, origin_id, address, request_id)

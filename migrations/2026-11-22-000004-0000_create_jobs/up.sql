@@ -36,8 +36,9 @@ CREATE TABLE pending_jobs (
         AND (lease_token IS NULL) = (leased_until IS NULL)
         AND (lease_token IS NULL) = (leased_by IS NULL))
 ) WITH (
-    -- Jobs are inserted, claimed and deleted within moments, so dead rows far outnumber live ones. Vacuum by their
-    -- number, not by a share of the table, and without pauses.
+    -- Jobs are inserted, claimed and deleted within a short time, so there are far more dead rows than live ones.
+    -- Autovacuum therefore starts at a fixed number of dead rows instead of a share of the table, and runs without
+    -- pauses.
     autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0,
     autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 2000
 );
@@ -123,7 +124,7 @@ CREATE INDEX failed_jobs_lane_idx ON failed_jobs (lane, id DESC);
 CREATE INDEX failed_jobs_error_type_idx ON failed_jobs (error_type, id DESC);
 CREATE INDEX failed_jobs_application_idx ON failed_jobs (application_id, id DESC) WHERE application_id IS NOT NULL;
 
--- What happened to a dead letter may change; what was recorded about the job may not.
+-- The status of a dead letter may change. The recorded data of the job may not.
 CREATE TRIGGER failed_jobs_recorded BEFORE UPDATE ON failed_jobs FOR EACH ROW WHEN (
     (OLD.id, OLD.job_id, OLD.task_name, OLD.lane, OLD.application_id, OLD.job_args, OLD.error_type, OLD.error_message,
         OLD.backtrace, OLD.attempts, OLD.request_id, OLD.traceparent, OLD.created_at)

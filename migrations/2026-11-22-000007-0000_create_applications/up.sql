@@ -64,7 +64,7 @@ COMMENT ON COLUMN applications.change_details IS
 CREATE INDEX applications_country_status_idx ON applications (country, status, id DESC) WHERE deleted_at IS NULL;
 CREATE INDEX applications_status_idx ON applications (status, id DESC) WHERE deleted_at IS NULL;
 CREATE INDEX applications_created_by_idx ON applications (created_by, id DESC) WHERE deleted_at IS NULL;
--- The newest applications of a document. No query looks for rows without an entry.
+-- The newest applications of a document. No query searches for applications without an entry in the blind index.
 CREATE INDEX applications_document_index_idx ON applications (document_index, id DESC)
     WHERE document_index IS NOT NULL;
 -- For POST /applications/search. jsonb_path_ops supports only containment, at a fraction of the size.
@@ -108,7 +108,7 @@ COMMENT ON COLUMN audit_logs.metadata IS
     'each sealed column that changed; internal_note: a note for staff only; reason_is_public: whether the applicant '
     'may read the reason';
 
--- The envelopes of an audit row may be resealed with another key; nothing else of it ever changes.
+-- The envelopes of an audit row may be resealed with another key. Nothing else in the row may change.
 CREATE FUNCTION is_sealed_again(before jsonb, after jsonb) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
     SELECT coalesce(jsonb_typeof(before) = 'object' AND jsonb_typeof(after) = 'object', false) AND NOT EXISTS (
         SELECT FROM (SELECT f.key AS field, e.key AS side, e.value FROM jsonb_each(before) f, jsonb_each_text(f.value) e) b
@@ -222,7 +222,7 @@ END
 $$;
 COMMENT ON FUNCTION append_event IS 'Writes an event about an application to the outbox';
 
--- Sets updated_at from the id, so that the response to a new application depends only on the request and can be stored
+-- Sets updated_at from the id, so the response to a new application depends only on the request and can be stored
 -- together with the row.
 CREATE FUNCTION applications_before_insert() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -232,7 +232,7 @@ BEGIN
         RAISE EXCEPTION 'an application starts as PENDING, not as %', NEW.status
             USING ERRCODE = 'check_violation', CONSTRAINT = 'applications_initial_status', TABLE = 'applications';
     END IF;
-    -- Not a CHECK constraint: a dump of old rows must still load.
+    -- This is not a CHECK constraint, because a dump that contains old rows must still load.
     IF made NOT BETWEEN now() - interval '1 day' AND now() + interval '10 minutes' THEN
         RAISE EXCEPTION 'the id of a new application must be a version 7 UUID of about now'
             USING ERRCODE = 'check_violation', CONSTRAINT = 'applications_id_is_of_now', TABLE = 'applications';
@@ -368,8 +368,9 @@ $$;
 CREATE TRIGGER applications_after_update AFTER UPDATE ON applications
     FOR EACH ROW EXECUTE FUNCTION applications_after_update();
 
--- An event reports either a status or a deletion, and so does the audit row. A change of both, or of the status of a
--- deleted application, would be listed and counted wrongly. Aval makes no such change; direct SQL needs two steps.
+-- An event and an audit row report either a change of status or a deletion. A change of both, or of the status of a
+-- deleted application, would be listed and counted incorrectly. Aval makes no such change; plain SQL needs two
+-- statements.
 CREATE FUNCTION refuse_status_of_deleted() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'the status of a deleted application does not change'

@@ -24,7 +24,8 @@ COMMENT ON COLUMN idempotency_keys.expires_at IS 'By the clock of the instance t
 CREATE INDEX idempotency_keys_expiry_idx ON idempotency_keys (expires_at);
 
 -- Only the transaction that holds the advisory lock can write the key. The query after taking the lock has a new
--- snapshot, so it sees what the previous holder committed. The lock is never waited for: a failed attempt means in_flight.
+-- snapshot, so it sees what the previous holder committed. The function does not wait for the lock: if another
+-- transaction holds it, the verdict is in_flight.
 CREATE FUNCTION begin_keyed_write(
     key bytea, at timestamptz,
     OUT verdict text, OUT stored_fingerprint bytea, OUT stored_status smallint, OUT stored_reply bytea)
@@ -74,9 +75,9 @@ COMMENT ON COLUMN document_claims.released IS 'The application is final or delet
 CREATE INDEX document_claims_expiry_idx ON document_claims (expires_at);
 
 -- A group of applications is inserted by one statement, which calls this for each row before the insert, so a duplicate
--- fails alone and costs no extra round trip. It never waits for other inserts: the locks of documents and keys are only
--- tried. It may wait for a transaction that is changing or deleting the claim. That cannot deadlock, because
--- release_document_claim and the deletion of expired claims skip locked rows.
+-- does not affect the other rows and needs no additional round trip. It never waits for other inserts: it does not wait
+-- for the locks of documents and keys. It may wait for a transaction that is changing or deleting the claim. That
+-- cannot deadlock, because release_document_claim and the deletion of expired claims skip locked rows.
 CREATE FUNCTION admit_application(
     application uuid, account text, document bytea, claim_until timestamptz,
     key bytea, route text, request_fingerprint bytea, reply_status smallint, reply bytea, key_until timestamptz,

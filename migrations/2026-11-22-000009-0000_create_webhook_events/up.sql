@@ -69,8 +69,8 @@ CREATE TRIGGER webhook_events_settled BEFORE UPDATE ON webhook_events FOR EACH R
     IS DISTINCT FROM (NEW.status, NEW.attempts, NEW.error_type, NEW.error_message, NEW.settled_at, NEW.next_attempt_at))
     EXECUTE FUNCTION refuse_rewrite();
 
--- A legacy message is accepted for 29 days, so it must be recognised for as long (webhooks.retention_days is at least
--- 30).
+-- A legacy message is accepted for 29 days, so a repetition must be recognized for the same time
+-- (webhooks.retention_days is at least 30).
 CREATE TRIGGER webhook_events_kept BEFORE DELETE ON webhook_events FOR EACH ROW WHEN (
     OLD.received_at > now() - interval '29 days')
     EXECUTE FUNCTION refuse_rewrite();

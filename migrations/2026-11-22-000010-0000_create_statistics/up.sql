@@ -56,8 +56,8 @@ COMMENT ON TABLE statistics_position IS
 
 INSERT INTO statistics_position (last_offset) VALUES (0);
 
--- One row for the status that the application left, and one for its new status. An event of an unknown shape counts
--- nothing: if it failed, it would block the counting of all events after it.
+-- One row for the status that the application left, and one for its new status. An event with data of an unknown form
+-- is not counted. An error would block the counting of all later events.
 CREATE FUNCTION statistics_count_changes(type text, subject uuid, data jsonb)
 RETURNS TABLE (
     owner text, country country, status application_status, applications bigint, requested_amount numeric,
@@ -81,14 +81,14 @@ LANGUAGE sql STABLE AS $$
     WHERE m.applies
       AND data ->> 'country' = ANY (enum_range(NULL::country)::text[])
       AND m.status = ANY (enum_range(NULL::application_status)::text[])
-      -- A transition is counted with both statuses or not at all: half of one would distort the totals.
+      -- A transition is counted with both statuses or not at all. Otherwise the totals would be wrong.
       AND (type <> 'application.status_changed.v1'
           OR data ->> 'status' = ANY (enum_range(NULL::application_status)::text[])
           AND data ->> 'previous_status' = ANY (enum_range(NULL::application_status)::text[]))
 $$;
 COMMENT ON FUNCTION statistics_count_changes IS 'What an event adds to application_counts';
 
--- The time is that of the audit row, which is kept when the event has been deleted.
+-- The time is taken from the audit row, which still exists after the event has been deleted.
 CREATE FUNCTION statistics_day_changes(type text, subject uuid, data jsonb)
 RETURNS TABLE (
     owner text, day date, country country, created bigint, requested_amount numeric, approved bigint, rejected bigint,
@@ -114,7 +114,7 @@ LANGUAGE sql STABLE AS $$
     WHERE type IN ('application.created.v1', 'application.status_changed.v1')
       AND e.became IN ('PENDING', 'APPROVED', 'REJECTED', 'UNDER_REVIEW', 'CANCELLED')
       AND data ->> 'country' = ANY (enum_range(NULL::country)::text[])
-      -- The day may come from the identifier. A UUID of another version has no time.
+      -- The day may be derived from the identifier. A UUID of another version contains no time.
       AND uuid_v7_time(subject) BETWEEN '2000-01-01' AND now() + interval '1 year'
 $$;
 COMMENT ON FUNCTION statistics_day_changes IS 'What an event adds to application_days';
@@ -124,7 +124,7 @@ DECLARE
     counted_to bigint;
     count_to bigint;
 BEGIN
-    -- Usually there is nothing to do; find that out without a lock.
+    -- Usually there is nothing to do. This check needs no lock.
     PERFORM FROM statistics_position p, outbox_position o WHERE o.last_offset > p.last_offset;
     IF NOT FOUND THEN
         RETURN 0;
@@ -175,8 +175,8 @@ $$;
 COMMENT ON FUNCTION project_statistics IS
     'Counts up to the given number of published events that are not counted yet; returns how many it counted';
 
--- Aval's sessions plan without sequential scans. The recounts read whole tables, for which an index would only change the
--- order of reading.
+-- Aval's sessions disable sequential scans. The recounts read whole tables, so an index would only change the order in
+-- which the rows are read.
 CREATE FUNCTION recount_applications(part regclass)
 RETURNS TABLE (
     owner text, country country, status application_status, applications bigint, requested_amount numeric,
@@ -225,7 +225,7 @@ $$;
 COMMENT ON FUNCTION recount_application_days IS
     'What application_days should contain for the applications that are not archived; reads all of them';
 
--- Archiving removes whole months from the lists, or returns them, without events.
+-- Archiving removes whole months from the lists, and restoring returns them. Neither causes events.
 CREATE FUNCTION statistics_move_applications(part regclass, sign integer) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     -- The same lock order as project_statistics: the position, then applications.

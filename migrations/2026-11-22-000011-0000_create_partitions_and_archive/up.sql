@@ -15,7 +15,8 @@ BEGIN
         FOREACH parent IN ARRAY ARRAY['applications', 'audit_logs', 'decisions', 'job_history'] LOOP
             child := parent || '_' || to_char(month, 'YYYY_MM');
             CONTINUE WHEN to_regclass(format('partitions.%I', child)) IS NOT NULL;
-            -- ATTACH PARTITION takes a weaker lock on the parent than CREATE TABLE … PARTITION OF: inserts go on.
+            -- ATTACH PARTITION takes a weaker lock on the parent than CREATE TABLE … PARTITION OF, which would block
+            -- inserts.
             EXECUTE format('CREATE TABLE partitions.%I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS '
                            'INCLUDING GENERATED)', child, parent);
             EXECUTE format('ALTER TABLE %I ATTACH PARTITION partitions.%I FOR VALUES FROM (%L) TO (%L)',
@@ -32,9 +33,9 @@ COMMENT ON FUNCTION ensure_month_partitions IS
     'Creates the missing partitions of a number of months from the given one on; returns how many it created';
 REVOKE EXECUTE ON FUNCTION ensure_month_partitions(date, integer) FROM PUBLIC;
 
--- The serving user owns no table and drops old months of finished jobs only through this function: the partition must be
--- that of the month, and the month must have ended a week ago. It does not wait long for a lock, because every later
--- query of the table would wait behind it.
+-- The serving user owns no tables and can drop old months of finished jobs only with this function. It requires that
+-- the partition belongs to the month and that the month ended at least a week ago. It does not wait long for a lock,
+-- because every later query of the table would wait behind it.
 CREATE FUNCTION drop_job_history_month(month date) RETURNS boolean LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
@@ -104,8 +105,8 @@ CREATE TRIGGER decisions_archive_no_truncate BEFORE TRUNCATE ON decisions_archiv
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('decisions_archive_read_only', 'archived');
 
 -- The serving user moves months between applications and its archive only through these functions. A move is one short
--- transaction that locks whole tables. It fails rather than wait long for a lock, because all other queries would wait
--- behind it; its caller tries again.
+-- transaction that locks whole tables. It does not wait long for a lock, because all other queries would wait behind
+-- it. It fails instead, and its caller tries again.
 CREATE FUNCTION month_open_applications(month date) RETURNS bigint LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
@@ -205,11 +206,11 @@ DECLARE
     part regclass := to_regclass('partitions.applications_' || to_char(first, 'YYYY_MM'));
     open bigint;
 BEGIN
-    -- The counts of lists lose the month in the same transaction. Counting blocks only writers of the month, so it comes
-    -- before the locks that block everything.
+    -- The month is removed from the counts of lists in the same transaction. Counting blocks only writers of the month,
+    -- so it is done before taking the locks that block all queries.
     PERFORM statistics_forget_applications(part);
     -- The same lock order as everywhere else. A writer that has locked the parent may wait for the month that is being
-    -- counted while this waits for the writer: lock_timeout ends that, and the caller tries again.
+    -- counted, while this statement waits for that writer. lock_timeout ends that wait, and the caller tries again.
     LOCK TABLE ONLY applications, audit_logs, decisions IN ACCESS EXCLUSIVE MODE;
     open := month_open_applications(first);
     IF open > 0 THEN

@@ -1,5 +1,5 @@
--- Events about accounts, API keys and circuit breakers, in the outbox like those about applications. Their data has
--- identifiers, roles and settings; names, reasons and addresses are personal data and stay in the tables.
+-- Events about accounts, API keys and circuit breakers, in the outbox like those about applications. Their data
+-- contains identifiers, roles and settings. Names, reasons and addresses are personal data and are only in the tables.
 
 COMMENT ON COLUMN outbox.subject IS
     'What changed: an application, an account or an API key by its id, a circuit breaker by circuit_subject(country)';
@@ -8,7 +8,7 @@ CREATE FUNCTION record_event(event_id uuid, event text, subject uuid, request te
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     INSERT INTO public.outbox (id, type, subject, request_id, data) VALUES (event_id, event, subject, request, data);
-    -- One and the same text, so that PostgreSQL sends it once for each transaction.
+    -- The payload is always the same, so PostgreSQL sends one notification per transaction.
     PERFORM pg_notify('aval_outbox', '');
 END
 $$;
@@ -21,7 +21,7 @@ $$;
 COMMENT ON FUNCTION record_account_event IS
     'Writes an event about an account or an API key, with the request that the transaction has set as its origin';
 
--- A country has no UUID. This one is computed from its code, of version 8 (RFC 9562, section 5.8).
+-- A country has no UUID, so one of version 8 (RFC 9562, section 5.8) is computed from its code.
 CREATE FUNCTION circuit_subject(country text) RETURNS uuid LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN overlay(overlay(md5('circuit:' || country) PLACING '8' FROM 13) PLACING 'a' FROM 17)::uuid;
 COMMENT ON FUNCTION circuit_subject IS 'The subject of the events about the circuit breakers of a country';
@@ -107,7 +107,7 @@ COMMENT ON FUNCTION api_keys_record_changes IS
 
 CREATE FUNCTION record_circuit_override() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    -- A deleted row gives the breaker back.
+    -- Deleting the row ends the override.
     is_set boolean := TG_OP <> 'DELETE';
     of_country text := CASE WHEN is_set THEN NEW.country ELSE OLD.country END;
 BEGIN

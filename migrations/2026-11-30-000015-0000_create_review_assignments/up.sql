@@ -42,7 +42,8 @@ CREATE TRIGGER applications_maintain_review AFTER UPDATE ON applications
         <> (NEW.status = 'UNDER_REVIEW' AND NEW.deleted_at IS NULL))
     EXECUTE FUNCTION maintain_review();
 
--- Creating the trigger locked applications against writes, so no application can come under review unnoticed.
+-- Creating the trigger has locked applications against writes, so no application can enter the queue between the
+-- trigger and this statement.
 INSERT INTO reviews (application_id, country, waiting_since)
 SELECT a.id, a.country, coalesce(
     (SELECT max(l.created_at) FROM audit_logs l

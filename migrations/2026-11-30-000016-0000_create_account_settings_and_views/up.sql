@@ -1,5 +1,5 @@
--- What people set for themselves in the console, what a list of their sessions shows, the history of the circuit
--- breakers, and the parts of a risk score.
+-- Settings and saved views of accounts, the data for lists of their sessions, the history of the circuit breakers, and
+-- the parts of a risk score.
 SET LOCAL lock_timeout = '2s';
 
 CREATE TABLE account_settings (

@@ -98,7 +98,7 @@ impl Accounts {
         let (page, name) = (view.page.as_str(), view.name.as_str());
         let new = NewView { id: inner.clock.new_uuid(), user_id, page, name, filters: &filters };
         let saved = transaction::run(&inner.database, &inner.logger, "save_view", async |connection| {
-            // The lock serialises two requests that would each save the last permitted view.
+            // The lock serializes two requests that would each save the last permitted view.
             users::lock_listed(connection, user_id).await?;
             if saved_views::count(connection, user_id).await? >= MAX_VIEWS {
                 let text = format!("An account can have at most {MAX_VIEWS} saved views. Delete one first.");

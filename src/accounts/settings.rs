@@ -68,9 +68,9 @@ impl Theme {
 /// The settings of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct OwnSettings {
-    /// `None`: the language of the browser.
+    /// `None` means the language of the browser.
     pub language: Option<Language>,
-    /// `None`: the time zone of the browser.
+    /// `None` means the time zone of the browser.
     pub time_zone: Option<Tz>,
     pub theme: Theme,
 }

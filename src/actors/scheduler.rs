@@ -1,8 +1,8 @@
 //! The scheduler: claims jobs for free slots and has the supervisor start them.
 //!
-//! Queued jobs normally start without waiting for the poll. The instance that queues a job wakes its own scheduler after
-//! the commit, and `NOTIFY` wakes the others. The poll finds jobs whose wake-up was lost and jobs that have become due.
-//! Wake-ups are coalesced: any number of them during a claim cause one more round.
+//! Queued jobs normally start without waiting for the poll. The instance that queues a job wakes its own scheduler
+//! after the commit, and `NOTIFY` wakes the others. The poll finds jobs whose wake-up was lost and jobs that have
+//! become due. Wake-ups are combined: any number of them during a claim cause one more round.
 //!
 //! Each round lists the lanes that this worker currently serves: all lanes of its tasks, except countries whose jobs
 //! wait for their bureau (`crate::lending::lane_admission`). The claim itself excludes lanes that operators have
@@ -65,8 +65,8 @@ struct ClaimRounds {
     contended: u32,
 }
 
-/// How often a round is repeated because of contention. A claim locks its rows for about a millisecond. Rows that stay locked
-/// for longer are locked by something else, and the next poll is early enough for them.
+/// The maximum number of times that a round is repeated because of contention. A claim locks its rows for about a
+/// millisecond. Rows that stay locked for longer are not locked by a claim, so they can wait for the next poll.
 const MAX_CONTENDED_ROUNDS: u32 = 3;
 
 impl ClaimRounds {

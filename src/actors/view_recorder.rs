@@ -3,7 +3,7 @@
 //! A handler adds a view to the [`ViewLog`] and continues. The recorder writes the queued views when a batch is full, and
 //! otherwise every `staff_views.flush_interval_ms`. The queue is outside the actor, and a view leaves it only after its
 //! commit, so neither a panic nor a database outage loses a view: the next round writes it. A view that was already
-//! written is recognised by its identifier and not written again. A view that does not fit into the queue is logged
+//! written is recognized by its identifier and not written again. A view that does not fit into the queue is logged
 //! completely and counted. At shutdown, the remaining views are written.
 
 use std::collections::{HashSet, VecDeque};

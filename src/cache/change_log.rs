@@ -2,11 +2,11 @@
 //!
 //! Events have offsets in one sequence without gaps (see `bus`), and this instance reads all of them. Therefore the
 //! change log knows the offset of the last change to each application, to each owner's applications, and to any
-//! application. Each entry records the state of the change log from *before* its data was loaded. It is valid as long as
-//! nothing that it depends on has changed since. No invalidation message has to reach the entry, so none can be lost.
+//! application. Each entry records the state of the change log from *before* its data was loaded. It is valid as long
+//! as nothing that it depends on has changed since. There are no invalidation messages, so none can be lost.
 //!
-//! A change that this instance commits itself counts before its event arrives ([`ChangeLog::record_own`]), so a client
-//! that got the response to its write can read that change.
+//! A change that this instance commits itself takes effect before its event arrives ([`ChangeLog::record_own`]). A
+//! client that has received the response to its write can therefore read the change.
 //!
 //! Only the newest changes are kept individually. Older ones are dropped, and the *horizon* is the highest offset among
 //! them. An application without a recorded change counts as changed at the horizon. A valid entry may therefore be
@@ -90,7 +90,7 @@ pub(super) struct ChangeLog {
     /// The minimum time between two stamps of the statistics of all applications.
     grace: Duration,
     position: Option<Position>,
-    /// Until when the known events count as complete.
+    /// The time until which the known events count as complete.
     following_until: Duration,
     /// The highest offset among the dropped changes.
     horizon: i64,

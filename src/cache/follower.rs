@@ -1,7 +1,7 @@
 //! The cache follower, which reads every published event and applies it to the change log.
 //!
-//! It is an asynchronous task, not an actor. It reads the bus from its last position, after each notification and on
-//! each poll. If it has not reached the end within the last few polls, for any reason, the cache is bypassed; after an
+//! It is an asynchronous task, not an actor. After each notification and on each poll, it reads the bus from its last
+//! position. If it has not reached the end within the last few polls, for any reason, the cache is bypassed; after an
 //! error it is bypassed immediately. Its position is stored in the cache and outlives the task, so a restarted follower
 //! continues without a gap.
 //!

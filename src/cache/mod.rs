@@ -6,10 +6,10 @@
 //!
 //! There are two levels. The first is this instance's memory ([`memory`]), bounded in bytes, with one concurrent load
 //! per key. The second is Redis, if configured ([`redis`]). It lets an instance use what another instance has already
-//! loaded, mainly after a restart. Memory comes first because a look-up takes about a microsecond, needs no connection and
-//! works without Redis. Entries in Redis are not invalidated: each stores the offset up to which it is current, and each
-//! reader checks it against its own change log. Therefore no invalidation can be lost while Redis is slow, unavailable, or
-//! restarted with old contents, and an entry that is stored late is harmless.
+//! loaded, mainly after a restart. Memory comes first because a look-up takes about a microsecond, needs no connection
+//! and works without Redis. Entries in Redis are not invalidated: each stores the offset up to which it is current, and
+//! each reader checks it against its own change log. Therefore no invalidation can be lost while Redis is slow,
+//! unavailable, or restarted with old contents, and an entry that is stored late causes no harm.
 //!
 //! Entries are found by a keyed hash of the query and of the reader's visibility. In Redis they are sealed, with their
 //! key as associated data. In memory they are in clear text, like all responses.
@@ -19,7 +19,7 @@
 //! may not.
 //!
 //! Reads from a replica may miss changes whose events were applied long ago, so the validity of an entry would be
-//! unknown. Lists and statistics that are read from a replica are therefore not cached; the replica takes the load.
+//! unknown. Lists and statistics that are read from a replica are therefore not cached.
 //!
 //! Failure modes:
 //! - If events cannot be read, the entries in memory are dropped and the cache is bypassed until events can be read again.

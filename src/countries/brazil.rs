@@ -271,7 +271,7 @@ mod tests {
             row("99999.99", "20000", 60, report("0", 780), Approved, "18.96", &[]),
             row("100000", "20000", 60, report("0", 780), Approved, "18.96", &[]),
             row("100000.01", "20000", 60, report("0", 780), Rejected, "50.00", &["AMOUNT_TOO_HIGH"]),
-            // LTI just below, at and just above 5; the amount and DTI rules are broken as well.
+            // LTI just below, at and just above 5; the amount and DTI rules are violated as well.
             row(
                 "119999.99",
                 "2000",
@@ -303,7 +303,7 @@ mod tests {
             row("20000", "8000", 36, report("1950.96", 800), Approved, "33.64", &[]),
             row("20000", "8000", 36, report("1950.97", 800), Approved, "33.64", &[]),
             row("20000", "8000", 36, report("1950.98", 800), Rejected, "53.64", &["DTI_TOO_HIGH"]),
-            // A risk of 50 or more goes to review even if no rule is broken.
+            // A risk of 50 or more goes to review even if no rule is violated.
             row(
                 "20000",
                 "8000",

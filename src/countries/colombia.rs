@@ -365,7 +365,7 @@ mod tests {
             ),
             // Obligations do not count: the measure is PTI.
             row("10000000", "3000000", 36, report("2900000", 700).verified(true), Approved, "20.85", &[]),
-            // A risk of 50 or more goes to review even if no rule is broken.
+            // A risk of 50 or more goes to review even if no rule is violated.
             row(
                 "15000000",
                 "1600000",

@@ -97,10 +97,10 @@ pub struct TermLimits {
 /// A rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RuleDescription {
-    /// The stable code. If the rule is broken, it is also the reason code.
+    /// The stable code. If the rule is violated, it is also the reason code.
     #[schema(example = "DTI_TOO_HIGH")]
     pub code: &'static str,
-    /// The consequence of breaking the rule: `reject` or `review`.
+    /// The consequence of violating the rule: `reject` or `review`.
     #[schema(value_type = String, example = "reject")]
     pub kind: RuleKind,
     /// The rule in words, with its threshold.

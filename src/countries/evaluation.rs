@@ -1,12 +1,12 @@
 //! Evaluates rule packs. A decision is a pure function of a rule pack and a case.
 //!
-//! The outcome (section 3 of docs/specification.md): a broken reject rule rejects the application. Otherwise any of
-//! these sends it to review: a broken review rule, a rule that cannot be evaluated, a thin file, a risk score of 50 or
-//! more, or an application that another account made with the same document shortly before. All other applications are
-//! approved. A person unknown to the bureau can therefore still be rejected by a rule that needs no bureau data.
+//! The outcome (section 3 of docs/specification.md): a violated reject rule rejects the application. Otherwise any of
+//! these sends it to review: a violated review rule, a rule that cannot be evaluated, a thin file, a risk score of 50
+//! or more, or an application that another account made with the same document shortly before. All other applications
+//! are approved. A person unknown to the bureau can therefore still be rejected by a rule that needs no bureau data.
 //!
-//! Decisions on fallback figures always lead to review. Rules that need bureau data are not evaluated, and broken rules
-//! that need none only inform the reviewer.
+//! Decisions on fallback figures always lead to review. Rules that need bureau data are not evaluated. Violations of
+//! the other rules only inform the reviewer.
 //!
 //! A later confirmation by the bureau (section 6 of docs/specification.md) may contain a verdict. If the bureau rejects
 //! the application or requests a review, that is the outcome, regardless of the rules.
@@ -15,7 +15,7 @@
 //! four codes are kept.
 //! 1. `PROVIDER_UNAVAILABLE` or `PROVIDER_TIMEOUT` if there is no bureau data; `PROVIDER_REJECTED` or
 //!    `PROVIDER_NEEDS_REVIEW` if the bureau's verdict determines the outcome;
-//! 2. broken reject rules, then broken review rules, then `APPLIED_ELSEWHERE`;
+//! 2. violated reject rules, then violated review rules, then `APPLIED_ELSEWHERE`;
 //! 3. `RISK_TOO_HIGH` if the risk score is 50 or more and no rule rejects;
 //! 4. `THIN_FILE`, or otherwise the missing inputs of rules that could not be evaluated (`MISSING_…`). Missing inputs are
 //!    not listed if the bureau is unavailable or the file is thin.
@@ -197,7 +197,7 @@ impl BureauAnswer {
         matches!(self, Self::Unavailable | Self::TimedOut)
     }
 
-    /// The reason code for this answer, if any.
+    /// The reason code for this response, if any.
     fn reason(self) -> Option<&'static str> {
         match self {
             Self::Unavailable => Some(PROVIDER_UNAVAILABLE),

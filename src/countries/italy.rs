@@ -488,7 +488,7 @@ mod tests {
                 "31.26",
                 &["INCOME_MISMATCH"],
             ),
-            // A risk of 50 or more goes to review even if no rule is broken.
+            // A risk of 50 or more goes to review even if no rule is violated.
             row(
                 "10000",
                 "3000",

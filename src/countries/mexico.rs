@@ -371,7 +371,7 @@ mod tests {
             row("10000", "4999.99", 36, report("0", 780), Rejected, "50.00", &["INCOME_TOO_LOW"]),
             row("10000", "5000", 36, report("0", 780), Approved, "13.58", &[]),
             row("10000", "5000.01", 36, report("0", 780), Approved, "13.58", &[]),
-            // LTI just below, at and just above 3; the PTI rule is broken as well.
+            // LTI just below, at and just above 3; the PTI rule is violated as well.
             row("719999.99", "20000", 84, report("0", 780), Rejected, "55.09", &["PTI_TOO_HIGH"]),
             row("720000", "20000", 84, report("0", 780), Rejected, "55.09", &["PTI_TOO_HIGH"]),
             row(
@@ -389,7 +389,7 @@ mod tests {
             row("60000.00", "8490.29", 36, report("0", 780), Rejected, "55.09", &["PTI_TOO_HIGH"]),
             // Obligations do not count: the measure is PTI.
             row("60000", "20000", 36, report("19000", 700), Approved, "23.64", &[]),
-            // A risk of 50 or more goes to review even if no rule is broken.
+            // A risk of 50 or more goes to review even if no rule is violated.
             row(
                 "160000",
                 "23500",

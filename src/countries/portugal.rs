@@ -278,7 +278,7 @@ mod tests {
             row("2000", "799.99", 36, report("0", 780), Rejected, "50.00", &["INCOME_TOO_LOW"]),
             row("2000", "800", 36, report("0", 780), Approved, "11.01", &[]),
             row("2000", "800.01", 36, report("0", 780), Approved, "11.01", &[]),
-            // LTI just below, at and just above 4; the DTI rule is broken as well.
+            // LTI just below, at and just above 4; the DTI rule is violated as well.
             row("47999.99", "1000", 84, report("0", 780), Rejected, "55.09", &["DTI_TOO_HIGH"]),
             row("48000", "1000", 84, report("0", 780), Rejected, "55.09", &["DTI_TOO_HIGH"]),
             row(
@@ -294,7 +294,7 @@ mod tests {
             row("8000", "1500", 36, report("347.45", 800), Approved, "33.64", &[]),
             row("8000", "1500", 36, report("347.46", 800), Approved, "33.64", &[]),
             row("8000", "1500", 36, report("347.47", 800), Rejected, "53.64", &["DTI_TOO_HIGH"]),
-            // A risk of 50 or more goes to review even if no rule is broken.
+            // A risk of 50 or more goes to review even if no rule is violated.
             row(
                 "8000",
                 "1500",

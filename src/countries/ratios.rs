@@ -1,7 +1,7 @@
 //! The instalment, and the quotients for the ratios of section 3 of docs/specification.md, in exact arithmetic.
 //!
-//! Ratios are not divided before a comparison: `a / b > limit` is evaluated as `a > limit * b`, which is exact in
-//! decimals and valid for an income of zero. Only displayed values are divided and rounded.
+//! Comparisons do not divide: `a / b > limit` is evaluated as `a > limit * b`, which is exact in decimals and valid for
+//! an income of zero. Only displayed values are divided and rounded.
 //!
 //! Overflow is impossible. Amounts are below 10^10 with two decimals ([`Money`]), thresholds at most 10 with six
 //! decimals, annual rates at most 5, and terms at most 84 months. The largest product is of the order of 10^13 with

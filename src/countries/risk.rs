@@ -5,7 +5,7 @@
 //! | credit | 40 × (850 − score) / 550 |
 //! | affordability | 30 × ratio / limit, at most 30: the country's DTI or PTI and its limit |
 //! | history | 30 with defaults, otherwise 10 if the accounts are reported as anything but active |
-//! | rules | 20 for each broken reject rule, 10 for each broken review rule |
+//! | rules | 20 for each violated reject rule, 10 for each violated review rule |
 //!
 //! The score is unknown without the credit score, and also without the obligations if the ratio is the DTI. Unreported
 //! account states and defaults add nothing.
@@ -13,8 +13,9 @@
 //! The points for credit and affordability are fractions. They are added over a common denominator and divided once, so
 //! the result is rounded only once (half to even).
 //!
-//! The score is returned with its parts, and their sum is exactly the score: the credit points are rounded on their own,
-//! and the affordability points are the rest of the rounded sum of both.
+//! The score is returned with its parts, whose sum is exactly the score. To achieve this, the credit points are rounded
+//! separately, and the affordability points are the difference between the rounded sum of both and the rounded credit
+//! points.
 
 use rust_decimal::{Decimal, RoundingStrategy};
 
@@ -38,7 +39,7 @@ pub(super) enum Affordability {
     Pti(Ratio),
 }
 
-/// The numbers of broken rules.
+/// The numbers of violated rules.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Broken {
     pub(super) reject: usize,

@@ -1,4 +1,4 @@
-//! A rule of a rule pack: its test, the consequence of breaking it, and its explanation.
+//! A rule of a rule pack: its test, the consequence of violating it, and its explanation.
 //!
 //! A country's rules are a list of [`Rule`]s, each with a variant of [`Test`]. The compiler ensures that a new variant has
 //! inputs, a threshold, a description and the reason code of a missing input.
@@ -50,21 +50,21 @@ pub(super) const MISSING_INPUTS: [&str; 5] = [
 #[derive(Debug, Clone, Copy)]
 /// A rule of a country.
 pub(super) struct Rule {
-    /// The stable code. If the rule is broken, it is also the reason code.
+    /// The stable code. If the rule is violated, it is also the reason code.
     pub(super) code: &'static str,
-    /// The consequence of breaking the rule.
+    /// The consequence of violating the rule.
     pub(super) kind: RuleKind,
     /// The condition.
     pub(super) test: Test,
 }
 
 impl Rule {
-    /// A rule that rejects the application if it is broken.
+    /// A rule that rejects the application if it is violated.
     pub(super) const fn reject(code: &'static str, test: Test) -> Self {
         Self { code, kind: RuleKind::Reject, test }
     }
 
-    /// A rule that sends the application to review if it is broken.
+    /// A rule that sends the application to review if it is violated.
     pub(super) const fn review(code: &'static str, test: Test) -> Self {
         Self { code, kind: RuleKind::Review, test }
     }

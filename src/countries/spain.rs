@@ -1,10 +1,10 @@
 //! Spain: DNI and NIE, euros, ASNEF-CIRBE.
 //!
 //! **Documents.** A DNI has eight digits and a letter; a NIE has X, Y or Z, seven digits and a letter. The letter is a
-//! check letter: the number modulo 23 selects it from a fixed alphabet, with X, Y and Z standing for 0, 1 and 2 (DNI:
+//! check letter: the number modulo 23 selects it from a fixed alphabet. For this, X, Y and Z stand for 0, 1 and 2 (DNI:
 //! Real Decreto 1065/2007, article 19; NIE: Orden INT/2058/2008). 23 is prime and greater than ten, so any single wrong
-//! digit is detected. Only one change is not detected: replacing a first digit 0, 1 or 2 with X, Y or Z results in another
-//! document with the same number.
+//! digit is detected. Only one change is not detected: replacing a first digit 0, 1 or 2 with X, Y or Z results in
+//! another document with the same number.
 //!
 //! Company numbers (NIF with a leading letter) have a different format and are rejected as `bad_format`. A document may be
 //! written with the country prefix `ES`, as in VAT numbers (NIF-IVA, VIES) and on invoices. The prefix is not part of the
@@ -282,7 +282,7 @@ mod tests {
             // The best and the worst score.
             row("15000", "3500", 36, report("0", 850), Approved, "10.07", &[]),
             row("15000", "3500", 36, report("0", 300), Rejected, "70.07", &["SCORE_TOO_LOW"]),
-            // DTI just below, at and just above 40 %: exactly 40 % breaks the rule.
+            // DTI just below, at and just above 40 %: exactly 40 % violates the rule.
             row("15000", "3500", 36, report("929.94", 800), Approved, "33.64", &[]),
             row("15000", "3500", 36, report("929.95", 800), Rejected, "53.64", &["DTI_TOO_HIGH"]),
             row("15000", "3500", 36, report("929.96", 800), Rejected, "53.64", &["DTI_TOO_HIGH"]),
@@ -290,7 +290,7 @@ mod tests {
             row("19999.99", "9000", 60, report("0", 800), Approved, "7.02", &[]),
             row("20000", "9000", 60, report("0", 800), Approved, "7.02", &[]),
             row("20000.01", "9000", 60, report("0", 800), UnderReview, "17.02", &["AMOUNT_NEEDS_REVIEW"]),
-            // A risk of 50 or more goes to review even if no rule is broken.
+            // A risk of 50 or more goes to review even if no rule is violated.
             row(
                 "15000",
                 "3500",

@@ -23,7 +23,7 @@ pub(super) fn moment() -> DateTime<Utc> {
 /// A text and its expected normalized document or reasons.
 pub(super) type DocumentRow = (&'static str, Result<&'static str, &'static [&'static str]>);
 
-/// The code of a rule, the consequence of breaking it, and its threshold.
+/// The code of a rule, the consequence of violating it, and its threshold.
 pub(super) type RuleRow = (&'static str, RuleKind, Option<&'static str>);
 
 /// The expected results of one country.
@@ -60,7 +60,8 @@ pub(super) fn weighted(text: &str, first_weight: u32) -> u32 {
     text.chars().zip((2..=first_weight).rev()).map(|(c, weight)| c.to_digit(10).unwrap() * weight).sum()
 }
 
-/// `text` with the character at `place` replaced, and the position of that character. `None` if the character is the same.
+/// `text` with the character at `place` replaced, and the position of that character; `None` if the character would not
+/// change.
 pub(super) fn changed(text: &str, place: Index, replacement: char) -> Option<(String, usize)> {
     let place = place.index(text.len());
     let mut characters: Vec<char> = text.chars().collect();

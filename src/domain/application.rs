@@ -134,7 +134,7 @@ impl<'de> Deserialize<'de> for TermMonths {
 }
 
 /// Who made a change, why, and in which request. Each change has its own attribution, even if several changes share a
-/// transaction (docs/specification.md 2).
+/// transaction (docs/specification.md, section 2).
 #[derive(Debug, Clone)]
 pub struct Attribution {
     /// A new identifier for each change. The audit trail attributes a change without one to plain SQL.
@@ -166,8 +166,8 @@ pub struct NewApplication {
     pub term_months: TermMonths,
     /// Derived from the document, or sent by the client.
     pub birth_date: Option<BirthDate>,
-    /// Country-specific data from the client, and the sex that the document states. Without the birth date and the
-    /// personal members.
+    /// Country-specific data from the client, and the sex stated in the document. The birth date and the personal
+    /// members are not included.
     pub country_specific_data: Map<String, Value>,
     /// The personal members of the country-specific data.
     pub personal_data: PersonalMembers,

@@ -59,8 +59,8 @@ impl<'de> Deserialize<'de> for CreditScore {
     }
 }
 
-/// A bureau's report. `None` means that the bureau did not report the value. Aval never assumes a value instead, neither
-/// for nor against the applicant (docs/specification.md 3).
+/// A bureau's report. `None` means that the bureau did not report the value. Aval never assumes a value instead,
+/// neither for nor against the applicant (docs/specification.md, section 3.5).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BankingData {
@@ -132,8 +132,8 @@ impl BankingData {
         data
     }
 
-    /// The figures recorded if the bureau is unavailable (docs/specification.md 4). They are marked as fallback figures,
-    /// and rules that need bureau data are not evaluated on them.
+    /// The figures recorded if the bureau is unavailable (docs/specification.md, section 4). They are marked as
+    /// fallback figures, and rules that need bureau data are not evaluated on them.
     pub fn fallback(provider_name: &str, reason: FallbackReason, circuit_state: &str) -> Self {
         let amount = |text: &str| Money::parse(text).ok();
         let mut data = Self::empty(format!("{provider_name} (FALLBACK - {})", reason.title()));
@@ -205,8 +205,8 @@ impl fmt::Display for FallbackReason {
         f.write_str(match self {
             Self::CircuitOpen => "circuit breaker open: provider unavailable",
             Self::CallsFailed => "provider unavailable: every call of the last attempt failed",
-            Self::RateLimited => "provider unavailable: it asked for a longer delay than a job may wait",
-            Self::NeverAnswered => "the provider accepted the request but did not answer in time",
+            Self::RateLimited => "provider unavailable: it requested a longer delay than a job may wait",
+            Self::NeverAnswered => "the provider accepted the request but did not send its report in time",
         })
     }
 }

@@ -1,4 +1,5 @@
-//! Confirmations: webhook payloads in which a bank or bureau reports on an application (docs/specification.md 6).
+//! Confirmations: webhook payloads in which a bank or bureau reports on an application (docs/specification.md, section
+//! 6).
 //!
 //! `http::webhooks` rejects payloads with unknown members, as in client requests. Otherwise a decision would silently
 //! ignore a value whose name is misspelled. Figures that a payload omits keep their previous values. The `reason` is free
@@ -18,12 +19,12 @@ use super::personal_data::{FullName, IdentityDocument};
 use crate::error::{Error, Result};
 
 /// The maximum age of an event whose signature has no timestamp (the legacy scheme). Deliveries are kept for one day
-/// longer, so a replayed event is either recognised as a duplicate or too old.
+/// longer, so a replayed event is either recognized as a duplicate or too old.
 pub const LEGACY_MAX_AGE: TimeDelta = TimeDelta::days(29);
 
 /// The maximum length of a reference, in characters.
 pub const MAX_REFERENCE_CHARS: usize = 128;
-/// The longest run of digits in a reason that is shown. A longer run may be a document or account number.
+/// The longest sequence of digits in a reason that is shown. A longer one may be a document or account number.
 const MAX_SHOWN_DIGITS: usize = 4;
 /// The shortest part of a name that is searched for. Shorter parts ("de", "la") do not identify anyone.
 const MIN_NAME_CHARS: usize = 3;
@@ -161,7 +162,7 @@ impl Confirmation {
     }
 
     /// The reason, unless it may contain personal data: a part of the applicant's name, the applicant's document, or a
-    /// long run of digits.
+    /// long sequence of digits.
     pub fn showable_reason(&self, name: &FullName, document: &IdentityDocument) -> Option<&str> {
         let reason = self.reason.as_deref()?;
         let mut runs = reason.split(|c: char| !c.is_ascii_digit());
@@ -170,7 +171,7 @@ impl Confirmation {
     }
 
     /// Checks that the reference, which is stored and listed unencrypted, does not identify the applicant. Unlike in a
-    /// reason, long runs of digits are allowed: many references consist of them.
+    /// reason, long sequences of digits are allowed: many references consist of them.
     ///
     /// # Errors
     /// [`Error::Validation`] if it contains a part of the applicant's name or the document.

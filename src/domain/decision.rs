@@ -25,8 +25,8 @@ pub struct Case {
     pub term_months: TermMonths,
     /// The bureau's report.
     pub banking_data: BankingData,
-    /// Whether another account applied with the same document shortly before (docs/specification.md 3). Earlier versions
-    /// did not check this; their stored cases have no such member.
+    /// Whether another account applied with the same document shortly before (docs/specification.md, section 3.5).
+    /// Earlier versions did not check this; their stored cases have no such member.
     #[serde(default)]
     pub applied_elsewhere: bool,
 }
@@ -44,7 +44,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The less favourable of this outcome and `best`.
+    /// This outcome, or `best` if this one is more favourable.
     #[must_use]
     pub fn at_best(self, best: Self) -> Self {
         let rank = |outcome: Self| match outcome {
@@ -66,7 +66,7 @@ impl From<Outcome> for Status {
     }
 }
 
-/// Bands of the risk score, which is from 0 to 100 (docs/specification.md 3).
+/// Bands of the risk score, which ranges from 0 to 100 (docs/specification.md, section 3.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RiskBand {
@@ -118,7 +118,7 @@ impl RiskBand {
     }
 }
 
-/// What a part of the risk score comes from (docs/specification.md 3.4).
+/// The source of a part of the risk score (docs/specification.md, section 3.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RiskPart {
@@ -128,13 +128,13 @@ pub enum RiskPart {
     Affordability,
     /// Defaults and the status of the accounts.
     History,
-    /// Broken rules that reject.
+    /// Violated reject rules.
     RejectingRules,
-    /// Broken rules that require a review.
+    /// Violated review rules.
     ReviewRules,
-    /// What the maximum of 100 takes away.
+    /// The amount that the maximum of 100 removes.
     Cap,
-    /// What the minimum of a rejected application adds.
+    /// The amount that the minimum for rejected applications adds.
     Minimum,
 }
 
@@ -160,7 +160,7 @@ pub struct RiskComponent {
     pub points: Decimal,
 }
 
-/// The consequence of a broken rule.
+/// The consequence of violating a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RuleKind {
@@ -185,9 +185,9 @@ pub enum RuleResult {
 /// The evaluation of one rule, with its inputs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleOutcome {
-    /// The rule's stable code, such as `DTI_TOO_HIGH`. If the rule is broken, it is also the reason code.
+    /// The rule's stable code, such as `DTI_TOO_HIGH`. If the rule is violated, it is also the reason code.
     pub code: String,
-    /// The consequence of breaking the rule.
+    /// The consequence of violating the rule.
     pub kind: RuleKind,
     /// The rule in words, with its threshold.
     pub description: String,
@@ -225,7 +225,7 @@ pub const APPLIED_ELSEWHERE: &str = "APPLIED_ELSEWHERE";
 /// Reason code: decided without a bureau report.
 pub const PROVIDER_UNAVAILABLE: &str = "PROVIDER_UNAVAILABLE";
 
-/// Reason code: decided because the bureau did not answer in time.
+/// Reason code: decided because the bureau did not send its report in time.
 pub const PROVIDER_TIMEOUT: &str = "PROVIDER_TIMEOUT";
 
 /// Reason code: the bureau rejected the application.
@@ -238,7 +238,7 @@ pub const PROVIDER_NEEDS_REVIEW: &str = "PROVIDER_NEEDS_REVIEW";
 pub const MANUAL_REVIEW: &str = "MANUAL_REVIEW";
 
 /// Reason codes that only staff can see: one discloses another account's application, the other a bureau's request.
-/// Applicants see [`MANUAL_REVIEW`] instead, which does not tell which of the two it replaces.
+/// Applicants see [`MANUAL_REVIEW`] instead, which does not disclose which of the two it replaces.
 pub const INTERNAL_REASONS: [&str; 2] = [APPLIED_ELSEWHERE, PROVIDER_NEEDS_REVIEW];
 
 /// The reason codes shown to applicants: all except the internal ones. If a review has only internal reasons,

@@ -1,8 +1,8 @@
 //! Money as exact decimals, never binary floats.
 //!
 //! Amounts are parsed from the exact text of a JSON number or string. Other forms, such as `1e3`, `1_000`, `+5` and
-//! `0.001`, are rejected (docs/specification.md 3). Amounts are written as strings with two decimals. An amount does not
-//! include its currency, which follows from the country.
+//! `0.001`, are rejected (docs/specification.md, section 3.7). Amounts are written as strings with two decimals. An
+//! amount does not include its currency, which follows from the country.
 
 use std::fmt;
 

@@ -31,7 +31,7 @@ pub enum Status {
 /// The initiator of a status change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Initiator {
-    /// The application actor, including decisions after a bureau's outage.
+    /// A processing job, including re-decisions after a bureau's outage.
     ApplicationActor,
     /// A signed confirmation from a bank or bureau.
     Webhook,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::program::clean_command;
 use crate::error::{Error, Result};
 
-/// The oldest major version that Aval supports (docs/specification.md 10).
+/// The oldest major version that Aval supports (docs/specification.md, section 10).
 const OLDEST_MAJOR: u32 = 14;
 
 /// How to install the programs. Part of the errors about missing programs.

@@ -215,7 +215,7 @@ pub(super) fn check_declared_length(request: &HttpRequest, limit_bytes: usize) -
 /// Reads the complete body, at most `limit_bytes`. The client has half of the request timeout to send it; the rest is
 /// for processing.
 ///
-/// Receiving the body may take a long time, and the client was authorised before. The principal is therefore checked
+/// Receiving the body may take a long time, and the client was authorized before. The principal is therefore checked
 /// again afterwards.
 pub(super) async fn raw(
     request: &HttpRequest,

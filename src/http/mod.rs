@@ -1,6 +1,6 @@
 //! The HTTP layer: REST, health, metrics and documentation.
 //!
-//! [`routes`] is the route table. [`problem`] maps errors to responses. [`auth`] authenticates and authorises requests,
+//! [`routes`] is the route table. [`problem`] maps errors to responses. [`auth`] authenticates and authorizes requests,
 //! [`client_address`] determines the client address, and [`limits`] enforces rate limits. [`extract`], [`body`] and
 //! [`query`] read the path, body and query and refuse invalid input with a 4xx. [`middleware`] wraps every request. The
 //! other modules are resources, with one file per handler and its request and response types.
@@ -158,13 +158,13 @@ struct Inner {
     /// Limits the log lines of unauthenticated requests.
     anonymous_lines: LineLimit,
     state: OnceLock<HttpState>,
-    /// The OpenAPI document, serialised once.
+    /// The OpenAPI document, serialized once.
     document: String,
 }
 
 impl HttpServerState {
     /// The state of a server that is still starting. Fails with [`Error::Internal`] if the OpenAPI document cannot be
-    /// serialised, which is a bug.
+    /// serialized, which is a bug.
     pub fn new(settings: Arc<Settings>, clock: Clock, telemetry: &Telemetry) -> Result<Self, Error> {
         let mut document = openapi::document(settings.faults.injection);
         if !settings.server.metrics {

@@ -226,7 +226,7 @@ fn accept_merge_patch(operation: &mut Operation) {
     }
 }
 
-/// Documents the required credentials and the responses to unauthorised requests.
+/// Documents the required credentials and the responses to unauthorized requests.
 fn describe_access(access: Access, operation: &mut Operation) {
     let (token, key) = (
         || SecurityRequirement::new::<_, _, &str>(TOKEN, []),

@@ -73,7 +73,7 @@ impl Query {
         self.check(name, read(&value))
     }
 
-    /// Unwraps a value, or reports its refusal as a field error of the parameter.
+    /// Returns the value of a successful `read`. Otherwise adds its refusal to the field errors.
     pub fn check<T>(&mut self, name: &str, read: Result<T, Refusal>) -> Option<T> {
         read.map_err(|(code, detail)| self.refuse(name, code, &detail)).ok()
     }

@@ -74,7 +74,7 @@ impl RouteEntry {
         Self { ignores_query: true, ..self }
     }
 
-    /// Wraps the handler in the middleware of the route: rate limit by address, authorisation, rate limit by account,
+    /// Wraps the handler in the middleware of the route: rate limit by address, authorization, rate limit by account,
     /// query check and retries of reads.
     fn into_route(self) -> Route {
         let Self { access, limit, body, returns_secret, has_query, ignores_query, route, .. } = self;

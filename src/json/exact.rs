@@ -1,8 +1,8 @@
 //! JSON values that are stored without loss.
 //!
 //! A value is converted to `serde_json::Value`, which represents numbers as 64-bit integers or floats, and is stored as
-//! `jsonb`, which writes numbers without an exponent. A number that would change on the way is rejected. So is a
-//! duplicate name, because only one of its values could be stored.
+//! `jsonb`, which writes numbers without an exponent. A number that one of these conversions would change is rejected.
+//! A duplicate name is rejected too, because only one of its values could be stored.
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};

@@ -28,7 +28,7 @@ pub fn bad_type(expected: &str) -> Refusal {
 /// Parses an amount, which may be zero.
 ///
 /// # Errors
-/// Same as [`Money::parse`].
+/// As [`Money::parse`].
 pub fn money(raw: &RawValue) -> Result<Money, Refusal> {
     Money::parse(exact_text(raw)).map_err(refuse_amount)
 }
@@ -36,7 +36,7 @@ pub fn money(raw: &RawValue) -> Result<Money, Refusal> {
 /// Parses an amount above zero.
 ///
 /// # Errors
-/// Same as [`Money::parse_positive`].
+/// As [`Money::parse_positive`].
 pub fn positive_money(raw: &RawValue) -> Result<Money, Refusal> {
     Money::parse_positive(exact_text(raw)).map_err(refuse_amount)
 }

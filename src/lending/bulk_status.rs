@@ -1,10 +1,10 @@
-//! A change of status of many applications.
+//! Changes the status of many applications.
 //!
 //! The matching applications are read once and divided into those that the caller can change and those to skip. Each
-//! change is then a transaction of its own through [`Lending::change`]'s rules, conditional on the version that was
-//! read: an application that changed in between is skipped. A request stops after [`MAX_CHANGES`] changes, or when half
-//! of the request timeout has passed, and reports how many are left. To repeat it is safe: an application that already
-//! has the status is skipped.
+//! change is then a separate transaction with the rules of [`Lending::change`]. It is conditional on the version that
+//! was read, so an application that changed in between is skipped. A request stops after [`MAX_CHANGES`] changes, or
+//! when half of the request timeout has passed, and reports how many are left. Repeating it is safe: applications that
+//! already have the status are skipped.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ pub struct BulkStatus {
     pub reason: String,
     /// Whether to change nothing and only report what a request would do.
     pub dry_run: bool,
-    /// The number of matching applications that a real run requires.
+    /// If the number of matching applications differs from this one, a real run changes nothing.
     pub expected_count: Option<usize>,
 }
 
@@ -56,11 +56,11 @@ pub struct BulkOutcome {
     pub changed: usize,
     /// The first skipped applications.
     pub skipped: Vec<Skipped>,
-    /// Number of applications that can be changed and were not tried.
+    /// Number of applications that can be changed but were not processed by this request.
     pub remaining: usize,
 }
 
-/// A skipped application, and the code of the problem that its change would get.
+/// A skipped application, and the code of the problem that a change of it would cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Skipped {
     pub id: ApplicationId,
@@ -206,7 +206,7 @@ impl Lending {
     }
 }
 
-/// The code of the problem that the change of an application to `status` would get; `None` if it can be changed.
+/// The code of the problem that a change of the application to `status` would cause; `None` if it can be changed.
 fn refusal(
     caller: &Caller,
     status: Status,
@@ -221,7 +221,7 @@ fn refusal(
     is_assigned.then_some("assigned_to_another")
 }
 
-/// Whether only this application cannot be changed.
+/// Whether the error concerns only this application, so the others can still be changed.
 fn concerns_the_application(error: &Error) -> bool {
     matches!(
         error,

@@ -90,8 +90,8 @@ impl Lending {
         if !matches!(request.change, Change::Delete) {
             match &made {
                 Once::Made(changed) => self.note_view(caller, Viewed::Changed(id, &changed.created_by)),
-                // A stored response does not state the owner. Without it, the account's own application cannot be told
-                // from another one.
+                // A stored response does not contain the owner. The owner must be known, because views of an account's
+                // own applications are not recorded.
                 Once::Replayed(_) => {
                     let read = async |connection: &mut _| applications::owner(connection, id).await;
                     let owner = self.resources.database.run(read).await?;
@@ -102,7 +102,7 @@ impl Lending {
         Ok(made)
     }
 
-    /// As [`Lending::change`], for callers that do not show the application.
+    /// Like [`Lending::change`], but records no audit view. For callers that do not return the application.
     ///
     /// # Errors
     /// As [`Lending::change`].

@@ -1,4 +1,4 @@
-//! Operators' overrides of the circuit breakers, and the history of both.
+//! Operators' overrides of the circuit breakers, and the history of breakers and overrides.
 
 use diesel_async::AsyncPgConnection;
 use slog::warn;

@@ -1,5 +1,5 @@
-//! Applies the messages of verified webhooks. The HTTP handler calls it for messages that arrive, and the job of [`retry`]
-//! for messages that failed.
+//! Applies the messages of verified webhooks: new ones, which the HTTP handler passes on, and failed ones, which the
+//! jobs of [`retry`] apply again.
 //!
 //! One transaction stores and applies a message. The message is applied under a savepoint. If that fails, the message is
 //! kept as failed, and a job retries it with increasing pauses. If the sender sends it again, it is applied immediately and
@@ -67,8 +67,8 @@ label_values! {
     }
 }
 
-/// The number of times that the transaction is tried before a transient error is recorded as a failure.
-const MAX_TRANSIENT_TRIES: u32 = 3;
+/// The maximum number of attempts of the transaction. A transient error in the last one is recorded as a failure.
+const MAX_TRANSACTION_ATTEMPTS: u32 = 3;
 
 /// A message whose signature was verified.
 #[derive(Clone)]
@@ -132,7 +132,7 @@ impl WebhookReceiver {
     ///
     /// # Errors
     /// [`Error::NotFound`] if the application does not exist or the sender may not report on it; or a database error.
-    /// In both cases, the metrics count a message.
+    /// In both cases, the message is counted in the metrics.
     pub async fn bureau_of(&self, id: ApplicationId, countries: &[Country]) -> Result<&'static str> {
         let Resources { database, logger, .. } = &self.resources;
         let work = async |connection: &mut AsyncPgConnection| find_country(connection, id, countries).await;
@@ -150,9 +150,9 @@ impl WebhookReceiver {
     /// [`Error::Unavailable`] if the message is kept but could not be applied; or a database error.
     pub async fn receive(&self, message: &VerifiedMessage) -> Result<Receipt> {
         let id = message.confirmation.application_id;
-        let work = async |connection: &mut AsyncPgConnection, tries: u32| {
+        let work = async |connection: &mut AsyncPgConnection, attempts: u32| {
             let country = find_country(connection, id, &message.countries).await?;
-            self.store_and_apply(connection, message, country, tries < MAX_TRANSIENT_TRIES).await
+            self.store_and_apply(connection, message, country, attempts < MAX_TRANSACTION_ATTEMPTS).await
         };
         let Resources { database, logger, .. } = &self.resources;
         let outcome = transaction::run_counted(database, logger, "receive_webhook", work).await;

@@ -1,4 +1,4 @@
-//! Exports a whole list, page by page, as fast as the client reads.
+//! Exports a whole list, page by page, at the speed at which the client reads.
 //!
 //! Each page is read by a separate statement, which starts after the last application of the previous page. Between pages,
 //! no transaction stays open and no connection is held. The list as a whole is never in memory.

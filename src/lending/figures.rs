@@ -47,7 +47,8 @@ impl Lending {
         FiguresQuery { visibility, country, max_uncounted }
     }
 
-    /// The time of the data that the connection shows.
+    /// The time up to which the data on this connection is complete: now, or the last change that a replica has
+    /// replayed.
     async fn time_of_figures(&self, connection: &mut AsyncPgConnection) -> Result<DateTime<Utc>> {
         let now = self.resources.clock.now();
         let is_old = self.resources.database.may_read_old();

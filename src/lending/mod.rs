@@ -1,8 +1,9 @@
 //! The lending use cases, built on the engine: storage, queue, events and actors.
 //!
 //! There is one file per use case. Each takes typed input and returns a typed result or an
-//! [`Error`](crate::error::Error). It does not depend on HTTP. A use case runs its transaction and everything that follows
-//! the commit: it updates the cache's change log and the metrics, wakes the queue and the relay, and records audit views.
+//! [`Error`](crate::error::Error). Use cases do not depend on HTTP. A use case runs its transaction and everything that
+//! follows the commit: it updates the cache's change log and the metrics, wakes the queue and the relay, and records
+//! audit views.
 
 pub mod audit_views;
 pub mod bulk_status;
@@ -43,8 +44,7 @@ pub struct Lending {
 }
 
 impl Lending {
-    /// Use cases that work with these parts of the instance. `on_commit` is called after every commit that did not go
-    /// through a write batcher.
+    /// Creates the use cases. `on_commit` is called after every commit that was not made by a write batcher.
     pub fn new(
         resources: &Resources,
         write_batchers: WriteBatchers,

@@ -141,7 +141,7 @@ impl Work<'_> {
             warn!(self.logger, "the bureau sent no webhook within its deadline"; "provider_reference" => reference);
             return self.decide_unanswered(&case, reference).await;
         }
-        match self.ask_bureau(&case).await? {
+        match self.request_report(&case).await? {
             BankingAnswer::Accepted { provider_reference } => {
                 let timeout_ms = self.parts.resources.settings.providers.of(case.country).async_timeout_ms;
                 Ok(Outcome::WaitingExternal {
@@ -181,7 +181,7 @@ impl Work<'_> {
         }
     }
 
-    async fn ask_bureau(&self, case: &PendingCase) -> Result<BankingAnswer> {
+    async fn request_report(&self, case: &PendingCase) -> Result<BankingAnswer> {
         let attributes = || {
             let provider = crate::providers::provider_for(case.country).name();
             vec![KeyValue::new("provider.name", provider)]
@@ -225,9 +225,9 @@ impl Work<'_> {
         self.decide(case, BankingData::fallback(name, reason, "closed")).await
     }
 
-    /// Sends an application to review because its bureau accepted the request but never sent the report. If the bureau's
-    /// webhook arrives later, the application is still decided. The request is not repeated, because the bureau would
-    /// only accept it again.
+    /// Sends an application to review because its bureau accepted the request but never sent the report. If the
+    /// bureau's webhook arrives later, the application is still decided. The request is not repeated: the bureau would
+    /// respond with another 202 and no report.
     async fn decide_unanswered(&self, case: &PendingCase, reference: &str) -> Result<Outcome> {
         let name = crate::providers::provider_for(case.country).name();
         let mut figures = BankingData::fallback(name, FallbackReason::NeverAnswered, "closed");

@@ -1,8 +1,8 @@
 //! The review queue: analysts list the applications under review, take the next one, and assign applications to
-//! themselves, so that no two of them work on the same application.
+//! themselves. This prevents two analysts from working on the same application.
 //!
-//! While an application is assigned, only the assignee can decide it. Webhooks and re-decisions are not stopped. An
-//! assignment ends when it is released, when it expires, or with the review. Events inform the consoles of other staff.
+//! While an application is assigned, only the assignee, webhooks and re-decisions can decide it. An assignment ends
+//! when it is released, when it expires, or when the review ends. Events inform the consoles of other staff.
 
 use chrono::{DateTime, Utc};
 use diesel_async::AsyncPgConnection;
@@ -22,7 +22,7 @@ use crate::storage::transaction::{self, Abort};
 
 pub use crate::storage::reviews::{Assignment, AssignmentFilter, Review, ReviewFilter};
 
-/// What an assignment changes: events, but no jobs.
+/// An assignment writes events, but no jobs.
 const WRITTEN: Written = Written { jobs: false, events: true };
 
 impl Lending {

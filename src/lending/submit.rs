@@ -55,7 +55,7 @@ impl fmt::Debug for Draft {
 /// The result of submitting an application.
 pub enum Submitted {
     Made(Arc<NewApplication>),
-    /// The same request was answered before, with this response.
+    /// A repetition of an earlier request. This is the stored response to that request.
     Replayed(SealedReply),
     /// The account has an open application for the document.
     Duplicate {

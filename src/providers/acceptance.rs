@@ -1,7 +1,7 @@
 //! The 202 response of an asynchronous bureau, which contains the reference of its later report.
 //!
 //! The bureaus' reports differ, but the 202 response and the later webhook have the same format for all of them
-//! (docs/specification.md 4, 6).
+//! (docs/specification.md, sections 4 and 6).
 
 use serde::{Deserialize, Serialize};
 

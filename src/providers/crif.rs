@@ -1,7 +1,8 @@
 //! CRIF, Italy: nested JSON modelled on its EURISC register, with amounts in whole euro cents.
 //!
 //! CRIF is the only bureau whose average income is used by a rule, which compares it with the declared income
-//! (docs/specification.md 3). A report states the scale of its score. Any scale other than 300-850 is rejected.
+//! (docs/specification.md, section 3.3). A report states the scale of its score. Any scale other than 300-850 is
+//! rejected.
 
 mod simulated;
 

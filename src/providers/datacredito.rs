@@ -2,8 +2,8 @@
 //!
 //! The score is *Acierta*, 150 to 950, mapped linearly onto 300-850 and rounded half to even (`score_scale`). Amounts
 //! are decimal strings in pesos. `verificado` states whether the bureau has matched the document with the national
-//! registry; docs/specification.md 3 requires this because a cédula has no check digit. A SOAP fault in a 200 response
-//! is a malformed report because it contains no figures.
+//! registry; section 3.3 of docs/specification.md requires this because a cédula has no check digit. A SOAP fault in a
+//! 200 response is a malformed report because it contains no figures.
 
 mod simulated;
 

@@ -1,5 +1,5 @@
-//! Adapters for the credit bureaus, one per country. Each bureau has a file with its adapter and a file with its simulated
-//! counterpart. `bureau_of` registers both.
+//! Adapters for the credit bureaus, one per country. Each bureau has a file with its adapter and a file with its
+//! simulation. `bureau_of` registers both.
 //!
 //! An adapter translates between [`BankingData`] and the bureau's wire format: it builds a [`BureauRequest`] and parses
 //! a report. It does no I/O: sending, timeouts, retries and circuit breaking belong to the provider gateway

@@ -1,8 +1,8 @@
 //! Parsing functions shared by all bureau formats.
 //!
-//! Bodies are untrusted. Error texts name the position and the rule but never quote a value: a bureau could send a name
-//! in place of an amount, and that name must not get into the log. For the same reason, the messages of serde, which quote
-//! values, are not used.
+//! Bodies are untrusted. Error texts state the position and the rule but never quote a value: a bureau could send a
+//! name in place of an amount, and that name must not get into the log. For the same reason, the messages of serde,
+//! which quote values, are not used.
 
 use std::ops::Deref;
 

@@ -1,7 +1,7 @@
 //! Parses a bureau's `Retry-After`: seconds or a date (RFC 9110, section 10.2.3), limited to a range.
 //!
-//! For numbers and years that are too large to represent, the delay is the longest one. For invalid, past and missing
-//! values, it is the shortest one.
+//! Numbers and years that are too large to represent result in the longest delay. Invalid, past and missing values
+//! result in the shortest.
 
 use std::str::FromStr as _;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use chrono::{DateTime, Datelike as _, Month, NaiveDate, NaiveTime, Utc};
 
 /// The shortest delay.
 const MIN_DELAY: Duration = Duration::from_secs(1);
-/// The longest delay. After this delay, the bureau may respond with `Retry-After` again.
+/// The longest delay. If the bureau needs more time, it can respond with `Retry-After` again after this delay.
 const MAX_DELAY: Duration = Duration::from_secs(300);
 
 /// The delay requested by the header's value.

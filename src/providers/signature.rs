@@ -1,4 +1,5 @@
-//! Webhook signatures, which are verified over the raw bytes before a body is parsed (docs/specification.md 6).
+//! Webhook signatures, which are verified over the raw bytes before a body is parsed (docs/specification.md, section
+//! 6).
 //!
 //! Two schemes are supported. *Standard Webhooks* (standardwebhooks.com, version 1) signs `id.timestamp.body` with
 //! HMAC-SHA256. It sends a list of signatures, which lets senders rotate their secrets, and its timestamp limits

@@ -1,7 +1,8 @@
 //! The jobs running on this instance.
 //!
-//! The supervisor manages this list, but the list exists outside of the supervisor and survives its restart. Each entry
-//! holds one slot of the pool as long as it is in the list, whatever happens to the actor of the job.
+//! The supervisor manages this list. The list is stored outside the supervisor, so it is kept when the supervisor is
+//! restarted. Each entry holds one slot of the pool until it is removed from the list, even if the actor of the job has
+//! ended.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! The runs of scheduled tasks, and requests for runs. Tasks are identified by name here.
+//! The runs of scheduled tasks, and requests for runs. This module identifies tasks by name.
 
 use slog::info;
 use uuid::Uuid;

@@ -1,5 +1,5 @@
-//! The bulkhead (docs/specification.md 4): limits a country's calls in flight and in the queue, and refuses
-//! further calls.
+//! The bulkhead (docs/specification.md, section 4): limits the number of a country's calls in flight and the length of
+//! its queue, and refuses further calls.
 //!
 //! Permits are passed on in the order of arrival: a released permit goes to the longest waiting caller before a new one
 //! can take it. A [`BulkheadPermit`] is released when it is dropped, so a call that panics or is cancelled cannot keep

@@ -1,5 +1,5 @@
-//! The retry budget (docs/specification.md 4): limits the retries of the last minute to a share of the calls, with a
-//! minimum.
+//! The retry budget (docs/specification.md, section 4): limits the retries of the last minute to a share of the calls,
+//! with a minimum.
 //!
 //! Without it, retries would multiply the calls to a bureau just when it fails and can handle fewer. The minimum allows
 //! retries where calls are rare.

@@ -57,7 +57,7 @@ pub struct ApiKey {
 }
 
 impl ApiKey {
-    /// The prefix of every key. It lets secret scanners recognise a leaked key.
+    /// The prefix of every key. It lets secret scanners recognize a leaked key.
     pub const PREFIX: &'static str = "aval";
 
     /// Whether a string starts with the prefix of API keys. Access tokens never have an underscore among their first

@@ -1,5 +1,5 @@
-//! Writes changes of circuit breakers: to their history, and as events. A breaker's state is in memory, so no trigger can
-//! write them.
+//! Records the changes of circuit breakers in their history and writes the events. A breaker's state is in memory, so
+//! no trigger can do this.
 
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
@@ -13,7 +13,7 @@ use crate::error::Result;
 /// A change of the state of a circuit breaker.
 #[derive(Debug, Clone)]
 pub struct NewCircuitChange {
-    /// The identifier, which is the same in every attempt to write the change. The event has the same one.
+    /// The identifier of the change and of its event. It is the same in every attempt to write the change.
     pub id: EventId,
     /// The country of the breaker's bureau.
     pub country: Country,
@@ -21,7 +21,7 @@ pub struct NewCircuitChange {
     /// `opened`, `half_opened` or `closed`.
     pub kind: &'static str,
     pub instance: String,
-    /// The name of the cause.
+    /// The cause, such as `consecutive_failures`.
     pub cause: &'static str,
     /// According to the clock of the instance.
     pub changed_at: DateTime<Utc>,

@@ -48,7 +48,7 @@ const SCHEMA: [&str; 6] = [
 
 /// Classes and codes of transient errors.
 const TRANSIENT: [&str; 7] = [
-    "40",    // transaction rollback: serialisation failures and deadlocks
+    "40",    // transaction rollback: serialization failures and deadlocks
     "53",    // insufficient resources: disk full, out of memory, too many connections
     "55006", // object_in_use
     "55P03", // lock_not_available

@@ -16,7 +16,7 @@ use crate::storage::pooler;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
-/// Runs the pending migrations and returns their names. An advisory lock serialises instances that start together. If
+/// Runs the pending migrations and returns their names. An advisory lock serializes instances that start together. If
 /// nothing is pending, the user only needs read permission.
 ///
 /// # Errors
@@ -69,8 +69,8 @@ async fn check_may_migrate(connection: &mut AsyncPgConnection) -> Result<()> {
 pub struct SchemaStatus {
     /// The version of the PostgreSQL server.
     pub server_version: String,
-    /// The number of applied migrations. A newer version of Aval may have applied migrations that this version does not
-    /// know.
+    /// The number of applied migrations. A newer version of Aval may have applied migrations that are unknown to this
+    /// version.
     pub applied: usize,
     /// The number of migrations of this version that are not applied.
     pub pending: usize,

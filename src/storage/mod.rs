@@ -70,7 +70,7 @@ use crate::error::{Error, PrivateMessage};
 pub use pool::{Connection, Database, Share};
 pub use session::Session;
 
-/// The author in the audit rows of changes that the application task makes.
+/// The author, in audit rows, of the changes that the task `process_credit_application` makes.
 pub const APPLICATION_ACTOR: &str = "system:application-actor";
 
 /// The error that the trigger raises when the timestamp in an identifier is far from the database's time.
@@ -97,7 +97,7 @@ impl From<DieselError> for Error {
                     Failure::Schema | Failure::Permanent => false,
                 },
                 // An error without a SQLSTATE comes from the connection, not from the server.
-                (DieselError::DatabaseError(kind, _), None) => is_connection_failure(kind),
+                (DieselError::DatabaseError(kind, _), None) => is_transient_kind(kind),
                 (DieselError::BrokenTransactionManager, None) => true,
                 _ => false,
             };
@@ -105,7 +105,7 @@ impl From<DieselError> for Error {
     }
 }
 
-/// The origin of a server error, if its connection is [watched](wire).
+/// The origin of a server error. Only connections that [`wire`] observes report it.
 fn origin(error: &DieselError) -> Option<Origin<'_>> {
     match error {
         DieselError::DatabaseError(_, info) => Origin::read(info.message()),
@@ -113,8 +113,8 @@ fn origin(error: &DieselError) -> Option<Origin<'_>> {
     }
 }
 
-/// Whether Diesel's error kind shows that the connection was lost or the transaction must be retried.
-fn is_connection_failure(kind: &DatabaseErrorKind) -> bool {
+/// Whether an error of this kind is transient: the connection was lost, or the transaction must be retried.
+fn is_transient_kind(kind: &DatabaseErrorKind) -> bool {
     matches!(
         kind,
         DatabaseErrorKind::SerializationFailure

@@ -2,7 +2,7 @@
 //!
 //! Triggers write most events; [`circuit_events`](super::circuit_events) writes the others. The leading relay assigns
 //! offsets in the global sequence ([`publish`]), in the order of insertion among the visible rows. For events of one
-//! application, this is the order of its changes, because the application's row lock serialises them. The row that holds
+//! application, this is the order of its changes, because the application's row lock serializes them. The row that holds
 //! the position is locked while a batch gets its offsets. Therefore even two relays that both act as the leader cannot
 //! assign an offset twice or leave a gap.
 

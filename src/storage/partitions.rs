@@ -121,7 +121,7 @@ pub async fn job_history_before(
 /// Drops a month of finished jobs.
 ///
 /// # Errors
-/// If the month is too recent; or a transient error if its partition is in use, without waiting for it.
+/// If the month is too recent. If its partition is in use, the error is transient; the function does not wait for it.
 pub async fn drop_job_history(connection: &mut AsyncPgConnection, month: Month) -> Result<bool> {
     Ok(diesel::select(drop_job_history_month(month.first_day())).get_result(connection).await?)
 }

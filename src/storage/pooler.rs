@@ -164,7 +164,7 @@ pub(super) async fn expect_sessions(connector: &Connector) -> Result<()> {
 }
 
 /// Makes a setting the default of the connected role in this database, for future sessions. A session setting would be
-/// lost or leak to other clients of the pooler. A lock serialises instances that start together, because PostgreSQL
+/// lost or leak to other clients of the pooler. A lock serializes instances that start together, because PostgreSQL
 /// rejects concurrent changes of a role's settings.
 ///
 /// # Errors

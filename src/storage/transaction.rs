@@ -10,7 +10,7 @@ use slog::{Logger, debug};
 use crate::error::{Error, Result};
 use crate::storage::{Database, planner};
 
-/// The maximum number of attempts. Deadlocks and serialisation failures are rare, and one retry nearly always succeeds.
+/// The maximum number of attempts. Deadlocks and serialization failures are rare, and one retry nearly always succeeds.
 const MAX_TRIES: u32 = 4;
 
 /// A failure inside a transaction. Both kinds roll it back.

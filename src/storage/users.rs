@@ -1,4 +1,4 @@
-//! Users.
+//! The accounts of users: reading, creating and changing them.
 //!
 //! Triggers react to every change, including changes made with plain SQL: they invalidate access tokens (`token_version`)
 //! and sessions where needed, and notify all instances (see the migrations).

@@ -15,7 +15,7 @@ pub struct WsTicket {
     pub ticket_hash: Vec<u8>,
     /// The user, unless the ticket is for an API key.
     pub user_id: Option<Uuid>,
-    /// The version of the user's access tokens.
+    /// The user's `token_version` when the ticket was issued. A later change of it invalidates the ticket.
     pub token_version: Option<i64>,
     /// The API key, unless the ticket is for a user.
     pub api_key_id: Option<Uuid>,

@@ -1,8 +1,8 @@
 //! Fault injection: panics on demand, at named points in the actors.
 //!
 //! Supervision is only reliable if it is exercised. If `faults.injection` is on, an operator or a test arms a
-//! [`FaultPoint`], and the next actors that pass it panic while they handle a message, as a bug would make them. If it
-//! is off, nothing can be armed. Failures of bureaus are simulated by the bureau simulator instead.
+//! [`FaultPoint`], and the next actors that reach it panic while they handle a message, as they would because of a bug.
+//! If the setting is off, no point can be armed. Failures of bureaus are simulated by the bureau simulator instead.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -56,7 +56,8 @@ impl Faults {
         self.enabled
     }
 
-    /// Makes the next `count` passes of `point` panic. If `scope` is given, only passes with this scope count.
+    /// Makes the next `count` actors that reach `point` panic. If `scope` is given, only work with this scope panics
+    /// and is counted.
     ///
     /// # Errors
     /// [`Error::Forbidden`] if fault injection is off.
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_can_be_armed_if_injection_is_off() {
+    fn no_point_can_be_armed_if_injection_is_off() {
         let faults = Faults::new(false);
         assert!(matches!(faults.arm(FaultPoint::WriteBatcher, None, 1), Err(Error::Forbidden(_))));
         faults.pass(FaultPoint::WriteBatcher, None);

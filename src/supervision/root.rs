@@ -1,10 +1,10 @@
 //! The root: keeps the permanent actors running.
 //!
-//! Each permanent actor has a keeper, an asynchronous task that waits for its end. When the actor dies, the keeper
-//! starts a new one after a pause that doubles, points the actor's [`Handle`] to it, and counts the restart. If the
-//! actor dies more often than the budget allows, restarting does not help. The keeper then escalates: the process shuts
-//! down gracefully and is restarted by its environment. Asynchronous tasks that are not actors but must run forever are
-//! kept running in the same way ([`Root::keep_task`]).
+//! Each permanent actor has a monitor, an asynchronous task that waits for its end. When the actor dies, the monitor
+//! starts a new one after a pause, which doubles with each restart. It points the actor's [`Handle`] to the new actor
+//! and counts the restart. If the actor dies more often than the budget allows, further restarts would not help. The
+//! process then shuts down gracefully and is restarted by its environment. Asynchronous tasks that are not actors but
+//! must run forever are kept running in the same way ([`Root::keep_task`]).
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -31,7 +31,7 @@ impl Arbiters {
         Self { arbiters: (0..count.max(1)).map(|_| Arbiter::new()).collect(), next: 0.into() }
     }
 
-    /// The next thread in turn; the caller's own if there are none.
+    /// The next thread in turn; the caller's own if there is none.
     pub fn next(&self) -> ArbiterHandle {
         let turn = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % self.arbiters.len().max(1);
         self.arbiters.get(turn).map_or_else(Arbiter::current, Arbiter::handle)
@@ -71,13 +71,13 @@ impl RestartBudget {
     }
 }
 
-/// The keepers of a process.
+/// Monitors the permanent actors of a process and restarts them.
 pub struct Root {
     resources: Resources,
     arbiters: std::sync::Arc<Arbiters>,
     stopping: CancellationToken,
     fatal: CancellationToken,
-    keepers: TaskTracker,
+    monitors: TaskTracker,
 }
 
 impl Root {
@@ -88,7 +88,7 @@ impl Root {
             arbiters,
             stopping: CancellationToken::new(),
             fatal,
-            keepers: TaskTracker::new(),
+            monitors: TaskTracker::new(),
         }
     }
 
@@ -106,7 +106,7 @@ impl Root {
         handle.measure(depth.with_label_values(&[handle.name()]), capacity);
         let handle = handle.clone();
         let arbiter = self.arbiters.next();
-        self.spawn_keeper(handle.name(), move || {
+        self.spawn_monitor(handle.name(), move || {
             let (guard, termination) = LivenessGuard::pair();
             let (handle, build) = (handle.clone(), build.clone());
             arbiter.spawn_fn(move || handle.point_at(build(guard).start()));
@@ -120,7 +120,7 @@ impl Root {
         F: Future<Output = ()> + Send + 'static,
     {
         let stopping = self.stopping.clone();
-        self.spawn_keeper(name, move || {
+        self.spawn_monitor(name, move || {
             let task = tokio::spawn(start());
             let (abort, stopping) = (task.abort_handle(), stopping.clone());
             async move {
@@ -132,7 +132,7 @@ impl Root {
         });
     }
 
-    fn spawn_keeper<F>(&self, name: &'static str, mut run_until_end: impl FnMut() -> F + Send + 'static)
+    fn spawn_monitor<F>(&self, name: &'static str, mut run_until_end: impl FnMut() -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send,
     {
@@ -142,7 +142,7 @@ impl Root {
         let logger: Logger = resources.logger.new(slog::o!("actor" => name));
         // Creates the series, so it is exported as 0 from the start.
         let restarts = resources.metrics.actor_restarts_total.with_label_values(&[name]);
-        self.keepers.spawn(async move {
+        self.monitors.spawn(async move {
             loop {
                 run_until_end().await;
                 if stopping.is_cancelled() {
@@ -168,10 +168,10 @@ impl Root {
         self.stopping.cancel();
     }
 
-    /// Waits until all keepers have ended, for at most `deadline`.
+    /// Waits until all monitors have ended, for at most `deadline`.
     pub async fn wait(&self, deadline: Duration) {
-        self.keepers.close();
-        if tokio::time::timeout(deadline, self.keepers.wait()).await.is_err() {
+        self.monitors.close();
+        if tokio::time::timeout(deadline, self.monitors.wait()).await.is_err() {
             error!(self.resources.logger, "some actors did not stop in time");
         }
     }

@@ -1,6 +1,6 @@
-//! Coalesces hints into rounds of work, of which only one runs at a time.
+//! Combines hints into rounds of work. Only one round runs at a time.
 
-/// Whether a round is running, and whether another was requested meanwhile.
+/// Whether a round is running, and whether another one has been requested since it began.
 #[derive(Debug, Default)]
 pub struct Rounds {
     running: bool,

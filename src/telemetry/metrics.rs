@@ -1,4 +1,4 @@
-//! All metrics, with their names, labels and help texts (docs/specification.md 12, docs/metrics.md).
+//! All metrics, with their names, labels and help texts (docs/specification.md, section 12; docs/metrics.md).
 //!
 //! Label values are bounded: countries, statuses, route patterns, names of actors and tasks. Identifiers, paths and
 //! input from clients are never labels.
@@ -24,7 +24,7 @@ use self::kinds::{Metric, MetricOptions};
 use super::labels::{KnownLabels, Values};
 use crate::error::{Error, Result};
 
-/// Seconds, from cached answers to bureau timeouts.
+/// Buckets in seconds, from cached responses to bureau timeouts.
 const LATENCY: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// Seconds, from an indexed read to the statement timeout. Fewer buckets, because there are many operations.
@@ -185,7 +185,7 @@ metrics! {
     /// Webhooks received or retried, by bureau and result.
     webhook_events_total: IntCounterVec ["provider", "result"] of [webhook_senders, webhook_results];
 
-    /// Stored enum values and events that this version does not know because a newer version wrote them, by table.
+    /// Stored enum values and events that are unknown to this version because a newer version wrote them, by table.
     unknown_labels_total: IntCounterVec ["table"] of [tables];
 
     /// Finished spans. Those that trace_spans_exported_total does not count are waiting or were dropped.

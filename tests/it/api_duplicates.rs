@@ -33,7 +33,7 @@ fn assert_duplicate_of(answer: &Answer, id: &str) {
     assert!((23..=24).contains(&left.num_hours()) && open_until.len() == 27, "{open_until}");
 }
 
-/// Inserts an application of the account `tester` that seems to have been created some time `ago`.
+/// Inserts an application of the account `tester` whose creation time is `ago` before now.
 async fn by_another_account(app: &TestApp, ago: Duration, document: &str) -> NewApplication {
     let clock = Clock::manual(Clock::system().now() - ago);
     let row = application(&clock, Country::Es, document);
@@ -120,7 +120,7 @@ async fn a_rejected_application_releases_its_document_and_an_approved_one_does_n
 }
 
 #[actix_rt::test]
-async fn fifty_concurrent_duplicates_on_two_instances_create_one_application_and_identify_it() {
+async fn fifty_concurrent_duplicates_create_one_application_and_the_refusals_identify_it() {
     let database = Rc::new(TestDatabase::create().await);
     let here = TestApp::start_on(Rc::clone(&database), &[RULE]).await;
     let there = TestApp::start_on(Rc::clone(&database), &[RULE]).await;

@@ -26,7 +26,7 @@ async fn count(app: &TestApp) -> String {
 }
 
 /// The parts of a response that must be equal when it is replayed.
-fn essence(answer: &Answer) -> (u16, String, String, String) {
+fn replayed_parts(answer: &Answer) -> (u16, String, String, String) {
     let header = |name| answer.header(name).to_owned();
     (answer.status.as_u16(), header("location"), header("etag"), answer.text())
 }
@@ -38,7 +38,7 @@ async fn a_repeated_request_gets_the_same_response_and_creates_nothing() {
     assert_eq!((first.status.as_u16(), first.header("idempotency-replayed")), (201, ""));
     for key in ["key-1", "\"key-1\""] {
         let again = post_with(&app, APPLICATIONS, key, &spanish()).await;
-        assert_eq!(essence(&again), essence(&first));
+        assert_eq!(replayed_parts(&again), replayed_parts(&first));
         assert_eq!(again.header("content-type"), first.header("content-type"));
         assert_eq!(again.header("idempotency-replayed"), "true");
         assert_ne!(again.header("x-request-id"), first.header("x-request-id"), "it is a different request");
@@ -65,14 +65,14 @@ async fn fifty_concurrent_equal_requests_create_one_application_on_any_instance(
         let (made, refused): (Vec<_>, Vec<_>) =
             answers.iter().partition(|answer| answer.status.as_u16() == 201);
         assert!(!made.is_empty());
-        assert!(made.iter().all(|answer| essence(answer) == essence(made[0])));
+        assert!(made.iter().all(|answer| replayed_parts(answer) == replayed_parts(made[0])));
         assert_eq!(made.iter().filter(|answer| answer.header("idempotency-replayed").is_empty()).count(), 1);
         for answer in refused {
             assert_eq!((answer.status.as_u16(), &answer.json["code"]), (409, &"in_flight".into()));
             assert_eq!(answer.header("retry-after"), "1");
         }
         let after = post_with(&there, APPLICATIONS, &key, &request).await;
-        assert_eq!(essence(&after), essence(made[0]));
+        assert_eq!(replayed_parts(&after), replayed_parts(made[0]));
         assert_eq!(count(&here).await, (round + 1).to_string());
     }
 }
@@ -84,7 +84,7 @@ async fn many_concurrent_keys_and_documents_on_two_instances_do_not_block_each_o
     let here = TestApp::start_on(Rc::clone(&database), &window).await;
     let there = TestApp::start_on(Rc::clone(&database), &window).await;
     let ids = async |n: usize| {
-        // Every key is sent three times, in a different order to each instance.
+        // Every key is sent three times, and each instance gets the keys in a different order.
         let app = if n.is_multiple_of(2) { &here } else { &there };
         let number = (n * 7) % 60;
         let request = body(Country::Co, &(1_000_000_000 + number).to_string());
@@ -121,7 +121,7 @@ async fn a_used_key_with_another_body_or_path_is_rejected_and_keys_are_per_route
         "keys must be per route"
     );
     let again = app.send(Method::POST, &restore, &[("Idempotency-Key", "key")], "").await;
-    assert_eq!(essence(&again), essence(&restored));
+    assert_eq!(replayed_parts(&again), replayed_parts(&restored));
     assert_eq!(again.header("idempotency-replayed"), "true");
     let elsewhere = format!("{APPLICATIONS}/01890a5d-ac96-774b-bcce-b302099a8057/restore");
     let elsewhere = app.send(Method::POST, &elsewhere, &[("Idempotency-Key", "key")], "").await;
@@ -145,7 +145,7 @@ async fn a_rejected_request_does_not_use_up_its_key() {
 }
 
 #[actix_rt::test]
-async fn a_key_in_use_by_another_instance_is_a_409_with_retry_after() {
+async fn a_key_in_use_by_another_instance_gets_a_409_with_retry_after() {
     let app = TestApp::start_idle().await;
     let first = post_with(&app, APPLICATIONS, "key", &spanish()).await;
     let mut elsewhere = app.database.connect().await;
@@ -159,7 +159,7 @@ async fn a_key_in_use_by_another_instance_is_a_409_with_retry_after() {
     assert_eq!(other.status.as_u16(), 201, "other requests must not wait");
     execute(&mut elsewhere, "ROLLBACK").await.unwrap();
     let after = post_with(&app, APPLICATIONS, "key", &spanish()).await;
-    assert_eq!(essence(&after), essence(&first));
+    assert_eq!(replayed_parts(&after), replayed_parts(&first));
 }
 
 #[actix_rt::test]

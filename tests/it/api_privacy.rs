@@ -1,4 +1,4 @@
-//! Personal data only appears in sealed columns and in responses to authorised readers.
+//! Personal data only appears in sealed columns and in responses to authorized readers.
 
 use actix_web::http::Method;
 use aval::domain::application::Country;
@@ -185,7 +185,7 @@ async fn stored_logged_and_pushed_data_identifies_no_one() {
 }
 
 #[actix_rt::test]
-async fn authorised_readers_see_the_birth_date_and_changes_keep_it() {
+async fn authorized_readers_see_the_birth_date_and_changes_keep_it() {
     let app = TestApp::start_idle().await;
     let created = app.post("/api/v1/applications", &body(Country::It, "RSSMRA80A01H501U")).await.expect(201);
     let data = json!({"birth_date": "1980-01-01", "sex": "male"});

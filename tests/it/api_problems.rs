@@ -540,7 +540,7 @@ async fn a_body_that_is_not_json_is_malformed_on_every_route() {
             },
         );
         let operation = &document["paths"][pattern.unwrap()][method.as_str().to_lowercase()];
-        // Webhooks are parsed after their signature is verified; `webhooks::answers` tests them.
+        // Webhooks are parsed after their signature is verified; `webhooks::responses` tests them.
         if operation["requestBody"].is_null() || path.contains("/webhooks/") {
             continue;
         }

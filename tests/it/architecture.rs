@@ -174,7 +174,7 @@ const ENGINE: [&str; 10] = [
 const ENGINE_DOMAIN: [&str; 3] = ["ids", "published", "timestamp"];
 
 #[test]
-fn the_engine_does_not_depend_on_credit() {
+fn the_engine_does_not_depend_on_lending() {
     let files = ENGINE.iter().flat_map(|path| {
         let path = PathBuf::from(path);
         if path.is_dir() { sources(&path) } else { vec![path] }

@@ -13,7 +13,7 @@ use crate::support::eventually;
 use crate::webhooks::{PATH, SECRET, confirmed, key};
 
 const ASYNC: (&str, &str) = ("AVAL__PROVIDERS__DEFAULTS__MODE", "async");
-/// Longer than any test.
+/// Longer than any test runs.
 const NEVER: Duration = Duration::from_secs(600);
 
 /// For each job: the status, the attempt, whether it has no lease, and whether it is due later.

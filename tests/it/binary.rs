@@ -70,7 +70,7 @@ async fn migrating_in_production_needs_no_secrets_and_prints_one_line() {
 }
 
 #[test]
-fn in_production_no_command_creates_a_private_database_unasked() {
+fn in_production_no_command_creates_a_private_database() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().join("data");
     for line in [&["serve"][..], &["migrate"], &["token", "--user", "ana"], &["user", "list"], &["reencrypt"]]

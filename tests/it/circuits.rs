@@ -200,7 +200,7 @@ async fn a_new_instance_applies_overrides_from_its_first_call() {
 }
 
 #[actix_rt::test]
-async fn with_a_breaker_forced_closed_calls_are_made_and_counted_despite_failures() {
+async fn a_breaker_that_is_forced_closed_admits_and_counts_calls_despite_failures() {
     let app = TestApp::start(&[
         ("AVAL__PROVIDERS__ES__BREAKER__CONSECUTIVE_FAILURES", "1"),
         ("AVAL__PROVIDERS__ES__CALL__RETRIES", "0"),

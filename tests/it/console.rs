@@ -39,7 +39,7 @@ async fn every_page_is_a_document_with_a_policy_and_a_nonce_of_its_own() {
 }
 
 #[actix_rt::test]
-async fn a_client_with_the_current_document_keeps_it_with_its_policy() {
+async fn a_client_that_has_the_current_document_gets_a_304_without_a_policy() {
     let app = TestApp::start_idle().await;
     let first = app.get("/").await;
     let etag = first.header("etag").to_owned();

@@ -59,7 +59,7 @@ async fn execute(server: &EmbeddedPostgres, statement: &str) {
 }
 
 /// The value of an SQL expression, as text.
-async fn answer(server: &EmbeddedPostgres, expression: &str) -> String {
+async fn value(server: &EmbeddedPostgres, expression: &str) -> String {
     #[derive(QueryableByName)]
     struct Row {
         #[diesel(sql_type = Text)]
@@ -85,14 +85,14 @@ async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 #[tokio::test]
-async fn it_starts_on_an_empty_directory_answers_and_stops() {
+async fn it_starts_on_an_empty_directory_responds_and_stops() {
     let root = open_dir();
     let server = start(root.path()).await;
-    assert_eq!(answer(&server, "current_database()").await, "aval");
-    assert_eq!(answer(&server, "current_setting('server_encoding')").await, "UTF8");
-    assert_eq!(answer(&server, "current_setting('timezone')").await, "UTC");
-    assert_eq!(answer(&server, "current_setting('data_checksums')").await, "on");
-    assert_eq!(answer(&server, "current_setting('listen_addresses')").await, "");
+    assert_eq!(value(&server, "current_database()").await, "aval");
+    assert_eq!(value(&server, "current_setting('server_encoding')").await, "UTF8");
+    assert_eq!(value(&server, "current_setting('timezone')").await, "UTC");
+    assert_eq!(value(&server, "current_setting('data_checksums')").await, "on");
+    assert_eq!(value(&server, "current_setting('listen_addresses')").await, "");
     let directory = server.directory().to_path_buf();
     assert_eq!(fs::metadata(&directory).unwrap().mode() & 0o777, 0o700);
     server.stop().await.unwrap();
@@ -106,7 +106,7 @@ async fn by_default_a_commit_is_durable() {
     let durable = EmbeddedSettings { durable: true, ..settings(root.path()) };
     let server = EmbeddedPostgres::start(durable, quiet()).await.unwrap();
     for setting in ["fsync", "synchronous_commit", "full_page_writes"] {
-        assert_eq!(answer(&server, &format!("current_setting('{setting}')")).await, "on", "{setting}");
+        assert_eq!(value(&server, &format!("current_setting('{setting}')")).await, "on", "{setting}");
     }
     server.stop().await.unwrap();
     assert!(EmbeddedSettings::new("anywhere").durable);
@@ -121,7 +121,7 @@ async fn a_second_start_keeps_the_data_and_creates_nothing() {
     server.stop().await.unwrap();
 
     let server = start(root.path()).await;
-    assert_eq!(answer(&server, "SELECT word FROM kept").await, "still here");
+    assert_eq!(value(&server, "SELECT word FROM kept").await, "still here");
     assert_eq!(fs::metadata(server.directory()).unwrap().ino(), inode);
     server.stop().await.unwrap();
 }
@@ -140,7 +140,7 @@ async fn a_killed_server_is_restarted_with_its_data() {
 
     let server = start(root.path()).await;
     assert_ne!(server.pid().unwrap(), killed);
-    assert_eq!(answer(&server, "SELECT word FROM kept").await, "still here");
+    assert_eq!(value(&server, "SELECT word FROM kept").await, "still here");
     server.stop().await.unwrap();
 }
 
@@ -152,11 +152,11 @@ async fn a_pid_file_of_another_kind_of_process_is_stale() {
     let recorded = fs::read_to_string(&pid_file).unwrap();
     server.stop().await.unwrap();
 
-    // This test's own process plays the role of an unrelated process that got the process id of the dead server.
+    // The process of this test stands for an unrelated process that was given the process id of the dead server.
     let reused = recorded.replacen(recorded.lines().next().unwrap(), &std::process::id().to_string(), 1);
     fs::write(&pid_file, reused).unwrap();
     let server = start(root.path()).await;
-    assert_eq!(answer(&server, "1").await, "1");
+    assert_eq!(value(&server, "1").await, "1");
     server.stop().await.unwrap();
 }
 
@@ -172,7 +172,7 @@ async fn a_server_left_by_a_killed_aval_is_adopted_and_can_be_stopped() {
     let server = start(root.path()).await;
     assert_eq!(server.pid(), left);
     assert_eq!(server.database_url(), url);
-    assert_eq!(answer(&server, "SELECT word FROM kept").await, "still here");
+    assert_eq!(value(&server, "SELECT word FROM kept").await, "still here");
     assert_eq!(servers_on(&directory), [left.unwrap()]);
     server.stop().await.unwrap();
     assert_eq!(servers_on(&directory), Vec::<i32>::new());
@@ -216,7 +216,7 @@ async fn a_second_aval_on_the_same_directory_is_rejected_and_the_first_keeps_run
     let message = refusal(EmbeddedPostgres::start(settings(root.path()), quiet()).await);
     assert!(message.contains("another Aval"), "{message}");
     assert!(message.contains(&format!("process {}", std::process::id())), "{message}");
-    assert_eq!(answer(&first, "1").await, "1");
+    assert_eq!(value(&first, "1").await, "1");
     first.stop().await.unwrap();
 }
 
@@ -267,7 +267,7 @@ async fn an_interrupted_initdb_is_cleaned_up() {
     fs::create_dir_all(leftover.join("base")).unwrap();
     fs::write(leftover.join("PG_VERSION"), "15\n").unwrap();
     let server = start(root.path()).await;
-    assert_eq!(answer(&server, "1").await, "1");
+    assert_eq!(value(&server, "1").await, "1");
     assert!(!leftover.exists());
     server.stop().await.unwrap();
 }
@@ -278,7 +278,7 @@ async fn a_path_too_long_for_a_socket_works_and_the_socket_is_private() {
     let deep = root.path().join("a long, long way".repeat(7));
     fs::create_dir(&deep).unwrap();
     let server = start(&deep).await;
-    assert_eq!(answer(&server, "1").await, "1");
+    assert_eq!(value(&server, "1").await, "1");
     let (_, socket_dir) = server.database_url().split_once("host=").unwrap();
     let socket_dir = PathBuf::from(socket_dir);
     assert!(!socket_dir.starts_with(&deep));
@@ -311,7 +311,7 @@ async fn an_inaccessible_folder_works_and_keeps_its_data() {
 
     let server = EmbeddedPostgres::start(in_closed(), quiet()).await.unwrap();
     assert_eq!(server.directory(), directory);
-    assert_eq!(answer(&server, "SELECT word FROM kept").await, "still here");
+    assert_eq!(value(&server, "SELECT word FROM kept").await, "still here");
     server.stop().await.unwrap();
     assert_eq!(fs::metadata(&closed).unwrap().mode() & 0o777, 0o700, "the folder must stay inaccessible");
 }
@@ -404,7 +404,7 @@ async fn an_unprivileged_user_can_run_it() {
 
     let mut tests = tokio::process::Command::new(&program);
     tests
-        .args(["--exact", "embedded::it_starts_on_an_empty_directory_answers_and_stops"])
+        .args(["--exact", "embedded::it_starts_on_an_empty_directory_responds_and_stops"])
         .args(["embedded::an_inaccessible_folder_works_and_keeps_its_data"])
         .env("TMPDIR", &temp_dir)
         .current_dir(&temp_dir);

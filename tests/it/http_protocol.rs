@@ -160,7 +160,7 @@ async fn responses_with_weak_tags_are_compressed_and_those_with_strong_tags_are_
 }
 
 #[actix_rt::test]
-async fn a_path_with_a_trailing_slash_gets_a_hint() {
+async fn the_404_of_a_path_with_a_trailing_slash_mentions_the_slash() {
     let app = TestApp::start_idle().await;
     for path in ["/api/v1/applications/", "/health/", "/nowhere/"] {
         let problem = app.get(path).await.expect(404);

@@ -57,7 +57,7 @@ async fn an_account_is_limited_across_addresses() {
 
 #[actix_rt::test]
 async fn a_forged_forwarded_address_is_ignored() {
-    // The allowance must not be refilled between the requests.
+    // A higher rate would refill the limit between the requests.
     let app = TestApp::start(&[ON, ("AVAL__LIMITS__STANDARD__ADDRESS__PER_MINUTE", "1")]).await;
     let mut last = None;
     for host in 0..3 {
@@ -91,7 +91,7 @@ async fn probes_are_never_limited_and_nothing_is_limited_if_limits_are_disabled(
 }
 
 #[actix_rt::test]
-async fn a_target_or_a_header_that_is_too_large_is_a_problem() {
+async fn a_target_or_a_header_that_is_too_large_is_rejected() {
     let app = TestApp::start_idle().await;
     let long = app.get(&format!("/api/v1/applications?cursor={}", "x".repeat(8200))).await;
     assert_eq!((long.status.as_u16(), &long.json["code"]), (414, &json!("uri_too_long")));
@@ -117,7 +117,7 @@ async fn until_closed(mut stream: TcpStream) -> String {
 }
 
 #[actix_rt::test]
-async fn clients_with_slow_request_heads_are_disconnected_in_first_and_later_requests() {
+async fn a_client_that_sends_a_request_head_too_slowly_is_disconnected() {
     let times = [("AVAL__SERVER__REQUEST_HEAD_TIMEOUT_MS", "500"), ("AVAL__SERVER__KEEP_ALIVE_MS", "1500")];
     let app = TestApp::start(&times).await;
     let first = silent_after(&app, b"GET /health/live HTTP/1.1\r\nHost: a\r\nX-Slow: ").await;
@@ -131,7 +131,7 @@ async fn clients_with_slow_request_heads_are_disconnected_in_first_and_later_req
 }
 
 #[actix_rt::test]
-async fn an_open_websocket_counts_as_a_request() {
+async fn the_keep_alive_timeout_does_not_close_an_open_websocket() {
     let app = TestApp::start(&[("AVAL__SERVER__KEEP_ALIVE_MS", "200")]).await;
     let mut socket = app.websocket().await;
     let idle = silent_after(&app, b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n").await;
@@ -177,7 +177,7 @@ async fn connections_of_a_trusted_proxy_are_not_limited() {
 }
 
 /// Sends `bytes` on one connection. Returns all responses up to the end of the connection.
-async fn all_answers(app: &TestApp, bytes: &[u8]) -> String {
+async fn all_responses(app: &TestApp, bytes: &[u8]) -> String {
     until_closed(silent_after(app, bytes).await).await
 }
 
@@ -215,7 +215,7 @@ async fn a_connection_that_keeps_sending_limited_requests_is_closed_and_its_log_
     let app = TestApp::start_idle().await;
     let flood = "GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n".repeat(500);
     for _ in 0..8 {
-        let answers = all_answers(&app, flood.as_bytes()).await;
+        let answers = all_responses(&app, flood.as_bytes()).await;
         assert!(answers.matches("HTTP/1.1 404").count() <= 100, "{}", answers.len());
     }
     let metrics = &app.engine().resources.metrics;
@@ -256,12 +256,12 @@ async fn a_full_server_answers_probes_and_rejects_other_requests() {
     for _ in 0..80 {
         open.push(TcpStream::connect(app.address()).await.unwrap());
     }
-    let refused = all_answers(&app, b"GET /api/v1/countries HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let refused = all_responses(&app, b"GET /api/v1/countries HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("\"code\":\"overloaded\""), "{refused}");
     assert!(refused.contains("retry-after: 1\r\n"), "{refused}");
     for path in ["/health/live", "/health/ready", "/api/v1/health"] {
         let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
-        let probed = all_answers(&app, request.as_bytes()).await;
+        let probed = all_responses(&app, request.as_bytes()).await;
         assert!(probed.starts_with("HTTP/1.1 200"), "{path}: {probed}");
     }
     let refusals = &app.engine().resources.metrics.http_connections_refused_total;

@@ -90,7 +90,7 @@ async fn an_expired_job_is_claimed_even_if_the_queue_is_never_empty() {
     execute(&mut sql, "UPDATE pending_jobs SET leased_until = now() - interval '1 second'").await.unwrap();
     enqueue(&mut sql, 5).await;
     let claimed = jobs::claim(&mut sql, &claim(2)).await.unwrap().jobs;
-    assert_eq!(claimed.len(), 2, "expired jobs must leave room for due jobs in the batch");
+    assert_eq!(claimed.len(), 2, "the batch must also contain due jobs");
     assert!(claimed.iter().any(|job| job.lease.job_id == lost.lease.job_id && job.attempt == 2));
 }
 

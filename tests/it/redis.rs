@@ -193,7 +193,8 @@ async fn a_database_that_lost_events_begins_a_new_epoch_and_clients_must_reload(
     pair.one.execute(cut).await;
     eventually("a new epoch", async || (pair.one.sql(epoch).await != old).then_some(())).await;
     let subscribe = json!({"action": "subscribe", "channel": "applications", "epoch": old, "offset": 3});
-    // The server closes WebSockets that began in the old epoch, so the client connects again until it is answered.
+    // The server closes WebSockets that began in the old epoch. The client therefore connects again until its
+    // subscription gets a response.
     let mut socket = eventually("a subscription that is not recovered", async || {
         let mut socket = pair.other.websocket().await;
         let sent = socket.try_send(&subscribe).await;

@@ -175,7 +175,7 @@ async fn a_request_without_a_trace_context_gets_one_that_its_job_and_events_carr
 }
 
 #[actix_rt::test]
-async fn a_collector_that_is_killed_stalls_and_comes_back_does_not_affect_requests() {
+async fn requests_are_not_affected_when_the_collector_is_killed_stalls_or_recovers() {
     let mut collector = Collector::start();
     let exporting = collector.settings();
     let quick = [("AVAL__TELEMETRY__EXPORT_TIMEOUT_MS", "200"), ("AVAL__TELEMETRY__MAX_QUEUED_SPANS", "64")];

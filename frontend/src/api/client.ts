@@ -28,7 +28,7 @@ interface Answer<Data> {
     response: Response;
 }
 
-/** The data of a response. Throws {@link ApiError} for an error response, and if there is none. */
+/** The data of a response. Throws {@link ApiError} for an error response, or if there is no response. */
 export async function unwrap<Data>(answer: Promise<Answer<Data>>): Promise<Data> {
     let settled: Answer<Data>;
     try {

@@ -28,8 +28,8 @@ export interface DocumentFilter {
 }
 
 /**
- * One page of applications. A document is sent in the body of a search, so that no log contains it, and is forgotten when
- * the page is left.
+ * One page of applications. A document is sent in the body of a search, so it appears in no log. It is discarded when the
+ * page is left.
  */
 export const listQuery = (query: ListQuery, document?: DocumentFilter) =>
     queryOptions({
@@ -39,7 +39,7 @@ export const listQuery = (query: ListQuery, document?: DocumentFilter) =>
                 ? unwrap(api.POST('/api/v1/applications/search', { body: { ...query, ...document } }))
                 : unwrap(api.GET('/api/v1/applications', { params: { query } })),
         ...(document && { gcTime: 0 }),
-        // New rows must not move the rows that someone is reading; they are announced instead.
+        // A reload would move the rows that are being read. New applications are only announced.
         refetchOnWindowFocus: false,
     });
 

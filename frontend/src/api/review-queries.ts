@@ -25,12 +25,12 @@ export function loadReviews(filters: ReviewFilters, page: { page_size: number; c
     return unwrap(api.GET('/api/v1/reviews', { params: { query } }));
 }
 
-/** Who reviews an application; `assignment` is `null` if nobody does. */
+/** The assignment of an application; `assignment` is `null` if the application is not assigned. */
 export const assignmentQuery = (id: string) =>
     queryOptions({
         queryKey: [...reviewKeys.all, 'assignment', id],
         queryFn: () => unwrap(api.GET('/api/v1/applications/{id}/assignment', { params: { path: { id } } })),
-        // An assignment that expires is not announced.
+        // The server announces no event when an assignment expires.
         refetchInterval: 60_000,
     });
 

@@ -28,7 +28,7 @@ interface Item {
     to: string;
     label: ParseKeys;
     icon: Icon;
-    /** The role that may open the page, if it is not that of the section. */
+    /** The role that the page requires, if it differs from the role of the section. */
     role?: Role;
     /** Whether pages below the path belong to the item. */
     hasPages?: boolean;

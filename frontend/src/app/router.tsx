@@ -1,5 +1,5 @@
-// The pages of the console. All of them are below /console/, so that the server can tell them from its other paths. Each
-// page is loaded when it is first opened.
+// The pages of the console. All of them are below /console/, so the server can distinguish them from its other paths.
+// Each page is loaded when it is first opened.
 
 import type { QueryClient } from '@tanstack/react-query';
 import { createRootRouteWithContext, createRoute, createRouter, Outlet, redirect } from '@tanstack/react-router';
@@ -32,7 +32,7 @@ const signIn = createRoute({
     getParentRoute: () => root,
     path: '/console/sign-in',
     validateSearch: (search): { next?: string } => {
-        // Only paths of the console: an address elsewhere would be an open redirect.
+        // Only paths of the console are accepted: any other address would be an open redirect.
         const next = search['next'];
         return typeof next === 'string' && next.startsWith('/console/') ? { next } : {};
     },
@@ -51,7 +51,7 @@ const shell = createRoute({
     component: lazyPage(() => import('./shell'), 'Shell'),
 });
 
-/** Refuses accounts without the role. Their first page opens instead. */
+/** Redirects accounts without the role to their first page. */
 function needs(role: Role) {
     return () => {
         const session = currentSession();
@@ -81,13 +81,13 @@ function texts(value: unknown): string[] | undefined {
         : undefined;
 }
 
-/** A decimal as in the API. A number is one that the router has read from the address. */
+/** A decimal as text. The router parses numbers in the address, so a number is converted back. */
 function amount(value: unknown): string | undefined {
     const written = typeof value === 'number' ? String(value) : text(value);
     return written !== undefined && /^\d{1,10}(\.\d{1,2})?$/.test(written) ? written : undefined;
 }
 
-/** The filters of the list; absent unless chosen. An unknown country is refused by the server. */
+/** The filters of the list; absent unless chosen. The server refuses an unknown country. */
 interface ApplicationSearch {
     country?: CountryCode | undefined;
     status?: ApplicationStatus | undefined;
@@ -144,7 +144,7 @@ const overview = createRoute({
     path: 'overview',
     validateSearch: (search): { country?: CountryCode | undefined; days?: '7' | '30' | '90' | undefined } => ({
         country: text(search['country']) as CountryCode | undefined,
-        // The router reads a number from the address.
+        // The router parses the value as a number.
         days: choice(String(search['days']), ['7', '30', '90'] as const),
     }),
     component: lazyPage(() => import('../pages/overview/overview'), 'OverviewPage'),

@@ -17,7 +17,7 @@ const REGIONS: Record<CountryCode, Region> = {
     BR: { locale: 'pt-BR', timeZone: 'America/Sao_Paulo' },
 };
 
-/** Keeps formatters, because making one takes far longer than using it, and lists use few of them many times. */
+/** Caches formatters, because creating one takes far longer than using it. */
 function kept<Options, Formatter>(make: new (locale: string, options: Options) => Formatter) {
     const formatters = new Map<string, Formatter>();
     return (locale: string, options: Options): Formatter => {
@@ -139,7 +139,7 @@ export function formatDuration(ms: number, language: string): string {
     );
 }
 
-/** The separators of amounts that are typed for a country. */
+/** The separators in amounts that are entered for a country. */
 export function separators(country: CountryCode): { thousandSeparator: string; decimalSeparator: string } {
     const parts = numberFormat(localeOf(country), { useGrouping: 'always' }).formatToParts(1234567.8);
     const find = (type: Intl.NumberFormatPartTypes) => parts.find((part) => part.type === type)?.value ?? '';

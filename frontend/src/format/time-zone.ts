@@ -5,7 +5,7 @@ import { useSyncExternalStore } from 'react';
 let chosen: string | undefined;
 const listeners = new Set<() => void>();
 
-/** Shows times in a zone; undefined is the zone of the browser, as is a zone that the browser does not know. */
+/** Sets the zone for all times. The zone of the browser is used if it is undefined or unknown to the browser. */
 export function chooseTimeZone(timeZone: string | undefined): void {
     chosen = timeZone !== undefined && isKnown(timeZone) ? timeZone : undefined;
     for (const listener of listeners) listener();

@@ -19,7 +19,7 @@ function isLanguage(text: string | null): text is Language {
     return text !== null && text in LANGUAGES;
 }
 
-/** The language chosen earlier, else the first supported one of the browser. */
+/** The language chosen earlier, or else the first supported language of the browser. */
 export function preferredLanguage(): Language {
     const stored = localStorage.getItem(STORED);
     if (isLanguage(stored)) return stored;

@@ -1,7 +1,7 @@
-// Keeps the cache in step with the live updates. Applications that no page shows are marked as out of date when one of them
-// changes. A page that shows them again within the time that they would count as fresh then loads them, instead of showing
-// an earlier status. Pages update what they show themselves (use-live.ts). What could not be loaded during an interruption
-// is loaded when it ends.
+// Marks cached applications as outdated when live updates report a change. This concerns applications that no page
+// currently shows: the next page that shows them loads them again, even if the cache would still count them as fresh.
+// Open pages update their own data (use-live.ts). Data that could not be loaded during an interruption is loaded when
+// the interruption ends.
 
 import type { QueryClient } from '@tanstack/react-query';
 import { keys } from '../api/queries';

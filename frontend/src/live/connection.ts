@@ -1,6 +1,6 @@
-// The WebSocket of the console. It is opened with a one-time ticket, subscribes to the channels that the role may read and
-// resumes after an interruption at the position of the last update. Updates are handed over in groups, so that a burst of
-// them causes few renders.
+// The WebSocket of the console. It is opened with a one-time ticket, subscribes to the channels that the role may read
+// and resumes after an interruption at the position of the last update. Updates are passed on in groups, so many
+// updates cause few renders.
 
 import { useSyncExternalStore } from 'react';
 import { api, unwrap } from '../api/client';
@@ -35,7 +35,7 @@ export interface ReviewUpdate {
     data: { application_id: string; country: CountryCode; assigned_to?: string; expires_at?: string };
 }
 
-/** Updates were missed and cannot be delivered any more; whatever was read before may be out of date. */
+/** Updates were missed and can no longer be delivered. All data that was read before may be outdated. */
 export interface Gap {
     type: 'gap';
 }
@@ -44,11 +44,11 @@ export type LiveMessage = ApplicationUpdate | ReviewUpdate | OperationsUpdate | 
 export type ConnectionState = 'off' | 'connecting' | 'live' | 'interrupted';
 type Listener = (messages: LiveMessage[]) => void;
 
-/** Longest wait before updates are handed over, in milliseconds. */
+/** The maximum time until updates are passed on, in milliseconds. */
 const GROUP_MS = 200;
 const FIRST_RETRY_MS = 500;
 const LONGEST_RETRY_MS = 30_000;
-/** An interval in which the server must answer a ping, in milliseconds. A suspended computer notices a dead connection so. */
+/** The time within which the server must respond to a ping, in milliseconds. This detects connections that broke silently. */
 const PING_MS = 20_000;
 
 interface Position {
@@ -176,7 +176,7 @@ async function connect() {
     opened.onclose = (event) => {
         if (own !== attempt) return;
         clearInterval(ping);
-        // A restarted sequence of events: positions of the old one mean nothing.
+        // The sequence of events has been restarted, so positions in the old one are invalid.
         if (event.code === 1012) {
             position = undefined;
             deliver({ type: 'gap' });

@@ -10,7 +10,7 @@ export function isDecision(message: LiveMessage): boolean {
     return message.type === 'application_update' && message.data.previous_status === 'VALIDATING';
 }
 
-/** The number of decisions in the last minute, of those that have been seen since the page was opened. */
+/** The number of decisions in the last minute. Only decisions since the page was opened are counted. */
 export function useDecisionsPerMinute(): number {
     const [times, setTimes] = useState<number[]>([]);
     useEffect(() => {

@@ -17,7 +17,7 @@ export function riskBand(score: string | null): RiskBand | null {
     return score === null ? null : (BANDS.find(([, lower]) => Number(score) >= lower)?.[0] ?? null);
 }
 
-/** The row after an update; the row itself if the update is older. */
+/** The row after an update; the unchanged row if the update is older than the row. */
 export function applyUpdate(row: ListedApplication, update: ApplicationUpdate['data']): ListedApplication {
     if (update.updated_at <= row.updated_at) return row;
     const { status, risk_score, updated_at } = update;
@@ -29,7 +29,7 @@ export interface LiveList {
     changed: ReadonlySet<string>;
     /** Applications created since the page was loaded. */
     created: number;
-    /** Forgets both, after the page has been loaded again. */
+    /** Clears both. Call it after the page has been loaded again. */
     reset: () => void;
 }
 

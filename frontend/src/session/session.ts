@@ -78,7 +78,7 @@ export async function signIn(username: string, password: string): Promise<void> 
     await identify(answer.access_token);
 }
 
-/** Reads whose session it is. */
+/** Reads the account of the session. */
 async function identify(access: string): Promise<void> {
     const me = await request<Schema<'Me'>>('/api/v1/auth/me', { headers: { authorization: `Bearer ${access}` } });
     localStorage.setItem(SIGNED_IN, me.account);
@@ -97,7 +97,7 @@ export async function resumeSession(): Promise<void> {
         const access = await renewSession();
         if (access !== undefined) await identify(access);
     } catch {
-        // The server cannot be reached. The sign-in page says so when it is used.
+        // The server cannot be reached. The sign-in page reports this when it is used.
     }
 }
 
@@ -107,7 +107,7 @@ function end() {
     notify();
 }
 
-/** Forgets a session that the server has ended. */
+/** Discards a session that the server has ended. */
 export function forgetSession(): void {
     localStorage.removeItem(SIGNED_IN);
     end();
@@ -126,7 +126,7 @@ export async function changePassword(current_password: string, new_password: str
         headers: { 'content-type': 'application/json', authorization: `Bearer ${access}` },
         body: JSON.stringify({ current_password, new_password }),
     });
-    // The answer is a session whose refresh token scripts can read. It is replaced by one with a cookie.
+    // The response contains a session whose refresh token is readable by scripts. A session with a cookie replaces it.
     await fetch('/api/v1/auth/logout', {
         method: 'POST',
         headers: { authorization: `Bearer ${answer.access_token}` },

@@ -14,11 +14,11 @@ export const settingsQuery = () =>
         queryFn: () => unwrap(api.GET('/api/v1/auth/me/settings')),
     });
 
-/** Applies the settings after signing in, and whenever they change, also in another browser. */
+/** Applies the settings after sign-in and whenever they change, including changes in another browser. */
 export function useAppliedSettings(): void {
     const { setColorScheme } = useMantineColorScheme();
     const { data } = useQuery(settingsQuery());
-    // Applying renders the page again, with a new `setColorScheme`; that must not apply the settings once more.
+    // Applying the settings renders the page again, with a new `setColorScheme`. They must not be applied again for that.
     const apply = useEffectEvent((settings: Settings) => {
         if (settings.language !== null) void chooseLanguage(settings.language);
         chooseTimeZone(settings.time_zone ?? undefined);
@@ -27,7 +27,7 @@ export function useAppliedSettings(): void {
     useEffect(() => {
         if (data !== undefined) apply(data);
     }, [data]);
-    // The next account to sign in has settings of its own.
+    // The next account that signs in has its own settings.
     useEffect(() => () => chooseTimeZone(undefined), []);
 }
 

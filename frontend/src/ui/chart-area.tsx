@@ -4,9 +4,9 @@ import { type ReactNode, Suspense } from 'react';
 import { useTranslation } from 'react-i18next';
 
 /**
- * The place of a chart whose file is loaded when it is first shown. The file can be missing after an upgrade of the server,
- * because a new version of the console has other files. Only the chart is replaced in this case: every page with a chart
- * also has its figures as text.
+ * Loads the code of a chart when the chart is first shown. After an upgrade of the server the file may be missing, because
+ * the files of each version have other names. In that case, only the chart is replaced with a message: every page with a
+ * chart also shows its figures as text.
  */
 export function ChartArea({ height, children }: { height: number; children: ReactNode }) {
     return (

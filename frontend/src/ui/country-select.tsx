@@ -17,7 +17,7 @@ export function CountrySelect(props: Props) {
     return <Select {...props} all={t('statistics.all_countries')} aria-label={t('application.country')} />;
 }
 
-/** The same as a filter among others, with a label. */
+/** The same select with a visible label, for use among other filters. */
 export function CountryFilter(props: Props) {
     const { t } = useTranslation();
     return <Select {...props} all={t('filter.all')} label={t('application.country')} />;

@@ -1,7 +1,7 @@
 import { Group, Stack, Text } from '@mantine/core';
 import type { ReactNode } from 'react';
 
-/** Names with their values, one pair a line. */
+/** Names with their values, one pair per line. */
 export function Details({ entries }: { entries: [name: string, value: ReactNode][] }) {
     return (
         <Stack component="dl" gap={8} m={0}>

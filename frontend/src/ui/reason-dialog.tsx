@@ -4,7 +4,7 @@ import { useMutation } from '@tanstack/react-query';
 import { useTranslation } from 'react-i18next';
 import { fieldErrors, useErrorText } from './errors';
 
-/** How long an operator's setting lasts, in minutes; 0 is until it is changed. */
+/** The duration of an operator's setting, in minutes; 0 means until it is changed. */
 const LIFETIMES = [15, 60, 480, 0] as const;
 
 interface Submitted {

@@ -1,7 +1,7 @@
 import { useInterval } from '@mantine/hooks';
 import { useState } from 'react';
 
-/** The current time in milliseconds, again after each interval. */
+/** The current time in milliseconds since 1970. It is updated every `intervalMs`. */
 export function useNow(intervalMs: number): number {
     const [now, setNow] = useState(() => Date.now());
     useInterval(() => setNow(Date.now()), intervalMs, { autoInvoke: true });

@@ -6,7 +6,7 @@ const ANALYST = 'ana.lopez';
 const ADMIN = 'admin.console';
 const USER = 'bruno.silva';
 
-/** The pages of operators and the pages of every account that this file is about. */
+/** The pages for operators only that this file tests. */
 const OPERATORS = ['webhook-events', 'schedule', 'actors', 'log-level', 'staff-views', 'security-events'];
 
 const APPLICATION = {

@@ -1,6 +1,6 @@
-// Every page of the router, in four languages, light and dark, on a desktop and on a phone: no finding of axe, no violation
-// of the content security policy, nothing wider than the window, no error. A new page is found by itself; one with a
-// parameter in its path needs an example here.
+// Every page of the router, in four languages, light and dark, on a desktop and on a phone: no finding of axe, no
+// violation of the content security policy, nothing wider than the window, no error. New pages are tested
+// automatically. A page with a parameter in its path needs an example here.
 
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
@@ -11,7 +11,7 @@ const DESKTOP = { width: 1360, height: 900 };
 const PHONE = { width: 390, height: 844 };
 const SIGN_IN = '/console/sign-in';
 const HOME = '/console/applications';
-/** Paths that only lead to another page. */
+/** Paths that only redirect to another page. */
 const REDIRECTS = ['/', '/console'];
 
 /** A path for each route with a parameter. */
@@ -27,7 +27,7 @@ before(async () => {
     });
 });
 
-/** The pages for somebody who is signed in. */
+/** The pages for signed-in accounts. */
 async function pages(page) {
     const all = (await routes(page)).filter((path) => path !== SIGN_IN && !REDIRECTS.includes(path));
     assert.ok(all.length >= 20, `the router has pages: ${all}`);

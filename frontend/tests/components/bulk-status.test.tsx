@@ -13,7 +13,7 @@ const SKIPPED = [
 
 const isDryRun = ({ body }: Received) => (body as { dry_run: boolean }).dry_run;
 
-/** A server on which 12 applications match and 9 can change; `change` answers the change itself. */
+/** A server on which 12 applications match and 9 can change. `change` responds to the real run. */
 function server(change: () => { status: number; body: unknown }): Received[] {
     return serve((received) =>
         isDryRun(received)
@@ -63,11 +63,11 @@ test('a count is valid only for the status and the reason that it was made for',
     expect(received.at(-1)?.body).toMatchObject({ status: 'APPROVED' });
 });
 
-test('if another number matches meanwhile, nothing changes and the applications are counted again', async () => {
+test('if the number of matching applications has changed, nothing changes and the applications are counted again', async () => {
     const received = server(() => problem(409, 'count_changed', { matched: 13 }));
     const user = await open();
     await user.click(screen.getByRole('button', { name: 'Change 9 applications' }));
-    await screen.findByText(/Another number of applications matches now. Nothing was changed/);
+    await screen.findByText(/The number of matching applications has changed. No application was changed/);
     await user.click(screen.getByRole('button', { name: 'Count' }));
     await screen.findByText(/9 of 12 applications would change/);
     expect(received.map(isDryRun)).toEqual([true, false, true]);

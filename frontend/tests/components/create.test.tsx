@@ -39,7 +39,7 @@ const ID = '01890a5d-ac96-774b-bcce-b302099a8057';
 
 const problem = (code: string, more: object) => ({ type: `/problems/${code}`, title: '', detail: '', code, ...more });
 
-/** A server that knows the countries and answers creations with `create`. */
+/** A server that returns the countries, and the result of `create` for a new application. */
 function server(create: () => { status: number; body: unknown }): Received[] {
     return serve(({ path }) => {
         if (path === '/api/v1/countries') return { status: 200, body: COUNTRIES };

@@ -47,7 +47,7 @@ export interface Received {
     body: unknown;
 }
 
-/** Answers requests in place of the server, and records them. */
+/** Responds to requests in place of the server, and records them. */
 export function serve(respond: (received: Received) => { status: number; body: unknown }): Received[] {
     const all: Received[] = [];
     globalThis.fetch = async (input, init) => {

@@ -14,7 +14,7 @@ const review = (id: string, name: string, more: object = {}) => ({
 });
 const QUEUE = [review(FIRST as string, 'Ana García'), review(SECOND as string, 'Luis Pérez')];
 
-/** A server with a queue; `act` answers everything that changes something. */
+/** A server with a queue. `act` responds to requests that change something. */
 function server(items: object[], act: (received: Received) => { status: number; body: unknown }): Received[] {
     return serve((received) => {
         if (received.method !== 'GET') return act(received);

@@ -1,4 +1,4 @@
-//! Maps events to topics, viewers and frames.
+//! Maps events to topics (what a client can subscribe to), viewers and frames.
 //!
 //! This is the only part of the broadcaster that distinguishes event types. `application.*` events go to the topics of
 //! their application. All other events go to the audience that the [registry](crate::events::registry) declares.
@@ -28,17 +28,17 @@ pub(super) struct Update {
 /// Who may see an update.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Viewers {
-    /// The account that owns the application, and all accounts that may see every application.
+    /// The owner of the application, and staff.
     OwnerAndStaff(String),
-    /// All accounts that see all applications.
+    /// Analysts and admins.
     Staff,
     /// Accounts that may see the channel `operations`.
     Operators,
 }
 
 impl Update {
-    /// Returns `None` if the event must not be delivered, because this version does not know its type or the form of its
-    /// data.
+    /// Returns `None` if the event must not be delivered, because its type or the form of its data is unknown to this
+    /// version.
     pub(super) fn new(types: &EventRegistry, epoch: Uuid, event: &Envelope) -> Option<Self> {
         let offset = event.offset;
         if let Some(changed) = event.data::<ApplicationChanged>() {

@@ -203,7 +203,7 @@ impl Content<'_> {
 
 impl From<Content<'_>> for Frame {
     fn from(content: Content<'_>) -> Self {
-        // Serialisation only fails for maps whose keys are not strings, and there are none.
+        // Serialization only fails for maps whose keys are not strings, and there are none.
         let text = serde_json::to_string(&content).unwrap_or_default();
         Self { kind: content.kind(), text: text.into(), position: content.position() }
     }
@@ -253,8 +253,8 @@ impl Frame {
         Content::OperationsUpdate(EventContent::new(epoch, event)).into()
     }
 
-    /// `subscribed`: every event of the topic after `position` follows. `recovered` is set only if the client asked to
-    /// resume from a position.
+    /// `subscribed`: every event of the topic after `position` follows. `recovered` is set only if the client requested
+    /// to resume from a position.
     pub fn subscribed(topic: Topic, position: Position, recovered: Option<bool>) -> Self {
         let Position { epoch, offset } = position;
         Content::Subscribed { topic: topic.into(), epoch, offset, recovered }.into()

@@ -104,7 +104,7 @@ impl Broadcaster {
         }));
     }
 
-    /// Answers waiting subscriptions and continues replays, if there are any.
+    /// Responds to waiting subscriptions and continues replays, if there are any.
     fn recover(&mut self, ctx: &mut Context<Self>) {
         if !self.sessions.needs_recovery() || !self.recovering.begin() {
             return;
@@ -192,8 +192,8 @@ fn note_unknown(resources: &Resources, event: &Envelope) {
         "type" => &event.event_type, "offset" => event.offset);
 }
 
-/// Answers the waiting subscriptions. Then replays missed events page by page, until no recovering session has room for
-/// more.
+/// Responds to the waiting subscriptions. Then replays missed events page by page, until no recovering session has
+/// space in its queue.
 async fn recover_all(bus: &dyn EventBus, types: &EventRegistry, sessions: &Sessions) -> Result<()> {
     let extent = bus.extent().await?;
     sessions.skip_to(extent.end);

@@ -1,5 +1,5 @@
-//! The actor of a running job. Each running job has its own actor. The actor of a job that processes a credit application
-//! is also called *application actor*.
+//! The actor of a running job. Each running job has its own actor. Some names in code and data call the actor of a job
+//! that processes a credit application *application actor*.
 //!
 //! The actor holds the job's lease, renews it, limits the duration of the attempt and stops when the attempt ends. A panic
 //! in the attempt is caught and becomes an error. The actor then stops without finishing the job. The supervisor detects the

@@ -160,7 +160,7 @@ impl CountryCalls {
         fetch: FetchBankingData,
     ) -> BankingAnswer {
         match self.wait_for_permits(admission).await {
-            Ok((attempt, _bulkhead_permit)) => self.ask_bureau(attempt, &fetch).await,
+            Ok((attempt, _bulkhead_permit)) => self.call_bureau(attempt, &fetch).await,
             Err(refusal) => self.refuse(&refusal),
         }
     }
@@ -181,7 +181,7 @@ impl CountryCalls {
         }
     }
 
-    async fn ask_bureau(
+    async fn call_bureau(
         self: &Rc<Self>,
         mut attempt: CallAttempt,
         fetch: &FetchBankingData,

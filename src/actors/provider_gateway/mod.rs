@@ -4,7 +4,7 @@
 //! and a retry budget. They are local to the instance, so a network problem of one instance does not block a country on
 //! all instances. Countries share nothing, not even connections.
 //!
-//! The handler immediately answers calls that the breaker refuses, with fallback figures. All other calls run as
+//! If the breaker refuses a call, the handler immediately responds with fallback figures. All other calls run as
 //! asynchronous tasks on the actor's thread. A task ends early:
 //! - if it panics. Only this call fails, with [`Error::Panicked`];
 //! - if its caller is dropped. The permits are released, and no result is recorded for the bureau;

@@ -34,13 +34,13 @@ struct Forced {
     until: Duration,
 }
 
-/// The overrides that this instance knows. Cheap to clone.
+/// The overrides known to this instance. Cheap to clone.
 #[derive(Clone)]
 pub struct CircuitOverrides {
     clock: Clock,
     known: Arc<RwLock<HashMap<Country, Forced>>>,
     changed: Arc<Notify>,
-    /// Serialises reads, so the latest read determines the state.
+    /// Serializes reads, so the latest read determines the state.
     reading: Arc<Mutex<()>>,
 }
 

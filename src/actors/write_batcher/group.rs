@@ -1,4 +1,4 @@
-//! A group of writes, which are sorted by type, written together and answered individually.
+//! A group of writes. They are sorted by type and written together. Each caller gets its own response.
 
 use std::any::Any;
 
@@ -99,9 +99,9 @@ trait AnyBatch {
     /// Responds with the outcomes that [`AnyBatch::write`] returned.
     fn answer(self: Box<Self>, outcomes: Outcomes);
 
-    /// Makes each write individually and responds to its caller. Once the database is unavailable, all further writes get
-    /// that error without an attempt. `database_error` is the error of an earlier batch; the return value is passed to the
-    /// next one.
+    /// Makes each write individually and responds to its caller. After the first error that reports an unavailable
+    /// database, the remaining writes get the same error without an attempt. `database_error` is that error if it
+    /// occurred in an earlier batch. The return value is the `database_error` for the next batch.
     fn write_one_by_one<'a>(
         self: Box<Self>,
         resources: &'a Resources,
@@ -189,7 +189,7 @@ impl Group {
         group
     }
 
-    /// Writes the group, or each write individually if the group fails, and answers all callers.
+    /// Writes the group, or each write individually if the group fails, and responds to all callers.
     pub(super) async fn write(self, resources: &Resources, on_commit: &CommitHook) {
         if self.batches.is_empty() {
             return;

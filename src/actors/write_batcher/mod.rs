@@ -1,8 +1,9 @@
 //! The write batcher: combines waiting writes into one transaction.
 //!
-//! A commit costs one disk round trip, whatever its size. A write batcher therefore takes all waiting writes, writes them
-//! in one transaction of set-based statements, and answers each caller after the commit. It does not delay a write to wait
-//! for others: a single write is written immediately. While one group is being written, the next one accumulates.
+//! A commit costs one disk round trip, whatever its size. A write batcher therefore takes all waiting writes, writes
+//! them in one transaction of set-based statements, and responds to each caller after the commit. It does not delay a
+//! write to wait for others: a single write is written immediately. While one group is being written, the next one
+//! accumulates.
 //!
 //! A single invalid row makes its whole group fail. The writes of a failed group are therefore retried individually, and
 //! only the invalid one fails. A missing partition also makes the group fail; the retry creates it. When the write batcher
@@ -103,7 +104,7 @@ impl Actor for WriteBatcher {
 }
 
 impl Drop for WriteBatcher {
-    /// Waiting writes are answered with an error when they are dropped.
+    /// The callers of waiting writes get an error when the writes are dropped.
     fn drop(&mut self) {
         self.waiting.clear();
         self.measure();

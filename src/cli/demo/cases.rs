@@ -22,7 +22,7 @@ pub(super) struct DemoCase {
     pub(super) country: Country,
     /// An invented name.
     pub(super) full_name: &'static str,
-    /// Test document that selects the simulator's answer, normalized.
+    /// Test document that selects the simulator's response, normalized.
     pub(super) document: &'static str,
     /// In whole units of the country's currency.
     pub(super) requested_amount: u64,
@@ -87,7 +87,7 @@ pub(super) fn outages() -> Vec<DemoCase> {
     OUTAGES.iter().filter_map(|application| case(Country::Br, application)).collect()
 }
 
-/// `None` if the country has no test document for the scenario; a test excludes that.
+/// `None` if the country has no test document for the scenario. A test ensures that all cases have one.
 fn case(country: Country, application: &DemoApplication) -> Option<DemoCase> {
     let row = test_documents().find(|row| row.country == country && row.scenario == application.scenario)?;
     Some(DemoCase {
@@ -151,15 +151,15 @@ mod tests {
     }
 
     #[test]
-    fn together_the_cases_break_every_rule_of_every_country() {
-        let mut broken: BTreeMap<Country, BTreeSet<String>> = BTreeMap::new();
+    fn together_the_cases_violate_every_rule_of_every_country() {
+        let mut violated: BTreeMap<Country, BTreeSet<String>> = BTreeMap::new();
         for case in plan(ONE_ROUND) {
-            broken.entry(case.country).or_default().extend(decide(&case).reasons);
+            violated.entry(case.country).or_default().extend(decide(&case).reasons);
         }
         let countries = Countries::built_in().unwrap();
         for country in Country::ALL {
             for rule in countries.rules(country).describe().rules {
-                assert!(broken[&country].contains(rule.code), "{country}: {}", rule.code);
+                assert!(violated[&country].contains(rule.code), "{country}: {}", rule.code);
             }
         }
     }

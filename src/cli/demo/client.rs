@@ -51,14 +51,14 @@ pub(super) struct Client {
     is_limit_reported: Rc<Cell<bool>>,
 }
 
-/// The server's answer to `POST /applications`.
+/// The server's response to `POST /applications`.
 #[derive(Debug)]
 pub(super) enum Answer {
     /// Status 201.
     Accepted {
         /// The new application.
         id: ApplicationId,
-        /// When the answer arrived.
+        /// When the response arrived.
         at: Duration,
     },
     /// Any other status, in short form.
@@ -146,7 +146,7 @@ impl Client {
     /// Signs in and returns the access token.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] if the name or password is wrong; [`Error::Unavailable`] without a valid answer.
+    /// [`Error::Unauthenticated`] if the name or password is wrong; [`Error::Unavailable`] without a valid response.
     pub(super) async fn login(&self, username: &str, password: &str) -> Result<String> {
         let body = json!({"username": username, "password": password});
         let request = self.http.post(self.url("/auth/login")).send_json(&body);
@@ -165,7 +165,7 @@ impl Client {
     /// Creates an application, retrying while the server rate-limits it. Also returns when the last attempt was sent.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] without a valid answer.
+    /// [`Error::Unavailable`] without a valid response.
     pub(super) async fn create(&self, case: &DemoCase, document: &str) -> Result<(Duration, Answer)> {
         loop {
             let sent_at = self.clock.monotonic();
@@ -202,7 +202,7 @@ impl Client {
     /// The reason codes of a decision.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] without a valid answer.
+    /// [`Error::Unavailable`] without a valid response.
     pub(super) async fn reasons(&self, id: ApplicationId) -> Result<Vec<String>> {
         let request = self.http.get(self.url(&format!("/applications/{id}/decision"))).send();
         let mut response = request.await.map_err(|error| self.unreachable(error))?;
@@ -296,7 +296,7 @@ async fn read_updates(
     }
 }
 
-/// The next message. Answers pings.
+/// The next message. Responds to pings.
 async fn next_message(socket: &mut impl Socket) -> Result<ServerMessage> {
     loop {
         let frame = socket.next().await.ok_or_else(|| lost("the server closed the connection"))?;
@@ -313,7 +313,7 @@ fn lost(cause: impl std::fmt::Display) -> Error {
     Error::unavailable("the WebSocket", cause)
 }
 
-/// The answer is not from a compatible version of Aval.
+/// The response is not from a compatible version of Aval.
 fn unexpected(cause: impl std::fmt::Display) -> Error {
     Error::unavailable("a compatible Aval server", cause)
 }

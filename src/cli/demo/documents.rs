@@ -1,5 +1,5 @@
-//! Unused documents. An account may have one open application per document (docs/specification.md 9), but several
-//! applications of a run, and several runs on one day, need the same answer from the simulator.
+//! Unused documents. An account may have one open application per document (docs/specification.md, section 9), but
+//! several applications of a run, and several runs on one day, need the same response from the simulator.
 
 use std::collections::HashMap;
 
@@ -33,7 +33,7 @@ impl Documents {
         Ok(Self { countries: Countries::built_in()?, now, first, used: HashMap::new() })
     }
 
-    /// A document with the same simulated answer as the case's own.
+    /// A document with the same simulated response as the document of the case.
     ///
     /// # Errors
     /// [`Error::Internal`] if the case's document is not a test document, or if no valid document exists; both are

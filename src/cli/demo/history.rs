@@ -2,7 +2,7 @@
 //! and in order, and offsets increase.
 //!
 //! Other clients may use the same server. Updates of their applications are recorded too, because an update can arrive
-//! before the answer that identifies our application. Only their offsets are checked.
+//! before the response that identifies our application. Only their offsets are checked.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;

@@ -103,7 +103,7 @@ pub(super) struct PhaseFigures {
     pub(super) sent_to_pushed: Option<Figures>,
 }
 
-/// Whether the latency goal of docs/specification.md 1 was met.
+/// Whether the latency goal of docs/specification.md, section 1, was met.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct Goal {
     #[serde(rename = "p50_below_ms", serialize_with = "as_ms")]

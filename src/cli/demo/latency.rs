@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-/// docs/specification.md 1: the median time from acceptance to the pushed decision on an idle machine is below this.
+/// docs/specification.md, section 1: the median time from acceptance to the pushed decision on an idle machine is below
+/// this.
 pub(super) const GOAL_P50: Duration = Duration::from_millis(50);
 
 /// Percentiles of measured durations.

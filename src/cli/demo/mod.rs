@@ -206,7 +206,7 @@ impl Run {
         }
     }
 
-    /// Records a sent application. Its decision may have arrived before the answer.
+    /// Records a sent application. Its decision may have arrived before the response.
     fn record(&mut self, sent: Submission) {
         let index = self.submissions.len();
         let id = sent.id();

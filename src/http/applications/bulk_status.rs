@@ -154,7 +154,7 @@ pub struct SkippedView {
     /// The application.
     #[schema(value_type = uuid::Uuid)]
     pub application_id: ApplicationId,
-    /// The code of the problem that a change of this application alone would get, such as `illegal_transition`.
+    /// The code of the problem that a change of this application alone would cause, such as `illegal_transition`.
     #[schema(value_type = crate::http::schemas::ProblemCode, example = "illegal_transition")]
     pub code: &'static str,
 }

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::http::HttpState;
 use crate::lending::Caller;
 
-/// An application, serialised once for all callers who may see it.
+/// An application, serialized once for all callers who may see it.
 #[derive(Serialize, Deserialize)]
 pub(super) struct ApplicationCopy {
     pub(super) version: i64,

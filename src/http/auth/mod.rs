@@ -1,4 +1,4 @@
-//! Authentication and authorisation of requests.
+//! Authentication and authorization of requests.
 //!
 //! [`Access`] is the access rule of a route. `middleware::authorize` authenticates the request ([`identify()`]), checks
 //! it against the rule ([`Access::admit`]) and stores a [`Principal`] in the request. Handlers read permissions only

@@ -214,7 +214,7 @@ impl Connections {
 }
 
 impl Open {
-    /// Shuts down the spare connection that has been idle the longest, to make room for a probe.
+    /// Shuts down the spare connection that has been idle the longest, so a probe can be accepted.
     fn make_room(&mut self) -> Result<(), Refusal> {
         let oldest = self
             .spare

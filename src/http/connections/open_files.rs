@@ -1,6 +1,6 @@
 //! Limits the number of connections to what the open-file limit allows.
 //!
-//! A server that runs out of file descriptors cannot accept connections and cannot report it. The limit is therefore
+//! A server without free file descriptors can neither accept connections nor report the problem. The limit is therefore
 //! raised as far as permitted; if that is not enough, fewer connections are accepted.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -16,7 +16,7 @@ const OTHER_FILES: u64 = 512;
 const MIN_CONNECTIONS: usize = 16;
 
 /// Raises the open-file limit to what `wanted` connections need, as far as permitted. Returns the number of connections
-/// that the limit then allows in addition to the spare ones, at most `wanted`.
+/// that the limit then allows, at most `wanted`. [`SPARE_CONNECTIONS`] are not included in it.
 pub(in crate::http) fn connections_that_fit(wanted: usize, logger: &Logger) -> usize {
     let needed = files_of(wanted);
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return wanted };
@@ -38,9 +38,9 @@ fn files_of(connections: usize) -> u64 {
 }
 
 fn fitting(wanted: usize, allowed: u64) -> usize {
-    let room = allowed.saturating_sub(OTHER_FILES) / FILES_PER_CONNECTION;
-    let room = usize::try_from(room).unwrap_or(usize::MAX).saturating_sub(SPARE_CONNECTIONS);
-    room.max(MIN_CONNECTIONS).min(wanted)
+    let possible = allowed.saturating_sub(OTHER_FILES) / FILES_PER_CONNECTION;
+    let possible = usize::try_from(possible).unwrap_or(usize::MAX).saturating_sub(SPARE_CONNECTIONS);
+    possible.max(MIN_CONNECTIONS).min(wanted)
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ pub struct LeaderHealth {
 /// The migrations of the database, compared with those of this version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct MigrationHealth {
-    /// Number of applied migrations. There can be more than this version knows.
+    /// Number of applied migrations. Migrations of a newer version are included.
     #[schema(example = 24)]
     pub applied: u64,
     /// Number of migrations of this version that are not applied.

@@ -109,7 +109,7 @@ fn clients_are_removed_when_their_quota_is_fully_restored() {
 }
 
 #[test]
-fn many_new_clients_neither_exhaust_memory_nor_use_the_allowance_of_earlier_clients() {
+fn many_new_clients_neither_exhaust_memory_nor_use_the_quota_of_earlier_clients() {
     let (limiter, _) = limiter(&[("AVAL__LIMITS__MAX_CLIENTS", "1000")]);
     let early = address("192.0.2.1");
     assert_eq!(accepted(&limiter, LimitClass::Create, early, 4), 4);

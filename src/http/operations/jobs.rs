@@ -52,7 +52,7 @@ request_query! {
 /// An unfinished job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct JobView {
-    /// The identifier.
+    /// The identifier of the job.
     pub id: Uuid,
     /// The task that the job runs.
     #[schema(example = "process_credit_application")]
@@ -62,7 +62,7 @@ pub struct JobView {
     pub lane: String,
     /// The application that the job processes.
     pub application_id: Option<Uuid>,
-    /// The status.
+    /// Whether the job waits, is running, or waits for a bureau.
     #[schema(value_type = JobStatus)]
     pub status: Label<JobStatus>,
     /// Jobs with a higher priority run first: 0 for a new or restored application or a webhook retry, -5 for a retried

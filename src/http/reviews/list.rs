@@ -70,7 +70,7 @@ pub(in crate::http) async fn list(state: HttpState, caller: Caller, query: Query
     found.truncate(size);
     let last = found.last().filter(|_| has_more);
     let next_cursor = last.map(|last| {
-        cursor::encode_with_time(keys, last.waiting_since, last.application.id.as_uuid(), &wanted.list)
+        cursor::encode_with_time(keys, last.waiting_since, last.application.id.as_uuid(), &wanted.list_key)
     });
     let items = found.into_iter().map(ReviewView::from).collect();
     Ok(HttpResponse::Ok().json(ReviewPage { items, next_cursor }))
@@ -81,7 +81,7 @@ pub(in crate::http) async fn list(state: HttpState, caller: Caller, query: Query
 struct RequestedPage {
     filter: ReviewFilter,
     /// Identifies the list and its filters.
-    list: String,
+    list_key: String,
     after: Option<(DateTime<Utc>, ApplicationId)>,
     size: i64,
 }
@@ -93,13 +93,13 @@ impl RequestedPage {
             country,
             assignment: assignment.map(|assignment| assignment.relative_to(account)),
         };
-        let list = format!("reviews {filter:?}");
+        let list_key = format!("reviews {filter:?}");
         let refusal = || ("bad_cursor", "is not a next_cursor of this list".to_owned());
-        let start = |text: String| cursor::decode_with_time(keys, &text, &list).ok_or_else(refusal);
+        let start = |text: String| cursor::decode_with_time(keys, &text, &list_key).ok_or_else(refusal);
         let after = cursor.and_then(|text| query.check("cursor", start(text)));
         query.finish()?;
         let after = after.map(|(since, id)| (since, ApplicationId::new(id)));
-        Ok(Self { filter, list, after, size: limit.unwrap_or(DEFAULT_PAGE_SIZE) })
+        Ok(Self { filter, list_key, after, size: limit.unwrap_or(DEFAULT_PAGE_SIZE) })
     }
 }
 
@@ -150,8 +150,8 @@ mod tests {
     #[test]
     fn a_cursor_is_only_valid_for_its_own_filters() {
         let id = Uuid::from_u128(9);
-        let list = read("country=ES").unwrap().list;
-        let cursor = cursor::encode_with_time(&keys(1), DateTime::UNIX_EPOCH, id, &list);
+        let list_key = read("country=ES").unwrap().list_key;
+        let cursor = cursor::encode_with_time(&keys(1), DateTime::UNIX_EPOCH, id, &list_key);
         let after = read(&format!("country=ES&cursor={cursor}")).unwrap().after;
         assert_eq!(after, Some((DateTime::UNIX_EPOCH, ApplicationId::new(id))));
         for other in ["country=PT", "country=ES&assignment=mine"] {

@@ -17,10 +17,10 @@ use crate::json::Refusal;
 /// The caller's settings for the console.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct OwnSettingsView {
-    /// The language; `null`: that of the browser.
+    /// The language; `null` means the language of the browser.
     #[schema(value_type = Option<crate::http::schemas::LanguageName>)]
     language: Option<Language>,
-    /// The time zone as an IANA name; `null`: that of the browser.
+    /// The time zone as an IANA name; `null` means the time zone of the browser.
     #[schema(value_type = Option<String>, example = "Europe/Madrid")]
     time_zone: Option<&'static str>,
     /// The colours.
@@ -38,10 +38,10 @@ impl From<OwnSettings> for OwnSettingsView {
 request_body! {
     /// The settings, all of which are replaced.
     pub struct OwnSettingsRequest {
-        /// The language; `null` or absent: that of the browser.
+        /// The language. If it is `null` or absent, the language of the browser is used.
         #[schema(value_type = Option<crate::http::schemas::LanguageName>)]
         language: Option<Language> = optional(text(language)),
-        /// The time zone as an IANA name; `null` or absent: that of the browser.
+        /// The time zone as an IANA name. If it is `null` or absent, the time zone of the browser is used.
         #[schema(value_type = Option<String>, example = "Europe/Madrid")]
         time_zone: Option<Tz> = optional(text(time_zone)),
         /// The colours.

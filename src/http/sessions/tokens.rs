@@ -11,7 +11,7 @@ use crate::accounts::{TokenPair, check_password_length};
 use crate::json::{Refusal, string};
 
 /// Maximum length of a secret in a request, in characters. Normalized passwords have at most 128, but the same password
-/// may be longer before normalisation.
+/// may be longer before normalization.
 const MAX_SECRET_CHARS: usize = 512;
 
 /// The tokens of a session.

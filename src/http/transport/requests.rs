@@ -52,7 +52,7 @@ pub(super) struct Requests {
 }
 
 impl Requests {
-    /// The read buffer, with room for a typical request.
+    /// The read buffer, which is large enough for a typical request.
     pub(super) fn received(&mut self) -> &mut BytesMut {
         self.received.reserve(READ_BYTES);
         &mut self.received

@@ -1,9 +1,9 @@
 //! WebSocket sessions. This is the only module that uses actix-web-actors. It opens connections; `session` is the actor
 //! of a connection.
 //!
-//! The actor of a session lives inside its response stream: while the client does not read, the HTTP layer does not
-//! poll the stream and the actor is suspended, including its timers. Everything that must not be suspended is outside
-//! the actor. The broadcaster fills the session's queue, which is bounded
+//! The actor of a session runs inside its response stream: while the client does not read, the HTTP layer does not poll
+//! the stream and the actor is suspended, including its timers. Everything that must not be suspended is outside the
+//! actor. The broadcaster fills the session's queue, which is bounded
 //! ([`SessionQueue`](crate::actors::broadcaster::SessionQueue)). Dropping the
 //! [`Membership`](crate::actors::broadcaster::Membership) releases the session's resources however the session ends.
 //! `TCP_USER_TIMEOUT`, set by the HTTP server, ends a connection whose peer acknowledges nothing. The memory of a
@@ -27,7 +27,7 @@
 //!
 //! Every close frame also has a reason (`ending`). For 1013, 4401 and 4429, an `error` message is sent first.
 //!
-//! The protocol is JSON text. An invalid message is answered with an `error` frame and the connection stays open; a
+//! The protocol is JSON text. The response to an invalid message is an `error` frame, and the connection stays open; a
 //! violation of RFC 6455 closes it. `subscribed` carries a position, after which all events of the topic are delivered.
 //! Clients keep the position of the last frame that had one and resume all topics from there.
 

@@ -1,9 +1,10 @@
 //! Bounds the memory of a WebSocket connection in both directions.
 //!
-//! actix-web-actors frames everything that its actor writes immediately, and buffers everything that the client sends
-//! until it is decoded, sixteen frames per turn. Neither is bounded. Therefore the response stream grants its actor a
-//! budget whenever the connection has room ([`PacedOutput`]), and the request stream withholds bytes while more than
-//! one message is undecoded ([`PacedInput`]), so that TCP flow control slows the client down.
+//! actix-web-actors immediately frames everything that its actor writes. It buffers everything that the client sends,
+//! and decodes at most sixteen frames each time it is polled. Neither buffer is bounded. Therefore the response stream
+//! gives its actor a limited budget of bytes whenever the connection can send more ([`PacedOutput`]). The request
+//! stream stops reading while more than one message is undecoded ([`PacedInput`]). TCP flow control then slows the
+//! client down.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -17,8 +18,8 @@ use futures_util::Stream;
 use crate::actors::broadcaster::SessionQueue;
 use crate::http::connections::OpenConnection;
 
-/// Bytes taken from the session's queue whenever the connection has room. The HTTP layer stops polling at 32 KiB
-/// unsent.
+/// Bytes taken from the session's queue each time the connection can send more. The HTTP layer stops polling while more
+/// than 32 KiB are unsent.
 const TURN_BYTES: usize = 16 * 1024;
 
 /// Maximum header length of a client frame: two bytes, eight of extended length, four of mask (RFC 6455, section 5.2).
@@ -44,15 +45,15 @@ impl Meter {
     }
 }
 
-/// The response stream. It is polled only when the connection has room, which renews the actor's budget.
+/// The response stream. It is polled only when the connection can send more. Each poll renews the actor's budget.
 pub(super) struct PacedOutput<S> {
     pub(super) frames: Pin<Box<S>>,
     pub(super) budget: Meter,
     pub(super) queue: Arc<SessionQueue>,
-    /// Whether reading must end once the frames have ended.
+    /// Whether the connection must be closed after the last frame.
     pub(super) is_over: Rc<Cell<bool>>,
-    /// The underlying connection, which then ends too. The HTTP layer would wait for the client to close it first,
-    /// while clients wait for the server (RFC 6455, section 7.1.1).
+    /// The underlying connection. The server must close it first (RFC 6455, section 7.1.1), but the HTTP layer would
+    /// wait for the client to do so.
     pub(super) connection: Option<Rc<OpenConnection>>,
 }
 
@@ -73,8 +74,8 @@ impl<S: Stream> Stream for PacedOutput<S> {
     }
 }
 
-/// The request stream. While it withholds bytes, at least one whole message is undecoded, so the decoder makes progress
-/// and polls again.
+/// The request stream. It pauses only while at least one whole message is undecoded, so the decoder makes progress and
+/// polls again.
 pub(super) struct PacedInput<S> {
     pub(super) bytes: Pin<Box<S>>,
     pub(super) undecoded: Meter,
@@ -113,7 +114,7 @@ mod tests {
     use futures_util::{FutureExt as _, StreamExt as _, stream};
 
     #[test]
-    fn input_is_withheld_while_a_whole_message_is_undecoded() {
+    fn input_is_paused_while_a_whole_message_is_undecoded() {
         let chunks = stream::repeat_with(|| Ok::<_, PayloadError>(Bytes::from_static(&[0; 100])));
         let undecoded = Meter::default();
         let mut input =

@@ -24,7 +24,7 @@ pub(crate) struct SimulatedBureau {
     pub(crate) family: &'static str,
     /// The test document of each scenario that the country's rules distinguish.
     pub(crate) documents: &'static [(Scenario, &'static str)],
-    /// The applications of `aval demo`. Together they have every outcome and break every rule of the country.
+    /// The applications of `aval demo`. Together they have every outcome and violate every rule of the country.
     pub(crate) demo_applications: [DemoApplication; DEMO_APPLICATIONS],
 }
 

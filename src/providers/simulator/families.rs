@@ -1,9 +1,9 @@
 //! Families of test documents: many documents per scenario.
 //!
-//! While an application is open, its account cannot create another one for the same document (docs/specification.md 9).
-//! The documents of a scenario's family all have the same outcome, so they allow several open applications with that
-//! outcome. In a country's pattern, `n` and `c` stand for digits of a serial number (`c` as consonants), `s` for the
-//! scenario's two digits from the table of test documents, and `?` for check characters.
+//! While an application is open, its account cannot create another one for the same document (docs/specification.md,
+//! section 9). The documents of a scenario's family all have the same outcome, so an account can have several open
+//! applications with that outcome. In a country's pattern, `n` and `c` stand for digits of a serial number (`c` as
+//! consonants), `s` for the scenario's two digits from the table of test documents, and `?` for check characters.
 
 use super::scenario::Scenario;
 use super::simulated;

@@ -54,9 +54,10 @@ pub struct SimulatorSettings {
     pub host: IpAddr,
     /// The port to listen on; 0 selects any free port.
     pub port: u16,
-    /// Delay of the response to a *slow* test document.
+    /// Delay of the response to a test document of the scenario `Slow`.
     pub slow_response: Duration,
-    /// How long the response to a *timeout* test document is withheld unless the client disconnects.
+    /// How long a request for a test document of the scenario `Timeout` stays without a response, unless the client
+    /// disconnects.
     pub hang: Duration,
 }
 

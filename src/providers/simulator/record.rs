@@ -1,9 +1,9 @@
 //! The record that a simulated bureau has of a person, and generated records.
 //!
-//! A generated record depends only on the country and the document: their SHA-256 selects one of a million profiles, and
-//! the profile's number determines all figures. The same document therefore always has the same report on every instance,
-//! without any storage. The report's reference contains the profile's number instead of the hash, because a hash would be
-//! personal data: documents are few enough to try all of them.
+//! A generated record depends only on the country and the document: their SHA-256 selects one of a million profiles,
+//! and the profile's number determines all figures. The same document therefore always has the same report on every
+//! instance, without any storage. The report's reference contains the profile's number instead of the hash, because a
+//! hash would be personal data: the number of possible documents is small enough to hash all of them.
 //!
 //! Figures are typical of the country, and about nine in ten records pass its rules for an ordinary loan.
 

@@ -1,7 +1,7 @@
 //! Faults injected into the simulated bureaus, by an operator or a test.
 //!
-//! Faults override the normal responses of a country's bureau. Whether a call fails is determined when it arrives: "the
-//! next three calls" are the next three calls that arrive, however long their responses take.
+//! Faults override the normal responses of a country's bureau. Whether a call fails is determined when it arrives, so
+//! `fail_next = 3` concerns the next three calls that arrive, however long their responses take.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -381,7 +381,7 @@ fn the_default_delays_are_the_documented_ones() {
         assert_eq!(row.answer(), format!("clean record after {} s", settings.slow_response.as_secs()));
     }
     for row in documents_for(Scenario::Timeout) {
-        assert_eq!(row.answer(), format!("no answer for {} s", settings.hang.as_secs()));
+        assert_eq!(row.answer(), format!("no response for {} s", settings.hang.as_secs()));
     }
 }
 

@@ -1,4 +1,4 @@
-//! The circuit breaker (docs/specification.md 4): a pure state machine without clock, randomness or I/O.
+//! The circuit breaker (docs/specification.md, section 4): a pure state machine without clock, randomness or I/O.
 //!
 //! Every method takes the current time (`Clock::monotonic`) and a random number (`Clock::percent_roll`), which
 //! varies the open time. The state only advances in these calls, but it does not depend on how often they are made: an open
@@ -93,7 +93,7 @@ pub struct CircuitBreaker {
     /// When the breaker left the closed state.
     not_closed_since: Option<Duration>,
     generation: u64,
-    /// Openings since the breaker was last closed by a success.
+    /// The number of times that the breaker has opened since a success last closed it.
     openings_in_a_row: u32,
     opened_count: u64,
     /// Transitions that [`CircuitBreaker::take_transitions`] has not returned yet.
@@ -116,7 +116,7 @@ impl CircuitBreaker {
     }
 
     /// Sets the mode that an operator requested. Setting the current mode has no effect. Every other change starts a
-    /// new generation, so results of calls admitted before do not count.
+    /// new generation, so results of calls that were admitted earlier do not count.
     pub fn set_mode(&mut self, mode: CircuitMode, now: Duration, roll: u8) {
         self.advance(now, roll);
         if mode == self.mode {

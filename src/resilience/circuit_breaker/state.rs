@@ -27,7 +27,7 @@ impl State {
         }
     }
 
-    /// The value of the metric `provider_circuit_breaker_state` (docs/specification.md 12).
+    /// The value of the metric `provider_circuit_breaker_state` (docs/specification.md, section 12).
     pub const fn metric_value(self) -> i64 {
         match self {
             Self::Closed => 0,
@@ -117,7 +117,7 @@ pub struct Snapshot {
     pub slow: u32,
     /// The time until a call may be admitted; zero if the next one may.
     pub retry_in: Duration,
-    /// The number of openings since its creation.
+    /// The number of times that the breaker has opened since it was created.
     pub opened_count: u64,
 }
 

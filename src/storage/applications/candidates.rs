@@ -1,4 +1,4 @@
-//! The applications that a bulk change may apply to: only what is needed to decide whether it does.
+//! The applications that a bulk change may apply to, with only the columns that determine whether it does.
 
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};

@@ -73,7 +73,7 @@ pub async fn change(
     if locked.status == Status::UnderReview && matches!(change, Change::Status(_)) {
         lock_review(connection, id, account).await?;
     }
-    let who = (
+    let attributed = (
         applications::change_details.eq(details(attribution, internal_note)),
         applications::change_id.eq(attribution.change_id.as_uuid()),
         applications::changed_by.eq(&attribution.changed_by),
@@ -85,7 +85,7 @@ pub async fn change(
     let returning = ApplicationRow::as_returning();
     let changed: ApplicationRow = match change {
         Change::Status(status) => {
-            row.set((applications::status.eq(PgStatus(*status)), who))
+            row.set((applications::status.eq(PgStatus(*status)), attributed))
                 .returning(returning)
                 .get_result(connection)
                 .await?
@@ -100,21 +100,21 @@ pub async fn change(
             row.set((
                 applications::country_specific_data.eq(open),
                 applications::personal_data.eq(personal),
-                who,
+                attributed,
             ))
             .returning(returning)
             .get_result(connection)
             .await?
         }
         Change::Delete => {
-            row.set((applications::deleted_at.eq(diesel::dsl::now), who))
+            row.set((applications::deleted_at.eq(diesel::dsl::now), attributed))
                 .returning(returning)
                 .get_result(connection)
                 .await?
         }
         Change::Restore => {
             let not_deleted: Option<chrono::DateTime<chrono::Utc>> = None;
-            row.set((applications::deleted_at.eq(not_deleted), who))
+            row.set((applications::deleted_at.eq(not_deleted), attributed))
                 .returning(returning)
                 .get_result(connection)
                 .await?
@@ -123,8 +123,8 @@ pub async fn change(
     Ok(changed.open(keys)?)
 }
 
-/// The details that the trigger copies to the audit row of this change only. A reason without `reason_is_public`, such as
-/// one that was set by plain SQL, is shown to staff only.
+/// The details that the trigger copies to the audit row of this change. They do not apply to later changes. Without
+/// `reason_is_public`, the reason is shown to staff only. Changes by plain SQL do not set it.
 fn details(attribution: &Attribution, internal_note: Option<&str>) -> Value {
     let change_id = attribution.change_id.as_uuid();
     match internal_note {

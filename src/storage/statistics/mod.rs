@@ -248,7 +248,8 @@ pub async fn read(
     })
 }
 
-/// The groups whose country and status are known to this version. Groups that only a newer version knows are omitted.
+/// The groups whose country and status are known to this version. Groups with a label that is unknown to this version
+/// are omitted.
 fn known<T: DeserializeOwned>(rows: Value) -> Result<Vec<T>> {
     let rows: Vec<Value> = serde_json::from_value(rows).map_err(Error::internal)?;
     let is_known = |row: &Value| {

@@ -114,7 +114,7 @@ async fn commit_while_waiting<R>(app: &TestApp, change: &str, request: impl Futu
 }
 
 #[actix_rt::test]
-async fn changes_of_accounts_and_keys_fail_if_their_actor_changes_before_they_commit() {
+async fn changes_of_accounts_and_keys_fail_if_the_caller_loses_its_access_before_they_commit() {
     let app = TestApp::start_idle_with(&[("AVAL__ACCOUNTS__KEYS_MAKE_KEYS", "true")]).await;
     let (path, token) = second_admin(&app).await;
     let caller = app.with_token(&token);

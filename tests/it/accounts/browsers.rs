@@ -66,7 +66,7 @@ async fn a_session_is_renewed_with_its_cookie_and_ends_with_it() {
 }
 
 #[actix_rt::test]
-async fn requests_of_other_pages_and_of_no_page_are_refused() {
+async fn requests_with_another_origin_or_without_one_are_refused() {
     let app = TestApp::start_idle().await;
     let valid = cookie(&begin(&app, &own(&app), PASSWORD).await);
     for origin in ["https://evil.example", "null", "http://127.0.0.1:1"] {

@@ -15,7 +15,7 @@ async fn login_from(app: &TestApp, address: &str, username: &str, password: &str
 }
 
 #[actix_rt::test]
-async fn guesses_from_one_address_block_only_that_address_and_guesses_from_many_block_no_known_one() {
+async fn guesses_from_one_address_block_only_that_address_and_guesses_from_many_block_no_known_address() {
     let app = TestApp::start_idle_with(&[
         ("AVAL__LIMITS__ENABLED", "true"),
         ("AVAL__LIMITS__LOGIN__ADDRESS__BURST", "1000"),

@@ -1,4 +1,4 @@
-//! Authentication and authorisation.
+//! Authentication and authorization.
 
 mod authority;
 mod browsers;

@@ -1,5 +1,5 @@
-//! The creation of the first account, the commands `aval user`, `aval token` and `aval api-key`, and access to internals in
-//! production.
+//! The creation of the first account, the commands `aval user`, `aval token` and `aval api-key`, and access to internal
+//! pages in production.
 
 use std::io::Cursor;
 

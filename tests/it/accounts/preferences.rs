@@ -1,4 +1,4 @@
-//! Settings and saved views, which each account has for itself.
+//! The settings and saved views of user accounts.
 
 use serde_json::{Value, json};
 
@@ -113,7 +113,7 @@ async fn an_account_has_at_most_fifty_views_even_if_they_are_saved_concurrently(
 }
 
 #[actix_rt::test]
-async fn settings_and_views_are_for_people_and_end_with_the_account() {
+async fn only_users_have_settings_and_views_which_are_deleted_with_the_account() {
     let app = TestApp::start_idle().await;
     let key = json!({"name": "machine", "role": "admin", "scopes": ["operations:read"]});
     let made = app.post("/api/v1/api-keys", &key).await.expect(201);

@@ -1,4 +1,4 @@
-//! Authorisation of every operation in the OpenAPI document.
+//! Authorization of every operation in the OpenAPI document.
 
 use actix_web::http::Method;
 use aval::domain::account::{Role, Scope};

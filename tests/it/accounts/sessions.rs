@@ -56,7 +56,7 @@ async fn unknown_disabled_and_wrong_sign_ins_get_the_same_response_after_the_sam
         fastest.push(best);
     }
     assert!(answers.windows(2).all(|two| two[0] == two[1]), "{answers:#?}");
-    // Hashing takes most of the time of a sign-in. One that is answered without hashing would be much faster.
+    // Hashing takes most of the time of a sign-in. Without it, the response would arrive much sooner.
     let shortest = fastest.iter().min().unwrap();
     let longest = fastest.iter().max().unwrap();
     assert!(*shortest * 3 > *longest, "{fastest:?}");

@@ -138,7 +138,8 @@ async fn a_credential_rejected_on_a_websocket_counts_towards_the_limit_of_the_ad
         let mut invalid = app.unauthenticated_websocket("").await;
         assert_eq!(invalid.authenticate("a.b.c").await["code"], "invalid_credential");
     }
-    // The two credentials have cost all but one of 25 requests. The cost is charged concurrently with the response.
+    // The two rejected credentials use up 24 of the 25 requests of the limit. They are charged concurrently with the
+    // response.
     let mut admitted = 0;
     eventually("the address to be limited", async || {
         let is_refused = app.get("/api/v1/countries").await.status.as_u16() == 429;

@@ -109,14 +109,14 @@ pub(crate) async fn violations(connection: &mut AsyncPgConnection, history: &His
         found.extend(lines(connection, query).await.into_iter().map(|line| format!("{violation}: {line}")));
     }
     found.extend(aval::storage::statistics::differences(connection).await.unwrap());
-    found.extend(lost_or_invented(connection, history).await);
-    found.extend(untrue_reads(connection, history).await);
+    found.extend(missing_or_unknown(connection, history).await);
+    found.extend(inconsistent_reads(connection, history).await);
     found.extend(undelivered(connection, history).await);
     found
 }
 
-/// Checks that all accepted applications exist, and no others.
-async fn lost_or_invented(connection: &mut AsyncPgConnection, history: &History) -> Vec<String> {
+/// Checks that the database contains all accepted applications and no application that was not sent.
+async fn missing_or_unknown(connection: &mut AsyncPgConnection, history: &History) -> Vec<String> {
     let stored = lines(connection, "SELECT requested_amount || ' ' || id FROM applications").await;
     let stored: BTreeMap<String, String> = stored
         .iter()
@@ -136,13 +136,13 @@ async fn lost_or_invented(connection: &mut AsyncPgConnection, history: &History)
         }
     }
     let sent: HashSet<&str> = history.submissions.iter().map(|sent| sent.amount.as_str()).collect();
-    let invented = stored.iter().filter(|(amount, _)| !sent.contains(amount.as_str()));
-    found.extend(invented.map(|(_, id)| format!("{id} was not sent by any client")));
+    let unknown = stored.iter().filter(|(amount, _)| !sent.contains(amount.as_str()));
+    found.extend(unknown.map(|(_, id)| format!("{id} was not sent by any client")));
     found
 }
 
 /// Checks that readers saw only states that existed and, through one instance, never an older version after a newer one.
-async fn untrue_reads(connection: &mut AsyncPgConnection, history: &History) -> Vec<String> {
+async fn inconsistent_reads(connection: &mut AsyncPgConnection, history: &History) -> Vec<String> {
     let states =
         lines(connection, "SELECT application_id || ' ' || version || ' ' || new_status FROM audit_logs")
             .await;

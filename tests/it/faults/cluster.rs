@@ -23,7 +23,7 @@ pub(crate) const LEASE: Duration = Duration::from_millis(2000);
 /// How long a cluster may take to become idle after everything was healed.
 const IDLE_PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long held resources may take to be released.
+/// How long it may take until all held resources are released.
 const RELEASE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Short times, so a fault and the recovery from it take seconds.

@@ -12,7 +12,7 @@ use crate::support::chaos_proxy::Link;
 use crate::support::db::{Server, TestDatabase, text};
 use crate::support::eventually;
 
-/// How long it may take, after a lease has expired, to detect that and to do the work.
+/// How long another instance may take to detect an expired lease and to do the work.
 const BEYOND_THE_LEASE: Duration = Duration::from_secs(2);
 /// How soon another relay must publish after the leader was killed.
 const TAKEOVER: Duration = Duration::from_secs(3);

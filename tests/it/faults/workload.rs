@@ -36,7 +36,7 @@ pub(crate) struct Submission {
     pub(crate) amount: String,
     /// Its identifier, once accepted.
     pub(crate) accepted: Option<String>,
-    /// How often it was sent.
+    /// How many times it was sent.
     pub(crate) attempts: u32,
 }
 

@@ -1,4 +1,4 @@
-//! Who reviews an application, and what others can do with it meanwhile.
+//! Assignments of applications under review, and what other accounts can do while an application is assigned.
 
 use actix_web::http::Method;
 use aval::domain::application::Country;

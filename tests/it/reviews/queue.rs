@@ -15,13 +15,13 @@ use crate::support::builders::body;
 use crate::support::eventually;
 
 #[actix_rt::test]
-async fn the_queue_lists_what_has_waited_longest_first_page_by_page() {
+async fn the_queue_is_listed_page_by_page_in_the_order_of_waiting_time() {
     let app = start().await;
     let mut ids = Vec::new();
     for _ in 0..5 {
         ids.push(pending(&app, Country::Es).await);
     }
-    // They come under review in the reverse order of their creation.
+    // Puts them under review in the reverse order of their creation.
     ids.reverse();
     for id in &ids {
         for status in ["VALIDATING", "UNDER_REVIEW"] {

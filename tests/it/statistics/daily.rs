@@ -8,9 +8,9 @@ use crate::support::app::TestApp;
 use crate::support::builders::{body, spanish};
 
 const DAILY: &str = "/api/v1/stats/daily";
-/// Only the first round counts anything; readers add all other events themselves.
+/// Only the first round updates the counters. After that, each request adds the uncounted events to them.
 const UNCOUNTED: [(&str, &str); 1] = [("AVAL__STATISTICS__MIN_INTERVAL_MS", "3600000")];
-/// Everything is counted immediately.
+/// Every event updates the counters immediately.
 const COUNTED: [(&str, &str); 1] = [("AVAL__STATISTICS__MIN_INTERVAL_MS", "1")];
 
 fn items(view: &Value) -> &Vec<Value> {

@@ -1,4 +1,4 @@
-//! The responses with statistics.
+//! `GET /stats` and `GET /stats/countries/{code}`: totals, filters, caching, and the metrics of the leader.
 
 use actix_web::http::Method;
 use aval::domain::application::Country;
@@ -13,7 +13,7 @@ use crate::support::builders::{body, spanish};
 use crate::support::eventually;
 
 const STATS: &str = "/api/v1/stats";
-/// Only the first round updates the counters. After it, every request adds the uncounted events itself.
+/// Only the first round updates the counters. After that, each request adds the uncounted events to them.
 const UNCOUNTED: [(&str, &str); 1] = [("AVAL__STATISTICS__MIN_INTERVAL_MS", "3600000")];
 /// Every event updates the counters immediately.
 const COUNTED: [(&str, &str); 1] = [("AVAL__STATISTICS__MIN_INTERVAL_MS", "1")];
@@ -159,7 +159,7 @@ async fn unchanged_figures_are_not_sent_again() {
 }
 
 #[actix_rt::test]
-async fn incomplete_figures_report_their_time() {
+async fn figures_without_the_latest_events_state_the_time_up_to_which_they_are_complete() {
     let settings = [UNCOUNTED[0], ("AVAL__STATISTICS__MAX_UNCOUNTED", "3")];
     let app = TestApp::start_idle_with(&settings).await;
     for _ in 0..2 {

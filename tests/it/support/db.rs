@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 
 use super::pgbouncer;
 
-/// How long the server keeps running without users, in seconds, so that consecutive short processes share it.
+/// How long the server keeps running without users, in seconds. This lets consecutive short processes share it.
 const LINGER_SECONDS: u32 = 10;
 
 /// A test's own database, which is dropped with this value.
@@ -36,7 +36,7 @@ pub(crate) struct TestDatabase {
 }
 
 impl TestDatabase {
-    /// A new, migrated database.
+    /// Creates a database with the migrated schema.
     pub(crate) async fn create() -> Self {
         let server = SharedServer::join().await;
         let name = format!("test_{}", uuid::Uuid::new_v4().simple());
@@ -46,7 +46,7 @@ impl TestDatabase {
         Self::of(server, name)
     }
 
-    /// A new, empty database.
+    /// Creates an empty database.
     pub(crate) async fn create_empty() -> Self {
         let server = SharedServer::join().await;
         let name = format!("test_{}", uuid::Uuid::new_v4().simple());

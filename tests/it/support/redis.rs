@@ -16,7 +16,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A shell script that runs the server until the script's standard input is closed, which happens when the test's
 /// process ends.
-const KEEPER: &str =
+const WATCHDOG: &str =
     r#""$@" > /dev/null 2>&1 < /dev/null & server=$!; echo "$server"; read -r _; kill -9 "$server""#;
 
 pub(crate) struct RedisServer {
@@ -28,7 +28,7 @@ pub(crate) struct RedisServer {
 }
 
 struct Running {
-    keeper: Child,
+    watchdog: Child,
     pid: Pid,
 }
 
@@ -86,8 +86,8 @@ impl RedisServer {
 
     fn spawn(&self) -> Running {
         let socket = self.socket();
-        let mut keeper = Command::new("sh")
-            .args(["-c", KEEPER, "keeper", "redis-server", "--bind", "127.0.0.1"])
+        let mut watchdog = Command::new("sh")
+            .args(["-c", WATCHDOG, "watchdog", "redis-server", "--bind", "127.0.0.1"])
             .args(self.port_arguments())
             .arg("--unixsocket")
             .arg(&socket)
@@ -98,8 +98,8 @@ impl RedisServer {
             .spawn()
             .unwrap();
         let mut pid = String::new();
-        BufReader::new(keeper.stdout.take().unwrap()).read_line(&mut pid).unwrap();
-        Running { keeper, pid: Pid::from_raw(pid.trim().parse().unwrap()) }
+        BufReader::new(watchdog.stdout.take().unwrap()).read_line(&mut pid).unwrap();
+        Running { watchdog, pid: Pid::from_raw(pid.trim().parse().unwrap()) }
     }
 
     fn port_arguments(&self) -> Vec<OsString> {
@@ -127,8 +127,8 @@ impl RedisServer {
     pub(crate) fn kill(&mut self) {
         if let Some(mut running) = self.running.take() {
             let _ = kill(running.pid, Signal::SIGKILL);
-            drop(running.keeper.stdin.take());
-            running.keeper.wait().unwrap();
+            drop(running.watchdog.stdin.take());
+            running.watchdog.wait().unwrap();
         }
     }
 

@@ -1,10 +1,10 @@
 //! Webhooks from bureaus.
 
 mod applying;
+mod concurrent;
 mod failing;
 mod operators;
 mod responses;
-mod swarm;
 
 use actix_web::http::Method;
 use aval::domain::application::Country;

@@ -151,7 +151,7 @@ async fn all_current_secrets_are_valid_during_a_rotation() {
     }
     let message = confirmed(&waiting(&app, Country::Es).await);
     message.send_signed(&app, "whsec_YSB0aGlyZCBzZWNyZXQgb2YgZW5vdWdoIGJ5dGVz", 0).await.expect(401);
-    // The same webhook is recognised if it is signed with either secret or with both.
+    // The same webhook is recognized if it is signed with either secret or with both.
     message.send_signed(&app, SECRET, 0).await.expect(200);
     let time = app.engine().resources.clock.now().timestamp();
     let body = message.body.to_string();
@@ -232,7 +232,7 @@ async fn bureaus_that_share_a_secret_have_separate_identifiers() {
 }
 
 #[actix_rt::test]
-async fn a_webhook_is_still_recognised_when_its_bureau_gets_its_own_secret() {
+async fn a_webhook_is_still_recognized_when_its_bureau_gets_its_own_secret() {
     let database = Rc::new(TestDatabase::create().await);
     let shared = TestApp::start_on(Rc::clone(&database), &[]).await;
     shared.engine().handles.scheduler.ask(aval::actors::scheduler::StopClaiming).await.unwrap();

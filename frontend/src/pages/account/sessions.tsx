@@ -13,7 +13,7 @@ import { QueryView } from '../../ui/states';
 
 const QUERY_KEY = ['own-sessions'];
 
-/** Where the account is signed in. Sessions can be ended one by one or all at once. */
+/** The open sessions of the account. They can be ended individually or all at once. */
 export function OwnSessions() {
     const { t } = useTranslation();
     const query = useQuery({

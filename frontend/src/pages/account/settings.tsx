@@ -11,7 +11,7 @@ import { QueryView } from '../../ui/states';
 
 const THEMES = ['auto', 'light', 'dark'] as const;
 
-/** All zones that the browser knows. It lists UTC only under another name. */
+/** All time zones that the browser knows, and UTC, which browsers list only under another name. */
 const TIME_ZONES = ['UTC', ...Intl.supportedValuesOf('timeZone').filter((zone) => zone !== 'UTC')];
 
 /** The settings that apply in every browser of the account. */

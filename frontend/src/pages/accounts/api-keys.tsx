@@ -61,7 +61,7 @@ export function ApiKeysPage() {
                 onClose={() => setCreating(false)}
                 title={t('api_keys.create')}
                 closeButtonProps={{ 'aria-label': t('action.close') }}
-                // A key is shown once; a click beside the dialog must not lose it.
+                // The key is shown only once, so a click outside the dialog must not close it.
                 closeOnClickOutside={false}
             >
                 <CreateKey onDone={() => setCreating(false)} />

@@ -15,7 +15,7 @@ import { Optional, Time } from '../../ui/text';
 type View = Schema<'StaffViewEntry'>;
 type Action = Schema<'StaffViewAction'>;
 
-/** Which member of staff has seen which personal data. */
+/** The audit views: which member of staff has viewed which personal data. */
 export function StaffViewsPage() {
     const { t } = useTranslation();
     const [account, setAccount] = useState<string>();

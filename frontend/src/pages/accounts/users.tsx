@@ -149,7 +149,7 @@ function useColumns(openSessions: (user: User) => void): Column<User>[] {
                 header: () => <VisuallyHidden>{t('action.column')}</VisuallyHidden>,
                 meta: { align: 'right' },
                 cell: ({ row: { original } }) =>
-                    // Admins cannot lock themselves out by mistake.
+                    // Prevents admins from locking themselves out.
                     original.username === own ? (
                         <Text size="xs" c="dimmed">
                             {t('users.own')}

@@ -13,7 +13,7 @@ function isChange(status: ApplicationStatus): status is Change {
     return status in CHANGES;
 }
 
-/** The changes of status that the account may make now. Each has a key of its own. */
+/** The changes of status that the account may make now, each with a shortcut. */
 export function Actions({ application }: { application: Application }) {
     const { t } = useTranslation();
     const session = useSession();

@@ -9,7 +9,7 @@ import { QueryView } from '../../ui/states';
 import { AssignmentState } from '../reviews/assignment';
 import { useAssignment } from '../reviews/use-assignment';
 
-/** Who reviews the application, with the actions that the reader may take. For staff only. */
+/** The assignment of the application, with the actions that the reader may take. For staff only. */
 export function AssignmentCard({ application }: { application: Application }) {
     const { t } = useTranslation();
     const session = useSession();

@@ -66,7 +66,7 @@ function BulkForm({ target, onClose }: { target: BulkTarget; onClose: (hasChange
             send(values, { dry_run: false, expected_count: matched }),
         onError: (error) => {
             showErrors(error);
-            // Another number of applications matches now.
+            // The number of matching applications has changed.
             dryRun.reset();
         },
         onSettled: () =>
@@ -131,7 +131,7 @@ function BulkForm({ target, onClose }: { target: BulkTarget; onClose: (hasChange
     );
 }
 
-/** Counts first; after that it changes. */
+/** The button for the count and, after a count, for the change. */
 function Submit(props: { counted: BulkResult | undefined; status: Change; isPending: boolean }) {
     const { t } = useTranslation();
     const { counted, status } = props;
@@ -148,7 +148,7 @@ function Submit(props: { counted: BulkResult | undefined; status: Change; isPend
     );
 }
 
-/** What a change would do. */
+/** The result of a dry run. */
 function Counted({ result }: { result: BulkResult }) {
     const { t } = useTranslation();
     const language = useLanguage();
@@ -166,7 +166,7 @@ function Counted({ result }: { result: BulkResult }) {
     );
 }
 
-/** What a change has done. */
+/** The result of a change. */
 function Done({ result }: { result: BulkResult }) {
     const { t } = useTranslation();
     const language = useLanguage();
@@ -188,7 +188,7 @@ function Done({ result }: { result: BulkResult }) {
     );
 }
 
-/** Why applications are skipped, with the number of each reason among those that the server names. */
+/** The reasons why applications are skipped. Each has the number of its applications among those that the server lists. */
 function SkippedReasons({ result }: { result: BulkResult }) {
     const { t } = useTranslation();
     const byCode = new Map<string, number>();

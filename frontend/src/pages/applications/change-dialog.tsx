@@ -13,7 +13,7 @@ import { useLiveApplication } from '../../live/use-live';
 import { fieldErrors, notifySuccess, useErrorText } from '../../ui/errors';
 import { StaleNotice } from './stale-notice';
 
-/** A status that people can give to an application. */
+/** A status that a person can set. */
 export type Change = Extract<ApplicationStatus, 'APPROVED' | 'REJECTED' | 'CANCELLED'>;
 
 export const CHANGES: Record<Change, { color: MantineColor; icon: typeof IconX; hotkey: string }> = {
@@ -22,7 +22,7 @@ export const CHANGES: Record<Change, { color: MantineColor; icon: typeof IconX; 
     CANCELLED: { color: 'gray', icon: IconCircleX, hotkey: 'Alt+C' },
 };
 
-/** What the dialog needs of an application; a row of a list has it too. */
+/** The members of an application that the dialog needs. A row of a list contains them, too. */
 export type ChangeTarget = Pick<ListedApplication, 'id' | 'full_name' | 'country' | 'version'>;
 
 /** Asks for the reason of a change of status and saves it. Closed if there is no change. */
@@ -30,7 +30,7 @@ export function ChangeDialog(props: {
     change: Change | undefined;
     application: ChangeTarget | undefined;
     isStaff: boolean;
-    /** `isDone` tells whether the change was saved. */
+    /** `isDone` is true if the change was saved. */
     onClose: (isDone: boolean) => void;
 }) {
     const { t } = useTranslation();
@@ -67,7 +67,7 @@ function ChangeForm(props: {
     const { id } = application;
     useLiveApplication(id);
     const status = useQuery(statusQuery(id));
-    // The version that the reader decides on. If the application changes while the dialog is open, the server refuses.
+    // The version that the reader decides on. If the application changes while the dialog is open, the server refuses the change.
     const [version, setVersion] = useState(application.version);
     const form = useForm({
         initialValues: { reason: '', internal_note: '' },

@@ -120,7 +120,7 @@ type Rule = Schema<'RuleView'>;
 
 const RESULT_COLORS: Record<Rule['result'], string> = { passed: 'green', broken: 'red', not_evaluated: 'gray' };
 
-/** Where amounts come from, which determines their format. */
+/** The country and currency of amounts, which determine their format. */
 type Place = Pick<Application, 'country' | 'currency'>;
 
 /** The rules with the values that they were evaluated on. */

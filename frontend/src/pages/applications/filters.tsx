@@ -20,17 +20,17 @@ interface Props {
 }
 
 /**
- * The filters of the list. No filter is set unless the reader has chosen it. They are not rendered with each update of a row.
+ * The filters of the list. No filter is set unless the reader has chosen it. An update of a row does not render them again.
  */
 export const Filters = memo(function Filters(props: Props) {
     const { t } = useTranslation();
-    // A new search field is empty.
+    // The key of the search field: a new key empties the field.
     const [cleared, setCleared] = useState(0);
     const value = props.value as Value;
     const set = (change: { [Name in keyof Value]?: string | undefined }) =>
         props.onChange({ ...value, ...change } as Value);
     const isFiltered = props.document !== undefined || Object.values(value).some((each) => each !== undefined);
-    // A phone has no room for all filters above the list.
+    // On a phone, there is no space for all filters above the list.
     const isWide = useMediaQuery('(min-width: 48em)', true, { getInitialValueInEffect: false });
     const [isOpen, setOpen] = useState(false);
     const isShown = isWide || isOpen;

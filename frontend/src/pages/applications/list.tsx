@@ -34,7 +34,7 @@ export function ApplicationsPage() {
     const navigate = useNavigate();
     const queryClient = useQueryClient();
     const { trail = [], ...filters } = useSearch({ from: ROUTE });
-    // A document is personal data: it must not be in the address, and so neither in the history of the browser.
+    // A document is personal data. It must not be in the address, which the browser keeps in its history.
     const [document, setDocument] = useState<DocumentFilter>();
 
     const filterText = JSON.stringify(filters);

@@ -34,7 +34,7 @@ export function MemberValues({ application }: { application: Application }) {
         const text = String(value);
         const kind = declared.find((member) => member.name === name)?.kind;
         if (kind === 'amount') return formatAmount(text, application.currency, application.country);
-        // Masked dates are not dates.
+        // A masked date cannot be formatted.
         if (kind === 'date' && /^\d{4}-\d{2}-\d{2}$/.test(text)) return formatDate(text, language);
         return kind === 'choice' ? choice(text) : text;
     };

@@ -21,7 +21,7 @@ const DELETABLE: readonly ApplicationStatus[] = ['PENDING', 'REJECTED', 'CANCELL
 /** Undoing a deletion is offered for this long, in milliseconds. */
 const UNDO_MS = 12_000;
 
-/** Trying changes and deleting. */
+/** The actions "Try changes" and "Delete application". */
 export function MoreActions({ application }: { application: Application }) {
     const { t } = useTranslation();
     const session = useSession();
@@ -62,7 +62,7 @@ export function MoreActions({ application }: { application: Application }) {
     );
 }
 
-/** Deletes an application: at once with an offer to undo if the account may restore it, otherwise after a question. */
+/** Deletes an application. Without a confirmation if the account can undo the deletion, because it may restore applications. */
 function useDeletion(application: Application): (canRestore: boolean) => void {
     const { id, full_name: name, version } = application;
     const { t } = useTranslation();

@@ -9,7 +9,7 @@ import { Shortcuts } from '../../ui/shortcuts';
 import { useAssignment } from '../reviews/use-assignment';
 import { placeOf } from './reading-order';
 
-/** Links back to the list that the application was opened from, and to its neighbours in that list. */
+/** Links to the list that the application was opened from, and to the previous and the next application in that list. */
 export function PlaceBar({ id }: { id: string }) {
     const { t } = useTranslation();
     const place = useMemo(() => placeOf(id), [id]);
@@ -19,13 +19,13 @@ export function PlaceBar({ id }: { id: string }) {
     const { next: takeNext, isBusy } = useAssignment();
     const open = (target: string | undefined) =>
         target && (() => void navigate({ to: '/console/applications/$id', params: { id: target } }));
-    const neighbours = [
+    const adjacent = [
         { keys: 'Alt+J' as const, name: t('place.next'), run: open(place?.next) },
         { keys: 'Alt+K' as const, name: t('place.previous'), run: open(place?.previous) },
     ];
     const staff = [
         { keys: 'Alt+N' as const, name: t('reviews.next'), run: () => !isBusy && takeNext.mutate(undefined) },
-        // The buttons of the page listen to these.
+        // These are only listed here. The buttons of the page handle them.
         { keys: 'Alt+A' as const, name: t('change.APPROVED') },
         { keys: 'Alt+R' as const, name: t('change.REJECTED') },
     ];
@@ -67,7 +67,7 @@ export function PlaceBar({ id }: { id: string }) {
                         </Button>
                     </Group>
                 )}
-                <Shortcuts shortcuts={isStaff ? [...neighbours, ...staff] : neighbours} size="xs" />
+                <Shortcuts shortcuts={isStaff ? [...adjacent, ...staff] : adjacent} size="xs" />
             </Group>
         </Group>
     );

@@ -1,5 +1,6 @@
-// The list that an application was opened from. It leads to the next and the previous application and back to the list. It
-// is kept for the tab of the browser, so that a reload does not lose it. It contains identifiers and filters, never a document.
+// The list that an application was opened from. It determines the previous and the next application, and the link back
+// to the list. It is stored for the tab of the browser, so it is still available after a reload. It contains
+// identifiers and filters, never a document.
 
 export interface ReadingOrder {
     ids: string[];
@@ -19,7 +20,7 @@ export interface Place extends Pick<ReadingOrder, 'list' | 'search'> {
     next: string | undefined;
 }
 
-/** The place of an application in the list; undefined if it was not opened from a list. */
+/** The position of an application in the list; undefined if it was not opened from a list. */
 export function placeOf(id: string): Place | undefined {
     const stored = sessionStorage.getItem(STORED);
     if (stored === null) return undefined;

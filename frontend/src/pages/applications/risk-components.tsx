@@ -8,7 +8,7 @@ import { ChartArea } from '../../ui/chart-area';
 
 const RiskChart = lazy(() => import('./risk-chart'));
 
-/** What the risk score consists of, as a chart and as a table. The points of the components sum to the score. */
+/** The components of the risk score, as a chart and as a table. Their points add up to the score. */
 export function RiskComponents({ components, score }: { components: RiskComponent[]; score: string }) {
     const { t } = useTranslation();
     const language = useLanguage();

@@ -16,7 +16,7 @@ import { Failure } from '../../ui/states';
 /** The longest name of a view. */
 const MAX_NAME = 60;
 
-/** The filters of a list under names. A document is never part of a view, because it is personal data. */
+/** Named filters of a list. A document is never part of a view, because it is personal data. */
 export function SavedViews(props: {
     page: SavedView['page'];
     filters: Record<string, string | undefined>;

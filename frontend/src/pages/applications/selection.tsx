@@ -31,7 +31,7 @@ export function useSelectionColumn(rows: ListedApplication[], state: SelectionSt
     return useMemo(() => {
         const has = (id: string) => selection === 'all' || selection.has(id);
         const chosen = rows.filter(({ id }) => has(id)).length;
-        // Without one row, "all that match" becomes a selection of the other rows of the page.
+        // If one row is deselected, "all that match" becomes a selection of the other rows of the page.
         const ids = () => new Set(selection === 'all' ? rows.map(({ id }) => id) : selection);
         const toggle = (id: string) => {
             const next = ids();
@@ -67,10 +67,10 @@ export function useSelectionColumn(rows: ListedApplication[], state: SelectionSt
     }, [t, rows, selection, select]);
 }
 
-/** What can be done with the selection; nothing is shown without one. */
+/** The actions for the selection. Nothing is shown if nothing is selected. */
 export function SelectionBar(props: {
     state: SelectionState;
-    /** The filters of the list; undefined if it cannot be selected as a whole, because it is of a document. */
+    /** The filters of the list; undefined if they contain a document, because such a list cannot be selected as a whole. */
     filter: BulkTarget['filter'] | undefined;
     total: { total: number; isExact: boolean } | undefined;
 }) {

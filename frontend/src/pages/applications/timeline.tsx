@@ -18,7 +18,7 @@ const ICONS: Record<Entry['action'], typeof IconTrash> = {
     restored: IconRestore,
 };
 
-/** Who changed the application, when and why; newest first. */
+/** The history of the application: who changed it, when and why. The newest change is first. */
 export function Timeline({ entries, country }: { entries: Entry[]; country: CountryCode }) {
     const { t } = useTranslation();
     const newestFirst = entries.toReversed();

@@ -19,7 +19,7 @@ export function useDocumentCheck(code: CountryCode, text: string) {
                 }),
             ),
         enabled: entered !== '' && entered === text.trim(),
-        // A document is personal data.
+        // A document is personal data, so it is not cached.
         gcTime: 0,
     });
 }

@@ -66,7 +66,7 @@ export function CircuitHistory() {
 function Change({ entry }: { entry: CircuitChange }) {
     const { t, i18n } = useTranslation();
     const cause = `circuit_history.cause_${entry.cause}`;
-    // A cause that only a newer server knows has no text.
+    // A newer server may report a cause that has no text here.
     const why = i18n.exists(cause) ? t(cause as 'circuit_history.cause_forced') : entry.cause;
     return (
         <Stack gap={2}>

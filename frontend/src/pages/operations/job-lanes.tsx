@@ -16,7 +16,7 @@ export const JOB_STATUS_COLORS: Record<Schema<'JobStatus'>, string> = {
     waiting_external: 'orange',
 };
 
-/** The lanes with unfinished jobs; those with the oldest job first. */
+/** The lanes with unfinished jobs. The lane with the oldest job is first. */
 export function JobLanes({ lanes }: { lanes: Lane[] }) {
     const { t } = useTranslation();
     const columns = useColumns();

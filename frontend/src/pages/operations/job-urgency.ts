@@ -8,8 +8,8 @@ type Job = Schema<'JobView'>;
 const SLOW_MS = 60_000;
 
 /**
- * A stuck job is one that nothing works on although it should run: its lease has expired. A slow job has been due for more
- * than a minute. `now` is in milliseconds since 1970.
+ * A job is stuck if it is running but its lease has expired. It is slow if it has been due or running for more than a
+ * minute. `now` is in milliseconds since 1970.
  */
 export function urgency(job: Job, now: number): 'stuck' | 'slow' | undefined {
     const isExpired = job.leased_until !== null && Date.parse(job.leased_until) < now;

@@ -82,7 +82,7 @@ export function JobsPage() {
 function JobFigures({ stats }: { stats: Schema<'JobStats'> }) {
     const { t } = useTranslation();
     const language = useLanguage();
-    const waiting = stats.dead_letters.find((each) => each.status === 'pending')?.jobs ?? 0;
+    const pending = stats.dead_letters.find((each) => each.status === 'pending')?.jobs ?? 0;
     const depth = formatDecimal(stats.depth, language);
     return (
         <Figures
@@ -90,7 +90,7 @@ function JobFigures({ stats }: { stats: Schema<'JobStats'> }) {
                 [t('jobs.depth'), stats.depth >= stats.counted_up_to ? `≥ ${depth}` : depth],
                 [t('jobs.running'), formatDecimal(stats.running_here, language)],
                 [t('jobs.slots'), formatDecimal(stats.pool_size, language)],
-                [t('jobs.dead_letters'), formatDecimal(waiting, language)],
+                [t('jobs.dead_letters'), formatDecimal(pending, language)],
             ]}
         />
     );

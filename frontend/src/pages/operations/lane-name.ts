@@ -3,7 +3,7 @@ import { useTranslation } from 'react-i18next';
 import { countryName } from '../../format/locale';
 import { useLanguage } from '../../i18n/i18n';
 
-/** A function that names a lane: by its country, or by the name of the lane. */
+/** Returns a function for the displayed name of a lane: the name of its country, if it has one, or else its own name. */
 export function useLaneName(): (lane: string) => string {
     const { t } = useTranslation();
     const language = useLanguage();

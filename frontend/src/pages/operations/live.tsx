@@ -47,7 +47,7 @@ export function LivePage() {
 
 function Event({ event }: { event: OperationsUpdate }) {
     const { t, i18n } = useTranslation();
-    // The version of an event's schema is not part of its meaning.
+    // The version of the event's schema is not displayed.
     const name = event.event_type.replace(/\.v\d+$/, '').replaceAll('.', '_');
     const key = `event.${name}`;
     const isProblem = event.event_type.startsWith('circuit.opened') || event.event_type.startsWith('account.disabled');

@@ -8,7 +8,7 @@ export interface ChartTable {
     rows: string[][];
 }
 
-/** A chart, or the table of its figures. The table is what screen readers and exact values need. */
+/** A chart, or the table of its figures. The table shows exact values and can be read by screen readers. */
 export function ChartCard(props: { title: string; table: ChartTable; actions?: ReactNode; children: ReactNode }) {
     const { t } = useTranslation();
     const [view, setView] = useState('chart');

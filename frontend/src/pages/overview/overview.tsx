@@ -26,10 +26,10 @@ const Charts = lazy(() => import('./charts'));
 
 const PERIODS = ['7', '30', '90'] as const;
 
-/** The time from an update to the reload of the statistics, in milliseconds. The server counts a change after it publishes it. */
+/** The time from an update to the reload of the statistics, in milliseconds. The server publishes a change before it counts it. */
 const RELOAD_MS = 2000;
 
-/** What has been created and decided in a period, by country and day; for admins also the queue. */
+/** The applications created and decided in a period, by country and day. Admins also see the queue. */
 export function OverviewPage() {
     const { t } = useTranslation();
     const navigate = useNavigate();

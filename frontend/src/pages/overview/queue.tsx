@@ -10,7 +10,7 @@ import { useDecisionsPerMinute } from '../../live/throughput';
 import { Figures } from '../../ui/figures';
 import { QueryView } from '../../ui/states';
 
-/** How old the queue is and how fast it is processed, for admins. */
+/** The age of the queue and the rate at which it is processed, for admins. */
 export function QueueFigures() {
     const { t } = useTranslation();
     const language = useLanguage();

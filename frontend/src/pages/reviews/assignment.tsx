@@ -3,7 +3,7 @@ import { useTranslation } from 'react-i18next';
 import type { ReviewAssignment } from '../../api/types';
 import { useNow } from '../../ui/use-now';
 
-/** Below this remaining time the countdown is highlighted, in milliseconds. */
+/** The remaining time below which the countdown is highlighted, in milliseconds. */
 const SOON_MS = 2 * 60_000;
 
 /** The time until an assignment expires, counted down by the second. Screen readers read it on demand only. */

@@ -96,7 +96,7 @@ export function useReviewColumns(actions: {
     );
 }
 
-/** Whether an application is assigned to the reader, somebody else or nobody. */
+/** Whether an application is assigned to the reader, to another account, or not at all. */
 export function holderOf(review: Review, account: string | undefined): 'nobody' | 'reader' | 'other' {
     if (review.assignment === null) return 'nobody';
     return review.assignment.assigned_to_name === account ? 'reader' : 'other';

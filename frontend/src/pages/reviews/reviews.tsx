@@ -25,7 +25,7 @@ const NEXT = 'Alt+N';
 const REFETCH_MS = 30_000;
 const NO_ROWS: Review[] = [];
 
-/** The applications under review, with their assignments. Everything can be done with the keyboard. */
+/** The applications under review, with their assignments. All actions have keyboard shortcuts. */
 export function ReviewsPage() {
     const { t } = useTranslation();
     const navigate = useNavigate();
@@ -151,7 +151,7 @@ interface CurrentRow {
     move: (step: 1 | -1) => void;
 }
 
-/** The row that shortcuts apply to: the one that had the focus last. If it leaves the list, the row in its place. */
+/** The row that shortcuts apply to: the row that had the focus last or, if it has left the list, the row in its position. */
 function useCurrentRow(rows: Review[]): CurrentRow {
     const [position, setPosition] = useState<{ id: string; index: number }>();
     const found = position ? rows.findIndex(({ application }) => application.id === position.id) : -1;

@@ -15,7 +15,7 @@ export function useAssignment() {
     const { t } = useTranslation();
     const navigate = useNavigate();
     const queryClient = useQueryClient();
-    // After a refusal too, because the page then shows an outdated state.
+    // Also after a refusal, because the page then shows an outdated state.
     const reload = () =>
         Promise.all([
             queryClient.invalidateQueries({ queryKey: reviewKeys.all }),

@@ -25,7 +25,7 @@ export default function Charts(props: { days: Schema<'Period'>[]; totals: Schema
         h: 280,
         type: 'stacked' as const,
         withLegend: true,
-        // In the order of the bars; by default, it is that of the names.
+        // Lists the series in the order of the bars instead of by name.
         legendProps: { verticalAlign: 'bottom' as const, itemSorter: null },
         valueFormatter: format,
         yAxisProps: { allowDecimals: false },

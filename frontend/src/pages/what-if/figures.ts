@@ -1,4 +1,4 @@
-// The figures of a case that is tried out, and the request that evaluates it.
+// The figures of a hypothetical case, and the request that evaluates it.
 
 import type { Application, CountryCode, RiskBand, Schema } from '../../api/types';
 
@@ -27,7 +27,7 @@ export interface Figures {
 
 export const SCORE_RANGE = { min: 300, max: 850 };
 
-/** What the decision of an application was, for comparison. */
+/** The decision of the application, for comparison. */
 export interface Outcome {
     status: Application['status'];
     risk_score: string | null;
@@ -79,7 +79,7 @@ function threshold(country: Country, code: Schema<'RuleCode'>): number | undefin
     return text ? Number(text) : undefined;
 }
 
-/** Monthly incomes from which most people borrow. The thresholds of a country do not always tell. */
+/** Typical monthly incomes of applicants. They cannot be derived from the thresholds of every country. */
 const INCOMES: Record<CountryCode, number> = { ES: 2000, PT: 1500, IT: 2000, MX: 20_000, CO: 3_000_000, BR: 4000 };
 
 const typicalIncome = ({ code }: Country): number => INCOMES[code];

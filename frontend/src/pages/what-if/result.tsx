@@ -35,7 +35,7 @@ export function Result(props: {
         placeholderData: keepPreviousData,
         staleTime: Number.POSITIVE_INFINITY,
         gcTime: 60_000,
-        // Invalid figures stay invalid.
+        // A retry would not make invalid figures valid.
         retry: (failures, error) => failures < 2 && error instanceof ApiError && error.isTemporary,
     });
     const isBusy = props.isTyping || query.isPlaceholderData || query.isFetching;

@@ -17,7 +17,7 @@ const DEBOUNCE_MS = 250;
 
 type Country = Schema<'CountryDescription'>;
 
-/** Tries out what the rules decide on other figures. Nothing is stored. */
+/** Shows what the rules would decide with other figures. Nothing is stored. */
 export function WhatIfPage() {
     const { t } = useTranslation();
     const { application: id } = useSearch({ from: '/console/what-if' });

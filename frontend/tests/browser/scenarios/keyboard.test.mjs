@@ -1,4 +1,4 @@
-// The console without a mouse.
+// Use of the console without a mouse.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,4 +1,4 @@
-// The overview: figures that change while the page is open.
+// The figures of the overview change while the page is open.
 
 import { test } from 'node:test';
 import { ADMIN, call, go, inspect, settled, signIn, USER, withBrowser } from '../browser.mjs';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ADMIN, ANALYST, call, eventually, go, inspect, signIn, USER, withBrowser } from '../browser.mjs';
 
-// Another one in each run, because a document can have only one open application.
+// A different document in each run, because an account can have only one open application for a document.
 let number = 30_000_000 + (Math.floor(Date.now() / 1000) % 40_000_000);
 
 /** A Spanish document that no other application has. */
@@ -31,7 +31,7 @@ async function createReview(full_name, requested_amount = '26000.00') {
             (read) => !['PENDING', 'VALIDATING'].includes(read.status),
         );
         if (status === 'UNDER_REVIEW') return id;
-        // It would be counted with the others.
+        // Otherwise it would be counted with the others.
         await call(ADMIN, 'DELETE', `/api/v1/applications/${id}`);
     }
 }
@@ -227,7 +227,7 @@ test('all applications that match are counted and then changed together', async 
         await page.waitForURL(/max_amount/);
         await page.getByText('3 applications', { exact: true }).waitFor();
         await page.getByLabel('Select the application of Pilar Bulk A').check();
-        await page.getByRole('button', { name: 'Select all 3 that match' }).click();
+        await page.getByRole('button', { name: 'Select all 3 matching applications' }).click();
         await page.getByText('3 applications selected').waitFor();
         await inspect(page, 'applications-selected');
         await page.getByRole('button', { name: 'Change the status…' }).click();

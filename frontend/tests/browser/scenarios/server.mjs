@@ -1,4 +1,4 @@
-// A server of a test's own, which it can kill and start again.
+// A server for one test, which the test can kill and start again.
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
@@ -74,7 +74,7 @@ export class Server {
         );
     }
 
-    /** Ends the process without any warning to it. */
+    /** Kills the process with SIGKILL. */
     async kill() {
         await this.#end('SIGKILL');
     }

@@ -20,7 +20,7 @@ async function follow(page, account) {
     await settled(page);
 }
 
-test('an applicant of one account appears in the list of another, and the decision appears to the first', async () => {
+test('an application of one account appears in the list of another account, and its owner sees the decision', async () => {
     await withBrowser({}, async ({ page: owner }) => {
         await withBrowser({}, async ({ page: analyst }) => {
             await follow(analyst, ANALYST);

@@ -37,7 +37,7 @@ pub struct Taken {
     pub frames: Vec<Frame>,
     /// Why the session must be closed now. Only set when no frames are left.
     pub closing: Option<Closing>,
-    /// Whether a replay waited for room in the queue and can now continue. If so, wake the broadcaster.
+    /// Whether a replay waited for space in the queue and can now continue. If so, wake the broadcaster.
     pub replay_waits: bool,
 }
 
@@ -79,7 +79,7 @@ struct Waiting {
     last_offset: i64,
     /// Whether a wake-up of the actor is pending.
     woken: bool,
-    /// Whether a replay waits for room.
+    /// Whether a replay waits for space.
     replay_waits: bool,
     closing: Option<Closing>,
 }

@@ -148,7 +148,7 @@ fn a_failed_wake_up_is_retried() {
 }
 
 #[test]
-fn a_waiting_replay_is_reported_when_there_is_room() {
+fn a_waiting_replay_is_reported_when_there_is_space() {
     let queue = queue();
     let mut offset = 0;
     while queue.room_for_replay() {

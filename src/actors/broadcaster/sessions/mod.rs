@@ -94,13 +94,13 @@ impl Sessions {
         registry.has_waiting_subscriptions() || registry.next_cursor().is_some()
     }
 
-    /// Answers waiting subscriptions, given the extent of the bus.
+    /// Responds to waiting subscriptions, given the extent of the bus.
     pub(super) fn answer_waiting(&self, extent: &Extent) {
         self.lock().answer_waiting(extent, self.settings.max_replay);
     }
 
-    /// Marks the sessions that have caught up as live. Then returns the lowest cursor of the recovering sessions with room
-    /// in their queues.
+    /// Marks the sessions that have caught up as live. Then returns the lowest cursor of the recovering sessions with
+    /// space in their queues.
     pub(super) fn next_cursor(&self) -> Option<i64> {
         let mut registry = self.lock();
         registry.release_recovered();
@@ -135,7 +135,7 @@ impl Membership {
         &self.queue
     }
 
-    /// Authorises the session as `viewer`. Returns `false` without a change if the account has reached its maximum number
+    /// Authorizes the session as `viewer`. Returns `false` without a change if the account has reached its maximum number
     /// of sessions on this instance.
     pub fn admit(&self, viewer: Viewer) -> bool {
         let max = self.sessions.settings.max_sockets_per_account;

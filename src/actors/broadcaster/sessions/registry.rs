@@ -30,7 +30,7 @@ impl Registry {
         self.sessions.insert(id, Session::new(queue));
     }
 
-    /// Authorises a session. Returns `false` if the account has reached its maximum number of sessions.
+    /// Authorizes a session. Returns `false` if the account has reached its maximum number of sessions.
     pub(super) fn admit(&mut self, id: SessionId, viewer: Viewer, max: usize) -> bool {
         // A session that is no longer in the registry is closed and does not count.
         let Some(session) = self.sessions.get_mut(&id) else { return true };

@@ -59,7 +59,7 @@ impl Registry {
         }
     }
 
-    /// The lowest cursor of a session with room in its queue.
+    /// The lowest cursor of a session with space in its queue.
     pub(super) fn next_cursor(&self) -> Option<i64> {
         let recovering =
             self.sessions.values().filter_map(|session| Some((session, session.recovery.as_ref()?)));
@@ -87,7 +87,8 @@ impl Registry {
 }
 
 impl Session {
-    /// Answers all waiting subscriptions and begins the replay that they need. Returns the topics that became active.
+    /// Responds to all waiting subscriptions and begins the replay that they need. Returns the topics that became
+    /// active.
     fn answer_requests(&mut self, at: Position, extent: &Extent, max_replay: u32) -> Vec<Topic> {
         let before = self.topics.clone();
         let mut recovery = Recovery { topics: HashSet::new(), live_from: at.offset, cursor: at.offset };
@@ -117,7 +118,7 @@ impl Session {
         active
     }
 
-    /// Queues the missed events of a page and advances the cursor as far as the queue has room.
+    /// Queues the missed events of a page and advances the cursor as far as the queue has space.
     fn queue_missed(&self, recovery: &mut Recovery, updates: &[Update], page_end: i64) -> Push {
         let due = recovery.cursor + 1..=page_end;
         for update in updates.iter().filter(|update| due.contains(&update.offset)) {

@@ -26,7 +26,7 @@ pub struct Viewer {
 pub enum Subscription {
     /// The subscription is active, and its response is queued.
     Active,
-    /// The broadcaster will answer and must be woken.
+    /// The broadcaster will respond and must be woken.
     AwaitsBroadcaster,
     /// The session has reached its maximum number of subscriptions.
     TooMany,
@@ -38,7 +38,7 @@ pub(super) struct Session {
     pub(super) viewer: Option<Viewer>,
     /// The subscribed topics. The session gets every event of a topic after the offset stored with it.
     pub(super) topics: HashMap<Topic, i64>,
-    /// Subscriptions that the broadcaster has not answered, in the order of arrival.
+    /// Subscriptions that the broadcaster has not responded to, in the order of arrival.
     pub(super) requests: Vec<Request>,
     /// `None` while the session is live.
     pub(super) recovery: Option<Recovery>,

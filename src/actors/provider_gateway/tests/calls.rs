@@ -96,7 +96,7 @@ async fn other_client_errors_count_as_success() {
 }
 
 #[actix_rt::test]
-async fn rejected_credentials_alert_and_are_not_retried() {
+async fn rejected_credentials_are_logged_as_an_alert_and_not_retried() {
     let rig = Rig::with(|spain| spain.call.retries = 2);
     rig.script.play(Country::Es, [Step::Status(401)]);
     assert_eq!(reason(&rig.fetch(Country::Es).await), "unauthorized");

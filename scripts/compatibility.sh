@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs tests with a connection pooler or a PostgreSQL version that the other tests do not use:
-#   scripts/neighbours.sh pooler             all tests, connected through PgBouncer in transaction mode
-#   scripts/neighbours.sh postgres VERSION   the tests that depend most on PostgreSQL, on another major version
+#   scripts/compatibility.sh pooler             all tests, connected through PgBouncer in transaction mode
+#   scripts/compatibility.sh postgres VERSION   the tests that depend most on PostgreSQL, on another major version
 # With `short` as the last argument, it runs only the most relevant of these tests. `make test` uses `short`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -21,8 +21,9 @@ case $what in
         export AVAL_PG_BIN
         echo "testing with $("$AVAL_PG_BIN/postgres" --version)"
         tests='test(/^(pipeline|plans|status_machine|architecture|database|sessions|roles|embedded|lifecycle|reencrypt)::/)'
-        # Without this test, because PostgreSQL 18 fails it: planned on a table whose first index column has a single value,
-        # a look-up by the second column costs as much as one by the key (skip scan), and either index may be used.
+        # Excludes one test, which fails with PostgreSQL 18. If the first column of an index has a single value when a
+        # statement is planned, a look-up by the second column (skip scan) costs as much as a look-up by the key, so
+        # either index may be used.
         if [ "${3:-}" = short ]; then
             tests='(test(/^(pipeline|plans|status_machine|roles|embedded)::/) or test(/^lifecycle::archive/))
                 and not test(every_query_uses_its_index_even_when_planned_on_small_tables)'
