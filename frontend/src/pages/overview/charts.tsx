@@ -100,6 +100,7 @@ function ApprovalRate({ items }: { items: DailyFigures[] }) {
             <LineChart
                 {...LINE}
                 connectNulls
+                withDots
                 data={days.map((day) => {
                     const rate = approvalRate(day);
                     return {
