@@ -16,14 +16,16 @@ import { AssignmentState } from './assignment';
 /** The element that shortcuts move the focus to. */
 export const rowLinkId = (id: string) => `review-${id}`;
 
-export function useReviewColumns(actions: {
+export function useReviewColumns(options: {
+    /** Whether any application of the list can have an assignment. */
+    hasAssignments: boolean;
     assign: (id: string) => void;
     release: (id: string) => void;
 }): Column<Review>[] {
     const { t } = useTranslation();
-    const { assign, release } = actions;
-    return useMemo(
-        () => [
+    const { hasAssignments, assign, release } = options;
+    return useMemo(() => {
+        const columns: Column<Review>[] = [
             {
                 id: 'applicant',
                 header: t('application.applicant'),
@@ -91,9 +93,9 @@ export function useReviewColumns(actions: {
                 meta: { align: 'right' },
                 cell: ({ row }) => <RowAction review={row.original} assign={assign} release={release} />,
             },
-        ],
-        [t, assign, release],
-    );
+        ];
+        return hasAssignments ? columns : columns.filter(({ id }) => id !== 'assignment');
+    }, [t, hasAssignments, assign, release]);
 }
 
 /** Whether an application is assigned to the reader, to another account, or not at all. */

@@ -48,6 +48,7 @@ export function ReviewsPage() {
     const { mutate: assignTo } = assign;
     const { mutate: releaseOf } = release;
     const columns = useReviewColumns({
+        hasAssignments: filters.assignment !== 'unassigned',
         assign: useCallback((id: string) => assignTo(id), [assignTo]),
         release: useCallback((id: string) => releaseOf(id), [releaseOf]),
     });
