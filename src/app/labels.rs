@@ -5,9 +5,10 @@ use crate::actors::broadcaster::{self, FrameKind};
 use crate::actors::housekeeper::{self, tasks::ScheduledTask};
 use crate::actors::job::{self, AttemptStatus};
 use crate::actors::provider_gateway::{self, CallStatus};
-use crate::actors::{outbox_relay, scheduler, supervisor, view_recorder, write_batcher};
+use crate::actors::{event_consumer, outbox_relay, scheduler, supervisor, view_recorder, write_batcher};
 use crate::cache::{CacheOperation, Subject, follower};
 use crate::domain::application::Country;
+use crate::events::consumers::HandlingResult;
 use crate::events::{bus, notifications};
 use crate::lending::confirm::retry::RetryWebhookEvent;
 use crate::lending::confirm::{MessageResult, UNKNOWN_PROVIDER};
@@ -23,9 +24,10 @@ use crate::telemetry::trace;
 use crate::{http, redis};
 
 /// Every actor and asynchronous task that is restarted after a failure.
-const SUPERVISED: [&str; 17] = [
+const SUPERVISED: [&str; 18] = [
     broadcaster::NAME,
     bus::redis::WATCH,
+    event_consumer::NAME,
     follower::NAME,
     housekeeper::NAME,
     job::NAME,
@@ -46,6 +48,9 @@ const SUPERVISED: [&str; 17] = [
 /// The names of the tasks in the registry of `app::engine`.
 const TASKS: [&str; 2] = [ProcessCreditApplication::NAME, RetryWebhookEvent::NAME];
 
+/// The names of the consumers in the registry of `app::engine`.
+const CONSUMERS: [&str; 0] = [];
+
 /// The label values that are known when a process starts.
 pub fn known_labels() -> KnownLabels {
     let bureaus = || Country::ALL.into_iter().map(|country| (country, provider_for(country).label()));
@@ -57,6 +62,8 @@ pub fn known_labels() -> KnownLabels {
         cache_patterns: Subject::PATTERNS.into_iter().collect(),
         call_statuses: CallStatus::VALUES.iter().copied().collect(),
         circuit_states: State::ALL.into_iter().map(State::as_str).collect(),
+        consumers: CONSUMERS.into_iter().collect(),
+        consumer_results: HandlingResult::VALUES.iter().copied().collect(),
         countries: Country::ALL.into_iter().map(Country::code).collect(),
         job_statuses: AttemptStatus::VALUES.iter().copied().collect(),
         message_types: FrameKind::ALL.into_iter().map(FrameKind::as_str).collect(),
