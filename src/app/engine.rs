@@ -29,6 +29,7 @@ use crate::countries::Countries;
 use crate::domain::application::Country;
 use crate::error::Result;
 use crate::events::consumers::Consumers;
+use crate::events::feed::Feed;
 use crate::events::notifications;
 use crate::lending::confirm::WebhookReceiver;
 use crate::lending::confirm::retry::RetryWebhookEvent;
@@ -80,6 +81,8 @@ pub struct Engine {
     pub tasks: Tasks,
     /// The registry of consumers.
     pub consumers: Consumers,
+    /// The feed of published events.
+    pub feed: Feed,
     pub running: RunningJobs,
     pub overrides: CircuitOverrides,
     /// Audit views that are not written yet.
@@ -179,6 +182,7 @@ impl Engine {
             write_batchers,
             tasks: Tasks::new(tasks),
             consumers,
+            feed: shared.feed(&resources),
             running: RunningJobs::new(resources.settings.slots()),
             overrides,
             views: ViewLog::new(&resources, handles.view_recorder.clone()),
@@ -341,7 +345,7 @@ impl Engine {
 
     fn keep_consumers(&self) {
         for (consumer, handle) in self.consumers.iter().zip(self.handles.consumers.iter()) {
-            let bus = self.shared.consumer_bus(&self.resources);
+            let bus = self.shared.consumer_bus();
             event_consumer::keep(&self.root, handle, &self.resources, Arc::clone(consumer), bus);
         }
     }

@@ -10,6 +10,7 @@ mod bureaus;
 mod checksum;
 mod engine;
 mod event_types;
+pub mod events;
 mod health;
 mod labels;
 pub mod migrations;
@@ -147,6 +148,7 @@ impl App {
             .stage("stop claiming jobs", MIN_STAGE_TIME, engine.handles.scheduler.ask(StopClaiming))
             .await;
         engine.sessions.close_all();
+        engine.feed.close();
         let requests = async {
             server.stop(true).await;
             let _ = served.await;
@@ -247,6 +249,8 @@ fn http_state(engine: &Engine, log_levels: LogLevels) -> HttpState {
             log_levels,
         },
         tasks: engine.tasks.clone(),
+        consumers: engine.consumers.clone(),
+        feed: engine.feed.clone(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::event_types::event_types;
 use crate::actors::broadcaster::{self, Broadcaster};
 use crate::actors::event_consumer::{self, ConsumerHandles};
 use crate::actors::outbox_relay::OnPublished;
@@ -15,6 +16,7 @@ use crate::error::Result;
 use crate::events::bus::EventBus;
 use crate::events::bus::postgres::PostgresBus;
 use crate::events::bus::redis::{self, EventStream, RedisBus};
+use crate::events::feed::Feed;
 use crate::redis::Redis;
 use crate::resources::Resources;
 use crate::storage::replica;
@@ -50,7 +52,7 @@ pub struct Shared {
     /// Wakes the cache follower.
     published: Arc<Notify>,
     /// Wakes all requests that wait for events.
-    pub(super) feed_readers: Arc<Notify>,
+    feed_readers: Arc<Notify>,
 }
 
 impl Shared {
@@ -66,7 +68,15 @@ impl Shared {
             None => Arc::new(PostgresBus::new(database.clone())),
         };
         let cache = Cache::new(&settings.cache, database, redis.as_ref(), clock, metrics);
-        Ok(Self { redis, cache, stream, bus, watched, published: Arc::default(), feed_readers: Arc::default() })
+        Ok(Self {
+            redis,
+            cache,
+            stream,
+            bus,
+            watched,
+            published: Arc::default(),
+            feed_readers: Arc::default(),
+        })
     }
 
     /// The broadcaster's bus, which updates the cache before sessions receive an event.
@@ -74,9 +84,15 @@ impl Shared {
         Arc::new(CacheUpdatingBus::new(Arc::clone(&self.bus), self.cache.clone()))
     }
 
-    /// The bus that consumers read. Their positions are in the database, so they read the outbox.
-    pub(super) fn consumer_bus(&self, resources: &Resources) -> Arc<dyn EventBus> {
-        Arc::new(PostgresBus::new(resources.database.clone()))
+    /// The bus that consumers read. Their positions are in the database.
+    pub fn consumer_bus(&self) -> Arc<dyn EventBus> {
+        Arc::clone(&self.bus)
+    }
+
+    /// The feed, which reads the outbox: its clients may be far behind the newest events.
+    pub(super) fn feed(&self, resources: &Resources) -> Feed {
+        let bus = Arc::new(PostgresBus::new(resources.database.clone()));
+        Feed::new(bus, event_types(), Arc::clone(&self.feed_readers))
     }
 
     /// Returns a function that wakes all readers of events.

@@ -4,6 +4,7 @@
 pub mod bus;
 pub mod consumers;
 pub mod envelope;
+pub mod feed;
 pub mod notifications;
 pub mod projection;
 pub mod registry;

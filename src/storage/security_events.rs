@@ -31,6 +31,12 @@ pub enum SecurityEvent {
     AccessTokenIssued,
     /// An operator changed the log level of an instance.
     LogLevelChanged,
+    /// An operator had dead letters of consumers handled again.
+    DeadLettersReplayed,
+    /// An operator removed dead letters of consumers.
+    DeadLettersSkipped,
+    /// An operator made a consumer handle events again.
+    ConsumerReplayed,
 }
 
 impl SecurityEvent {
@@ -44,6 +50,9 @@ impl SecurityEvent {
             Self::RefreshTokenReused => "refresh_token_reused",
             Self::AccessTokenIssued => "access_token_issued",
             Self::LogLevelChanged => "log_level_changed",
+            Self::DeadLettersReplayed => "dead_letters_replayed",
+            Self::DeadLettersSkipped => "dead_letters_skipped",
+            Self::ConsumerReplayed => "consumer_replayed",
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod handling;
 mod leases;
+pub mod operators;
 mod registry;
 mod run;
 pub mod type_filter;
