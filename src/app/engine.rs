@@ -146,7 +146,7 @@ impl Engine {
             false => Vec::new(),
         };
         let arbiters = Arc::new(Arbiters::start(resources.settings.actors.arbiter_count()));
-        // Register a new consumer here, and its name in `labels.rs`.
+        // Register a new consumer here.
         let consumers = Consumers::new([]);
         let handles = Handles {
             consumers: consumers.iter().map(|_| Handle::vacant(event_consumer::NAME)).collect(),

@@ -8,7 +8,6 @@ use crate::actors::provider_gateway::{self, CallStatus};
 use crate::actors::{event_consumer, outbox_relay, scheduler, supervisor, view_recorder, write_batcher};
 use crate::cache::{CacheOperation, Subject, follower};
 use crate::domain::application::Country;
-use crate::events::consumers::HandlingResult;
 use crate::events::{bus, notifications};
 use crate::lending::confirm::retry::RetryWebhookEvent;
 use crate::lending::confirm::{MessageResult, UNKNOWN_PROVIDER};
@@ -48,9 +47,6 @@ const SUPERVISED: [&str; 18] = [
 /// The names of the tasks in the registry of `app::engine`.
 const TASKS: [&str; 2] = [ProcessCreditApplication::NAME, RetryWebhookEvent::NAME];
 
-/// The names of the consumers in the registry of `app::engine`.
-const CONSUMERS: [&str; 0] = [];
-
 /// The label values that are known when a process starts.
 pub fn known_labels() -> KnownLabels {
     let bureaus = || Country::ALL.into_iter().map(|country| (country, provider_for(country).label()));
@@ -62,8 +58,6 @@ pub fn known_labels() -> KnownLabels {
         cache_patterns: Subject::PATTERNS.into_iter().collect(),
         call_statuses: CallStatus::VALUES.iter().copied().collect(),
         circuit_states: State::ALL.into_iter().map(State::as_str).collect(),
-        consumers: CONSUMERS.into_iter().collect(),
-        consumer_results: HandlingResult::VALUES.iter().copied().collect(),
         countries: Country::ALL.into_iter().map(Country::code).collect(),
         job_statuses: AttemptStatus::VALUES.iter().copied().collect(),
         message_types: FrameKind::ALL.into_iter().map(FrameKind::as_str).collect(),

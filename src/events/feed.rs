@@ -86,21 +86,22 @@ impl Feed {
     /// epoch.
     pub async fn read(&self, query: &FeedQuery) -> Result<FeedPage> {
         let mut position = self.start(query.after).await?;
-        let deadline = tokio::time::Instant::now() + query.wait;
+        let deadline = tokio::time::sleep(query.wait);
+        tokio::pin!(deadline);
+        let mut is_last = query.wait.is_zero();
         loop {
             let published = self.published.notified();
             tokio::pin!(published);
             published.as_mut().enable();
             let page = self.scan(query, position).await?;
-            let expired = tokio::time::Instant::now() >= deadline;
-            if !page.events.is_empty() || page.more || expired || self.closing.is_cancelled() {
+            if !page.events.is_empty() || page.more || is_last || self.closing.is_cancelled() {
                 return Ok(page);
             }
             position = page.next;
             tokio::select! {
                 () = published => {}
                 () = tokio::time::sleep(POLL) => {}
-                () = tokio::time::sleep_until(deadline) => {}
+                () = &mut deadline => is_last = true,
                 () = self.closing.cancelled() => {}
             }
         }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use diesel::result::Error as DieselError;
-use diesel_async::{AsyncConnection, AsyncPgConnection, TransactionManager as _};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl as _, TransactionManager as _};
 use slog::{Logger, debug};
 
 use crate::error::{Error, Result};
@@ -121,6 +121,14 @@ pub async fn single<R>(
     work: impl AsyncFn(&mut AsyncPgConnection) -> Result<R>,
 ) -> Result<R> {
     once(connection, async |connection| Ok(work(connection).await?)).await
+}
+
+/// Fails if a statement of the transaction has failed, even if its error was ignored. PostgreSQL answers the commit of such
+/// a transaction with a rollback instead of an error.
+pub async fn expect_intact(connection: &mut AsyncPgConnection) -> Result<()> {
+    let one = diesel::dsl::sql::<diesel::sql_types::Integer>("1");
+    diesel::select(one).get_result::<i32>(connection).await?;
+    Ok(())
 }
 
 /// Begins a transaction, for futures that must be `Send` and therefore cannot use a closure. [`end`] must follow. A

@@ -56,10 +56,6 @@ pub struct KnownLabels {
     pub call_statuses: Values,
     /// States of circuit breakers.
     pub circuit_states: Values,
-    /// Consumers of events.
-    pub consumers: Values,
-    /// Results of their attempts at events.
-    pub consumer_results: Values,
     pub countries: Values,
     /// Results of attempts at jobs.
     pub job_statuses: Values,

@@ -230,9 +230,9 @@ metrics! {
     bus_events_read_total: IntCounterVec ["source"] of [bus_sources];
 
     /// Attempts of consumers at events, by result: handled, failed (will be repeated) or dead_letter.
-    event_consumer_events_total: IntCounterVec ["consumer", "result"] of [consumers, consumer_results];
+    event_consumer_events_total: IntCounterVec ["consumer", "result"];
     /// Events that were deleted before the consumer read them.
-    event_consumer_lost_total: IntCounterVec ["consumer"] of [consumers];
+    event_consumer_lost_total: IntCounterVec ["consumer"];
     /// Published events after the lowest position of the consumer, of all types.
     event_consumer_pending_events: HousekeeperGauges ["consumer"];
     /// Age of the oldest published event after the lowest position of the consumer, in seconds; 0 if there is none.

@@ -221,10 +221,11 @@ impl TaskRun<'_> {
         let handled = async |connection: &mut AsyncPgConnection, _, limit| {
             consumers::inbox::delete_expired(connection, limit).await
         };
-        let handled = self.delete(self.now, handled).await?;
+        let handled = self.delete_rows(self.now, handled).await?;
         let days = self.resources.settings.events.dead_letter_retention_days;
-        let dead_letters = self.delete(self.days_ago(days), consumers::dead_letters::delete_before).await?;
-        Ok(json!({ "handled": handled["deleted"], "dead_letters": dead_letters["deleted"] }))
+        let dead_letters =
+            self.delete_rows(self.days_ago(days), consumers::dead_letters::delete_before).await?;
+        Ok(json!({ "handled": handled, "dead_letters": dead_letters }))
     }
 
     /// Deletes rows in batches. `delete` deletes one batch; `time` is its limit for the age of rows.
@@ -233,6 +234,15 @@ impl TaskRun<'_> {
         time: DateTime<Utc>,
         delete: impl AsyncFn(&mut AsyncPgConnection, DateTime<Utc>, u32) -> Result<usize>,
     ) -> Result<Value> {
+        Ok(json!({ "deleted": self.delete_rows(time, delete).await? }))
+    }
+
+    /// Like [`TaskRun::delete`], but returns the number of deleted rows.
+    async fn delete_rows(
+        &self,
+        time: DateTime<Utc>,
+        delete: impl AsyncFn(&mut AsyncPgConnection, DateTime<Utc>, u32) -> Result<usize>,
+    ) -> Result<usize> {
         let mut total = 0;
         loop {
             self.lead.check()?;
@@ -242,7 +252,7 @@ impl TaskRun<'_> {
             let deleted = transaction::single(&mut connection, batch).await?;
             total += deleted;
             if deleted < DELETE_BATCH as usize {
-                return Ok(json!({ "deleted": total }));
+                return Ok(total);
             }
         }
     }

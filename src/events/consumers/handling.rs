@@ -134,6 +134,7 @@ impl Handling<'_> {
                         return Err(error.into());
                     }
                 }
+                transaction::expect_intact(connection).await?;
                 handled.set(new.len());
                 Ok(moved)
             })

@@ -6,7 +6,7 @@ use std::time::Duration;
 use slog::{error, info};
 
 use super::AnyConsumer;
-use super::handling::Handling;
+use super::handling::{Handling, HandlingResult};
 use super::leases::Leases;
 use super::type_filter::TypeFilter;
 use crate::domain::published::Position;
@@ -44,6 +44,11 @@ impl ConsumerRun {
     /// A run that reads events from `bus` and holds no partition yet.
     pub fn new(resources: &Resources, consumer: Arc<dyn AnyConsumer>, bus: Arc<dyn EventBus>) -> Self {
         let (types, leases) = (consumer.event_types(), Leases::new(consumer.name(), resources));
+        // Creates the series, so they are exported as 0 from the start.
+        resources.metrics.event_consumer_lost_total.with_label_values(&[consumer.name()]);
+        for result in HandlingResult::VALUES {
+            resources.metrics.event_consumer_events_total.with_label_values(&[consumer.name(), result]);
+        }
         Self { resources: resources.clone(), consumer, bus, types, leases }
     }
 

@@ -83,13 +83,9 @@ pub struct EventView {
     /// The offset in the sequence.
     #[schema(example = "42")]
     pub sequence: String,
-    /// The request that caused the event.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    /// The request that caused the event, if known.
     pub requestid: Option<String>,
-    /// The trace context of that request.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    /// The trace context of that request, if known.
     pub traceparent: Option<String>,
     /// The data, whose members depend on the type. It contains no personal data.
     #[schema(value_type = Object)]

@@ -1,6 +1,6 @@
 //! Events: which ones accounts, API keys and circuit breakers write, who gets them, and how consumers handle them.
 
-mod consumers;
+pub(crate) mod consumers;
 mod feed;
 mod long_poll;
 mod operators;
