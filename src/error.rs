@@ -154,6 +154,12 @@ pub enum Error {
     /// The application is archived and therefore read-only.
     #[error("the application is archived")]
     Archived,
+    /// Events after the given position or offset are no longer available, or the position belongs to another epoch.
+    #[error("events after the position have expired")]
+    EventsExpired {
+        /// The first offset that is still available.
+        oldest_offset: Option<i64>,
+    },
     /// The resource has changed since the version on which the request was based.
     #[error("the resource has changed since the given version")]
     StaleVersion,
@@ -291,6 +297,7 @@ impl Error {
             Self::NotUnderReview => "not_under_review",
             Self::CountChanged { .. } => "count_changed",
             Self::Archived => "archived",
+            Self::EventsExpired { .. } => "events_expired",
             Self::StaleVersion => "precondition_failed",
             Self::KeyReused => "idempotency_key_reused",
             Self::Unauthenticated(_) => "unauthenticated",
@@ -337,6 +344,7 @@ impl Error {
             | Self::NotUnderReview
             | Self::CountChanged { .. }
             | Self::Archived
+            | Self::EventsExpired { .. }
             | Self::StaleVersion
             | Self::KeyReused
             | Self::Unauthenticated(_)
@@ -366,6 +374,7 @@ impl Error {
             | Self::NotUnderReview
             | Self::CountChanged { .. }
             | Self::Archived
+            | Self::EventsExpired { .. }
             | Self::StaleVersion
             | Self::KeyReused
             | Self::Unauthenticated(_)

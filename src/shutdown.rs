@@ -2,8 +2,8 @@
 //!
 //! Readiness fails first, which stops new traffic. Then requests in flight finish, WebSocket clients are disconnected
 //! (close code 1001), the scheduler stops claiming jobs, running jobs finish or are snoozed without using an attempt,
-//! the outbox is published, and finally actors and the database stop. A stage that exceeds its time limit is safe to
-//! abort: leases expire, events stay in the outbox, transactions roll back.
+//! event consumers release their partitions, the outbox is published, and finally actors and the database stop. A stage
+//! that exceeds its time limit is safe to abort: leases expire, events stay in the outbox, transactions roll back.
 
 use std::future::Future;
 use std::time::Duration;

@@ -5,7 +5,7 @@ use crate::actors::broadcaster::{self, FrameKind};
 use crate::actors::housekeeper::{self, tasks::ScheduledTask};
 use crate::actors::job::{self, AttemptStatus};
 use crate::actors::provider_gateway::{self, CallStatus};
-use crate::actors::{outbox_relay, scheduler, supervisor, view_recorder, write_batcher};
+use crate::actors::{event_consumer, outbox_relay, scheduler, supervisor, view_recorder, write_batcher};
 use crate::cache::{CacheOperation, Subject, follower};
 use crate::domain::application::Country;
 use crate::events::{bus, notifications};
@@ -23,9 +23,10 @@ use crate::telemetry::trace;
 use crate::{http, redis};
 
 /// Every actor and asynchronous task that is restarted after a failure.
-const SUPERVISED: [&str; 17] = [
+const SUPERVISED: [&str; 18] = [
     broadcaster::NAME,
     bus::redis::WATCH,
+    event_consumer::NAME,
     follower::NAME,
     housekeeper::NAME,
     job::NAME,

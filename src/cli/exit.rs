@@ -49,6 +49,7 @@ pub fn code(error: &Error) -> u8 {
         | Error::NotUnderReview
         | Error::CountChanged { .. }
         | Error::Archived
+        | Error::EventsExpired { .. }
         | Error::StaleVersion
         | Error::KeyReused
         | Error::Unauthenticated(_)

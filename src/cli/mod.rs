@@ -10,6 +10,7 @@ pub mod decide;
 pub mod demo;
 pub mod document;
 pub mod errors;
+pub mod events;
 pub mod exit;
 mod lines;
 pub mod man;
@@ -67,6 +68,8 @@ pub enum Command {
     Demo(demo::DemoArgs),
     /// Encrypt personal data again after a key change; other instances may keep running
     Reencrypt(reencrypt::ReencryptArgs),
+    /// Print published events, replay consumers, and handle their dead letters
+    Events(events::EventsArgs),
     /// Move closed months to the archive and back, and export them
     Archive(archive::ArchiveArgs),
     /// Back up the private PostgreSQL with its secrets
@@ -104,6 +107,10 @@ pub fn run(command: Command) -> Result<()> {
         Command::Status(args) => {
             let settings = Settings::load(Need::Database)?;
             block_on(status::run(args, settings, clock, io::stdin().lock(), io::stdout()))
+        }
+        Command::Events(args) => {
+            let settings = Settings::load(Need::Database)?;
+            block_on(events::run(args, settings, clock, io::stdout()))
         }
         Command::Backup(args) => {
             let settings = Settings::load(Need::Database)?;

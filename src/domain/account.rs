@@ -58,6 +58,9 @@ pub enum Scope {
     /// Review applications.
     #[serde(rename = "applications:review")]
     ApplicationsReview,
+    /// Read published events.
+    #[serde(rename = "events:read")]
+    EventsRead,
     /// Read metrics only, for monitoring systems.
     #[serde(rename = "metrics:read")]
     MetricsRead,
@@ -71,10 +74,11 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::ApplicationsRead,
         Self::ApplicationsWrite,
         Self::ApplicationsReview,
+        Self::EventsRead,
         Self::MetricsRead,
         Self::OperationsRead,
         Self::OperationsWrite,
@@ -86,6 +90,7 @@ impl Scope {
             Self::ApplicationsRead => "applications:read",
             Self::ApplicationsWrite => "applications:write",
             Self::ApplicationsReview => "applications:review",
+            Self::EventsRead => "events:read",
             Self::MetricsRead => "metrics:read",
             Self::OperationsRead => "operations:read",
             Self::OperationsWrite => "operations:write",
@@ -98,7 +103,7 @@ impl Scope {
     pub const fn minimum_role(self) -> Role {
         match self {
             Self::ApplicationsRead | Self::ApplicationsWrite | Self::MetricsRead => Role::User,
-            Self::ApplicationsReview => Role::Analyst,
+            Self::ApplicationsReview | Self::EventsRead => Role::Analyst,
             Self::OperationsRead | Self::OperationsWrite => Role::Admin,
         }
     }

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::storage::outbox::StoredEvent;
 
 /// The `source` of every event.
-const SOURCE: &str = "/aval";
+pub const SOURCE: &str = "/aval";
 
 type Decoded = Option<Arc<dyn Any + Send + Sync>>;
 

@@ -2,7 +2,9 @@
 //! events.
 
 pub mod bus;
+pub mod consumers;
 pub mod envelope;
+pub mod feed;
 pub mod notifications;
 pub mod projection;
 pub mod registry;

@@ -22,6 +22,7 @@ mod cross_origin;
 mod cursor;
 pub mod dead_letters;
 pub mod docs;
+pub mod events;
 pub mod extract;
 pub mod faults;
 pub mod health;
@@ -77,6 +78,8 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::countries::Countries;
 use crate::error::Error;
+use crate::events::consumers::Consumers;
+use crate::events::feed::Feed;
 use crate::lending::Lending;
 use crate::providers::simulator::Simulator;
 use crate::queue::task::Tasks;
@@ -116,6 +119,10 @@ pub struct HttpState {
     pub operations: operations::Operations,
     /// The tasks known to this instance.
     pub tasks: Tasks,
+    /// The consumers known to this instance.
+    pub consumers: Consumers,
+    /// The feed of published events.
+    pub feed: Feed,
 }
 
 impl HttpState {

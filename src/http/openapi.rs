@@ -16,9 +16,9 @@ use super::body::{BodyClass, BodyLimit, MERGE_PATCH};
 use super::limits::LimitClass;
 use super::routes::RouteEntry;
 use super::{
-    api_keys, applications, console, countries, dead_letters, docs, faults, health, metrics, operations,
-    problem, reviews, routes, saved_views, schedule, schemas, security_events, sessions, staff_views, stats,
-    users, webhooks, ws,
+    api_keys, applications, console, countries, dead_letters, docs, events, faults, health, metrics,
+    operations, problem, reviews, routes, saved_views, schedule, schemas, security_events, sessions,
+    staff_views, stats, users, webhooks, ws,
 };
 use crate::domain::account::Role;
 
@@ -55,6 +55,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         (name = "statistics", description = "Figures on applications, decisions, risk and amounts"),
         (name = "countries", description = "Rules of each country, document checks and trial evaluations"),
         (name = "webhooks", description = "Incoming messages from banks and bureaus"),
+        (name = "events", description = "Published events, their consumers and dead letters"),
         (name = "realtime", description = "Live updates over WebSocket"),
         (name = "health", description = "Liveness, readiness and component health"),
         (name = "console", description = "The web console"),
@@ -116,6 +117,15 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         webhooks::list::list,
         staff_views::list::list,
         security_events::list::list,
+        events::feed::feed,
+        events::consumers::list,
+        events::consumers::replay,
+        events::dead_letters::list,
+        events::dead_letters::get,
+        events::act::replay_all,
+        events::act::skip_all,
+        events::act::replay,
+        events::act::skip,
     dead_letters::list::list, dead_letters::retry_all::retry, dead_letters::view::get, dead_letters::work::ignore, dead_letters::work::retry, dead_letters::work::review, operations::actors::list, operations::circuit_history::list, operations::circuits::list, operations::circuits::set, operations::jobs::list, operations::jobs::stats, operations::lanes::list, operations::lanes::set,
         operations::log_level::get,
         operations::log_level::set, schedule::run::run, schedule::runs::list, schedule::tasks::tasks,

@@ -135,6 +135,7 @@ impl Rejection {
                 Error::NotUnderReview => NOT_UNDER_REVIEW,
                 Error::CountChanged { .. } => COUNT_CHANGED,
                 Error::Archived => ARCHIVED,
+                Error::EventsExpired { .. } => EVENTS_EXPIRED,
                 Error::StaleVersion => PRECONDITION_FAILED,
                 Error::KeyReused => IDEMPOTENCY_KEY_REUSED,
                 Error::Unauthenticated(_) | Error::Credential(CredentialFault::Unproven) => UNAUTHENTICATED,
@@ -203,6 +204,12 @@ impl Rejection {
                 }
                 Error::Archived => {
                     "Archived applications are read-only. An operator can restore the month of this application.".to_owned()
+                }
+                Error::EventsExpired { oldest_offset: Some(oldest) } => {
+                    format!("Events after this position have expired. The oldest available offset is {oldest}.")
+                }
+                Error::EventsExpired { oldest_offset: None } => {
+                    "Events after this position have expired. No event is available.".to_owned()
                 }
                 Error::StaleVersion => "The resource has changed since it was read. Read it again and send its current ETag.".to_owned(),
                 Error::KeyReused => {
@@ -348,6 +355,8 @@ mod tests {
             Error::NotUnderReview,
             Error::CountChanged { matched: 12 },
             Error::Archived,
+            Error::EventsExpired { oldest_offset: Some(43) },
+            Error::EventsExpired { oldest_offset: None },
             Error::Unauthenticated(public()),
             Error::Credential(CredentialFault::Unproven),
             Error::Credential(CredentialFault::Malformed),

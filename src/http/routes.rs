@@ -14,8 +14,9 @@ use super::limits::LimitClass;
 use super::middleware::{self, RouteRules};
 use super::problem::{Answer, Rejection};
 use super::{
-    api_keys, applications, console, countries, dead_letters, docs, faults, health, metrics, operations,
-    reviews, saved_views, schedule, security_events, sessions, staff_views, stats, users, webhooks, ws,
+    api_keys, applications, console, countries, dead_letters, docs, events, faults, health, metrics,
+    operations, reviews, saved_views, schedule, security_events, sessions, staff_views, stats, users,
+    webhooks, ws,
 };
 use crate::config::{InstanceRole, Settings};
 use crate::domain::account::Role;
@@ -107,6 +108,7 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
     const WRITE: Access = Access::AtLeast(Role::User, Scope::ApplicationsWrite);
     const REVIEW: Access = Access::AtLeast(Role::Analyst, Scope::ApplicationsReview);
     const RESTORE: Access = Access::AtLeast(Role::Admin, Scope::ApplicationsReview);
+    const EVENTS: Access = Access::AtLeast(Role::Analyst, Scope::EventsRead);
     const INSPECT: Access = Access::AtLeast(Role::Admin, Scope::OperationsRead);
     const OPERATE: Access = Access::AtLeast(Role::Admin, Scope::OperationsWrite);
     const PEOPLE: Access = Access::People(Role::User);
@@ -189,6 +191,15 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(GET, "/api/v1/admin/jobs/stats", INSPECT, operations::jobs::stats),
         on(GET, "/api/v1/admin/jobs/lanes", INSPECT, operations::lanes::list),
         on(PUT, "/api/v1/admin/jobs/lanes/{lane}", OPERATE, operations::lanes::set),
+        on(GET, "/api/v1/events", EVENTS, events::feed::feed).with_query(),
+        on(GET, "/api/v1/admin/events/consumers", INSPECT, events::consumers::list),
+        on(POST, "/api/v1/admin/events/consumers/{consumer}/replay", OPERATE, events::consumers::replay),
+        on(GET, "/api/v1/admin/events/dead-letters", INSPECT, events::dead_letters::list).with_query(),
+        on(POST, "/api/v1/admin/events/dead-letters/replay", OPERATE, events::act::replay_all),
+        on(POST, "/api/v1/admin/events/dead-letters/skip", OPERATE, events::act::skip_all),
+        on(GET, "/api/v1/admin/events/dead-letters/{id}", INSPECT, events::dead_letters::get),
+        on(POST, "/api/v1/admin/events/dead-letters/{id}/replay", OPERATE, events::act::replay),
+        on(POST, "/api/v1/admin/events/dead-letters/{id}/skip", OPERATE, events::act::skip),
         on(GET, "/api/v1/admin/failed-jobs", INSPECT, dead_letters::list::list).with_query(),
         on(POST, "/api/v1/admin/failed-jobs/retry", OPERATE, dead_letters::retry_all::retry),
         on(GET, "/api/v1/admin/failed-jobs/{id}", INSPECT, dead_letters::view::get),

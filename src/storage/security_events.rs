@@ -33,6 +33,12 @@ pub enum SecurityEvent {
     ContactChanged,
     /// An operator changed the log level of an instance.
     LogLevelChanged,
+    /// An operator had dead letters of consumers handled again.
+    DeadLettersReplayed,
+    /// An operator removed dead letters of consumers.
+    DeadLettersSkipped,
+    /// An operator made a consumer handle events again.
+    ConsumerReplayed,
 }
 
 impl SecurityEvent {
@@ -47,6 +53,9 @@ impl SecurityEvent {
             Self::AccessTokenIssued => "access_token_issued",
             Self::ContactChanged => "contact_changed",
             Self::LogLevelChanged => "log_level_changed",
+            Self::DeadLettersReplayed => "dead_letters_replayed",
+            Self::DeadLettersSkipped => "dead_letters_skipped",
+            Self::ConsumerReplayed => "consumer_replayed",
         }
     }
 }

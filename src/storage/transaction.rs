@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use diesel::result::Error as DieselError;
-use diesel_async::{AsyncConnection, AsyncPgConnection, TransactionManager as _};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl as _, TransactionManager as _};
 use slog::{Logger, debug};
 
 use crate::error::{Error, Result};
@@ -94,6 +94,23 @@ pub async fn once<R>(
     end(connection, outcome).await
 }
 
+/// Like [`once`], but PostgreSQL rolls the transaction back and closes the session if no statement arrives for `idle`.
+/// Therefore an instance that has disappeared holds its locks no longer than that.
+///
+/// # Errors
+/// The error of `work`, or the database's error.
+pub async fn once_attended<R>(
+    connection: &mut AsyncPgConnection,
+    idle: Duration,
+    work: impl AsyncFn(&mut AsyncPgConnection) -> Result<R, Abort>,
+) -> Result<R> {
+    let idle_ms = idle.as_millis();
+    let begin = format!("{}; SET LOCAL idle_in_transaction_session_timeout = {idle_ms}", planner::BEGIN);
+    Manager::begin_transaction_sql(connection, &begin).await?;
+    let outcome = work(connection).await;
+    end(connection, outcome).await
+}
+
 /// Runs `work` once, in a transaction of `connection`. For single statements that need a transaction only for the
 /// planner settings.
 ///
@@ -104,6 +121,14 @@ pub async fn single<R>(
     work: impl AsyncFn(&mut AsyncPgConnection) -> Result<R>,
 ) -> Result<R> {
     once(connection, async |connection| Ok(work(connection).await?)).await
+}
+
+/// Fails if a statement of the transaction has failed, even if its error was ignored. PostgreSQL answers the commit of such
+/// a transaction with a rollback instead of an error.
+pub async fn expect_intact(connection: &mut AsyncPgConnection) -> Result<()> {
+    let one = diesel::dsl::sql::<diesel::sql_types::Integer>("1");
+    diesel::select(one).get_result::<i32>(connection).await?;
+    Ok(())
 }
 
 /// Begins a transaction, for futures that must be `Send` and therefore cannot use a closure. [`end`] must follow. A

@@ -153,7 +153,7 @@ async fn every_permanent_actor_is_listed_with_its_queue() {
     let list = app.get("/api/v1/admin/actors").await.expect(200);
     assert_eq!(list["instance"], json!(&*app.engine().resources.instance));
     assert_eq!(list["applications"]["size"], 7);
-    assert_eq!(list["roles"], json!(["api", "worker", "relay"]));
+    assert_eq!(list["roles"], json!(["api", "worker", "relay", "consumer"]));
     let actors = list["actors"].as_array().unwrap();
     for name in
         ["write_batcher", "scheduler", "supervisor", "provider_gateway", "outbox_relay", "housekeeper"]

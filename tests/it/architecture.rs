@@ -19,7 +19,7 @@ const IMPORTS: [(&str, &[&str]); 18] = [
     ("storage", &["json", "domain", "resilience"]),
     ("countries", &["json", "domain"]),
     ("providers", &["domain"]),
-    ("events", &["redis", "storage", "domain"]),
+    ("events", &["redis", "supervision", "storage", "domain"]),
     ("cache", &["events", "redis", "storage", "domain"]),
     ("queue", &["supervision", "storage", "domain"]),
     (

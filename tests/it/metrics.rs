@@ -12,6 +12,7 @@ use aval::providers::simulator::test_documents::test_documents;
 use aval::telemetry::metrics::{Declaration, Metrics};
 use serde_json::{Value, json};
 
+use crate::events::consumers::start_failing;
 use crate::support::app::TestApp;
 use crate::support::builders::{body, spanish};
 use crate::support::db::{TestDatabase, execute};
@@ -19,10 +20,12 @@ use crate::support::eventually;
 use crate::webhooks::confirmed;
 
 /// The metrics with label values that are not known in advance.
-const OPEN: [(&str, &str); 4] = [
+const OPEN: [(&str, &str); 6] = [
     ("http_requests_total", "any route can have any status code"),
     ("http_request_duration_seconds", "a method of a route has series once it was requested"),
     ("applications_validation_errors_total", "reason codes belong to the rules of each country"),
+    ("event_consumer_events_total", "an instance exports the series of the consumers that it runs"),
+    ("event_consumer_lost_total", "an instance exports the series of the consumers that it runs"),
     ("db_query_duration_seconds", "operations are named after statements and tables"),
 ];
 
@@ -294,6 +297,7 @@ async fn figures_about_the_whole_database_are_exported_by_the_leader_alone() {
         figures().all(|figure| !of_metric(&series, figure.name).is_empty()).then_some(())
     };
     let first = TestApp::start(&[("AVAL__STATISTICS__MIN_INTERVAL_MS", "10")]).await;
+    let _consumer = start_failing(first.engine());
     let id = first.submit(&spanish()).await;
     first.decided(&id).await;
     first.post("/api/v1/admin/schedule/make_partitions/run", &json!({})).await;

@@ -42,6 +42,7 @@ export const SCOPES = values<Schema<'ScopeName'>>({
     'applications:read': true,
     'applications:write': true,
     'applications:review': true,
+    'events:read': true,
     'metrics:read': true,
     'operations:read': true,
     'operations:write': true,

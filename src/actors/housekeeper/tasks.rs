@@ -17,8 +17,8 @@ use crate::error::{Error, Result};
 use crate::resources::Resources;
 use crate::storage::partitions::Month;
 use crate::storage::{
-    applications, archive, circuit_history, idempotency, login_addresses, outbox, partitions, refresh_tokens,
-    scheduled_runs, security_events, staff_views, transaction, webhooks, ws_tickets,
+    applications, archive, circuit_history, consumers, idempotency, login_addresses, outbox, partitions,
+    refresh_tokens, scheduled_runs, security_events, staff_views, transaction, webhooks, ws_tickets,
 };
 
 /// The number of expired rows that one statement deletes.
@@ -36,6 +36,8 @@ pub enum ScheduledTask {
     ExpireCredentials,
     /// Deletes old published events.
     ExpireOutbox,
+    /// Deletes what consumers have stored about expired events, and old dead letters of consumers.
+    ExpireConsumedEvents,
     /// Deletes expired idempotency keys and the responses stored for them.
     ExpireIdempotencyKeys,
     /// Deletes expired claims on documents.
@@ -58,10 +60,11 @@ pub enum ScheduledTask {
 
 impl ScheduledTask {
     /// All tasks, in the order in which they run if several are due.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::MakePartitions,
         Self::ExpireCredentials,
         Self::ExpireOutbox,
+        Self::ExpireConsumedEvents,
         Self::ExpireIdempotencyKeys,
         Self::ExpireDocumentClaims,
         Self::ExpireStaffViews,
@@ -79,6 +82,7 @@ impl ScheduledTask {
             Self::MakePartitions => "make_partitions",
             Self::ExpireCredentials => "expire_credentials",
             Self::ExpireOutbox => "expire_outbox",
+            Self::ExpireConsumedEvents => "expire_consumed_events",
             Self::ExpireIdempotencyKeys => "expire_idempotency_keys",
             Self::ExpireDocumentClaims => "expire_document_claims",
             Self::ExpireStaffViews => "expire_staff_views",
@@ -100,6 +104,7 @@ impl ScheduledTask {
             Self::MakePartitions => &settings.make_partitions,
             Self::ExpireCredentials => &settings.expire_credentials,
             Self::ExpireOutbox => &settings.expire_outbox,
+            Self::ExpireConsumedEvents => &settings.expire_consumed_events,
             Self::ExpireIdempotencyKeys => &settings.expire_idempotency_keys,
             Self::ExpireDocumentClaims => &settings.expire_document_claims,
             Self::ExpireStaffViews => &settings.expire_staff_views,
@@ -119,6 +124,7 @@ impl ScheduledTask {
             Self::MakePartitions => work.make_partitions().await,
             Self::ExpireCredentials => work.expire_credentials().await,
             Self::ExpireOutbox => work.expire_outbox().await,
+            Self::ExpireConsumedEvents => work.expire_consumed_events().await,
             Self::ExpireIdempotencyKeys => work.delete(work.now, idempotency::delete_expired).await,
             Self::ExpireDocumentClaims => work.delete(work.now, applications::delete_expired_claims).await,
             Self::ExpireStaffViews => work.delete(work.now, delete_views).await,
@@ -200,12 +206,26 @@ impl TaskRun<'_> {
     }
 
     async fn expire_outbox(&self) -> Result<Value> {
-        let hours = self.resources.settings.outbox.retention_hours;
-        let retention = Duration::from_secs(u64::from(hours) * 3600);
+        let settings = &self.resources.settings;
+        let hours = |hours: u32| Duration::from_secs(u64::from(hours) * 3600);
+        let minimum = hours(settings.outbox.retention_hours);
+        let unread = hours(settings.events.unread_retention_hours).max(minimum);
+        let retention = outbox::OutboxRetention { minimum, unread };
         let delete = async |connection: &mut AsyncPgConnection, now, limit| {
             outbox::delete_expired(connection, now, retention, limit).await
         };
         self.delete(self.now, delete).await
+    }
+
+    async fn expire_consumed_events(&self) -> Result<Value> {
+        let handled = async |connection: &mut AsyncPgConnection, _, limit| {
+            consumers::inbox::delete_expired(connection, limit).await
+        };
+        let handled = self.delete_rows(self.now, handled).await?;
+        let days = self.resources.settings.events.dead_letter_retention_days;
+        let dead_letters =
+            self.delete_rows(self.days_ago(days), consumers::dead_letters::delete_before).await?;
+        Ok(json!({ "handled": handled, "dead_letters": dead_letters }))
     }
 
     /// Deletes rows in batches. `delete` deletes one batch; `time` is its limit for the age of rows.
@@ -214,6 +234,15 @@ impl TaskRun<'_> {
         time: DateTime<Utc>,
         delete: impl AsyncFn(&mut AsyncPgConnection, DateTime<Utc>, u32) -> Result<usize>,
     ) -> Result<Value> {
+        Ok(json!({ "deleted": self.delete_rows(time, delete).await? }))
+    }
+
+    /// Like [`TaskRun::delete`], but returns the number of deleted rows.
+    async fn delete_rows(
+        &self,
+        time: DateTime<Utc>,
+        delete: impl AsyncFn(&mut AsyncPgConnection, DateTime<Utc>, u32) -> Result<usize>,
+    ) -> Result<usize> {
         let mut total = 0;
         loop {
             self.lead.check()?;
@@ -223,7 +252,7 @@ impl TaskRun<'_> {
             let deleted = transaction::single(&mut connection, batch).await?;
             total += deleted;
             if deleted < DELETE_BATCH as usize {
-                return Ok(json!({ "deleted": total }));
+                return Ok(total);
             }
         }
     }

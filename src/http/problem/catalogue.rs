@@ -65,6 +65,8 @@ catalogue! {
         "Use one of the statuses in `allowed`.";
     EXPECTATION_FAILED = 417 "expectation_failed" "Expectation failed"
         "Send the request without `Expect`, or with `Expect: 100-continue`.";
+    EVENTS_EXPIRED = 410 "events_expired" "Events expired"
+        "Read the current state of the resources, then continue without `after`, with the oldest event that is still available.";
     PRECONDITION_FAILED = 412 "precondition_failed" "Precondition failed"
         "Read the resource, apply the change to its current state, and send the new `ETag` in `If-Match`.";
     PAYLOAD_TOO_LARGE = 413 "payload_too_large" "Body too large"

@@ -54,6 +54,7 @@ fn operations(document: &Value, application: &str) -> Vec<Operation> {
                 .replace("{id}", application)
                 .replace("{code}", "ES")
                 .replace("{lane}", "ES")
+                .replace("{consumer}", "unknown")
                 .replace("{file}", "index.html")
                 .replace("{page}", "applications")
                 .replace("{task}", "expire_webhooks");

@@ -1,6 +1,9 @@
-//! The events of accounts, API keys and circuit breakers: which events are written, and who gets them.
+//! Events: which ones accounts, API keys and circuit breakers write, who gets them, and how consumers handle them.
 
+pub(crate) mod consumers;
 mod feed;
+mod long_poll;
+mod operators;
 mod types;
 
 use std::time::Duration;

@@ -7,7 +7,7 @@ use crate::support::app::TestApp;
 use crate::support::db::{TestDatabase, execute, text};
 
 /// A task, the table that it cleans, and a statement that inserts one expired and one unexpired row.
-const ROWS: [(&str, &str, &str); 9] = [
+const ROWS: [(&str, &str, &str); 10] = [
     (
         "expire_webhooks",
         "webhook_events",
@@ -22,6 +22,14 @@ const ROWS: [(&str, &str, &str); 9] = [
         "INSERT INTO outbox (type, subject, data, relay_offset, published_at) \
          SELECT 'application.created.v1', uuid_v7_now(), '{}', -h, now() - h * interval '1 hour' \
          FROM unnest(ARRAY[73, 71]) AS h",
+    ),
+    (
+        "expire_consumed_events",
+        "deferred_events",
+        "INSERT INTO deferred_events (consumer, event_id, subject, partition, event_offset, type, time, data, dead_since, \
+             blocks_subject) \
+         SELECT 'x', uuid_v7_now(), uuid_v7_now(), 0, 1, 't', now(), '{}', now() - d * interval '1 day', false \
+         FROM unnest(ARRAY[91, 89]) AS d",
     ),
     (
         "expire_idempotency_keys",

@@ -21,6 +21,9 @@ use aval::storage::applications::{
 };
 use aval::storage::circuit_events::NewCircuitChange;
 use aval::storage::circuit_overrides::SetOverride;
+use aval::storage::consumers::dead_letters::EventDeadLetterFilter;
+use aval::storage::consumers::deferred::{AfterFailure, NewDeferredEvent};
+use aval::storage::consumers::leases::HeldPartition;
 use aval::storage::decisions::DecisionRecord;
 use aval::storage::failed_jobs::{DeadLetterFilter, Operator, RetryAll};
 use aval::storage::idempotency::{KeyedWrite, SealedReply};
@@ -28,6 +31,7 @@ use aval::storage::jobs::{
     Claim, DeadLetter, Heartbeat, JobFilter, KnownTask, NewJob, Priority, Quota, Release,
 };
 use aval::storage::lanes::LaneChange;
+use aval::storage::outbox::OutboxRetention;
 use aval::storage::provider_retries::Requeue;
 use aval::storage::refresh_tokens::RefreshToken;
 use aval::storage::reviews::{AssignmentFilter, NewAssignment, ReviewFilter};
@@ -40,7 +44,7 @@ use aval::storage::users::UserChange;
 use aval::storage::webhooks::{NewEvent, WebhookDecision, WebhookFilter};
 use aval::storage::{
     account_contacts, account_settings, api_keys, applications, audit, circuit_events, circuit_history,
-    circuit_overrides, decisions, failed_jobs, idempotency, jobs, lanes, login_addresses, outbox, overview,
+    circuit_overrides, consumers, decisions, failed_jobs, idempotency, jobs, lanes, login_addresses, outbox, overview,
     provider_retries, refresh_tokens, reviews, saved_views, scheduled_runs, security_events, staff_views,
     statistics, users, webhooks, ws_tickets,
 };
@@ -63,6 +67,26 @@ pub(super) struct Case {
     /// The call; errors are returned as text.
     pub(super) call:
         for<'a> fn(&'a mut AsyncPgConnection, &'a World) -> LocalBoxFuture<'a, Result<(), String>>,
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn held() -> Vec<HeldPartition> {
+    (0..16).map(|partition| HeldPartition { partition, position: 0, fence: 0 }).collect()
+}
+
+fn deferred(w: &World) -> NewDeferredEvent<'static> {
+    NewDeferredEvent {
+        event_id: EventId::new(w.clock.new_uuid()),
+        event_type: "toy.made.v1",
+        subject: w.deferred_subject,
+        partition: 3,
+        time: w.now,
+        offset: 7,
+        request_id: None,
+        traceparent: None,
+        data: serde_json::value::RawValue::NULL,
+    }
 }
 
 /// For lists, which may read all months.
@@ -167,6 +191,55 @@ pub(super) const CASES: &[Case] = cases! {
     "circuit_overrides::list" [0] [] |sql, _w| circuit_overrides::list(sql);
     "circuit_overrides::set" [0] [] |sql, w| async move { circuit_overrides::set(sql, &forced_open(w)).await };
 
+    "consumers::leases::register" [0] ["outbox_offset_idx"] |sql, _w| consumers::leases::register(sql, "new");
+    "consumers::leases::report" [0] [] |sql, _w| consumers::leases::report(sql, "webhooks", "one", SECOND);
+    "consumers::leases::hold" [0] [] |sql, _w| async move { consumers::leases::hold(sql, "webhooks", &held(), 7, SECOND).await };
+    "consumers::leases::acquire" [0] []
+        |sql, _w| async move { consumers::leases::acquire(sql, "webhooks", "one", SECOND, &held(), 16).await };
+    "consumers::leases::release" [0] [] |sql, _w| async move { consumers::leases::release(sql, "webhooks", &held()).await };
+    "consumers::leases::leave" [0] [] |sql, _w| consumers::leases::leave(sql, "webhooks", "one");
+    "consumers::inbox::record" [0] []
+        |sql, w| async move { consumers::inbox::record(sql, "webhooks", &[(EventId::new(w.clock.new_uuid()), 7)]).await };
+    "consumers::inbox::delete_expired" [0] ["inbox_offset_idx"] |sql, _w| consumers::inbox::delete_expired(sql, 10);
+    "consumers::deferred::defer" [0] [] |sql, w| async move { consumers::deferred::defer(sql, "webhooks", &[deferred(w)]).await };
+    "consumers::deferred::blocked_subjects" [0] ["deferred_events_subject_idx"]
+        |sql, w| consumers::deferred::blocked_subjects(sql, "webhooks", vec![w.deferred_subject, w.user]);
+    "consumers::deferred::scheduled_subjects" [0] ["deferred_events_due_idx"]
+        |sql, _w| consumers::deferred::scheduled_subjects(sql, "webhooks", (0..16).collect(), 100);
+    "consumers::deferred::first_of_subject" [0] ["deferred_events_subject_idx"]
+        |sql, w| consumers::deferred::first_of_subject(sql, "webhooks", w.deferred_subject, 100);
+    "consumers::deferred::remove" [0] ["deferred_events_pkey"]
+        |sql, w| async move { consumers::deferred::remove(sql, &[w.event_dead_letter]).await };
+    "consumers::deferred::record_failure" [0] ["deferred_events_event_key"] |sql, w| {
+        let after = AfterFailure::Retry(SECOND);
+        consumers::deferred::record_failure(sql, "webhooks", EventId::new(w.application.as_uuid()), after, ("x".to_owned(), "x".to_owned()))
+    };
+    "consumers::deferred::schedule_heads" [0] ["deferred_events_subject_idx"]
+        |sql, w| consumers::deferred::schedule_heads(sql, "webhooks", vec![w.deferred_subject]);
+    "consumers::deferred::unschedule" [0] ["deferred_events_"]
+        |sql, w| consumers::deferred::unschedule(sql, "webhooks", vec![w.deferred_subject]);
+    "consumers::dead_letters::list_page" [0] ["deferred_events_"] |sql, w| async move {
+        consumers::dead_letters::list_page(sql, &EventDeadLetterFilter::default(), Some(w.event_dead_letter), 21).await
+    };
+    "consumers::dead_letters::list_page of a consumer" [0] ["deferred_events_"] |sql, _w| async move {
+        let filter = EventDeadLetterFilter { consumer: Some("webhooks".to_owned()), ..EventDeadLetterFilter::default() };
+        consumers::dead_letters::list_page(sql, &filter, None, 21).await
+    };
+    "consumers::dead_letters::oldest" [0] ["deferred_events_"]
+        |sql, _w| async move { consumers::dead_letters::oldest(sql, &EventDeadLetterFilter::default(), 21).await };
+    "consumers::dead_letters::get" [0] ["deferred_events_pkey"] |sql, w| consumers::dead_letters::get(sql, w.event_dead_letter);
+    "consumers::dead_letters::lock_consumer" [0] [] |sql, _w| consumers::dead_letters::lock_consumer(sql, "webhooks");
+    "consumers::dead_letters::replay" [0] ["deferred_events_pkey"]
+        |sql, w| async move { consumers::dead_letters::replay(sql, "webhooks", &[w.event_dead_letter]).await };
+    "consumers::dead_letters::skip" [0] ["deferred_events_pkey"]
+        |sql, w| async move { consumers::dead_letters::skip(sql, "webhooks", &[w.event_dead_letter]).await };
+    "consumers::dead_letters::rewind" [0] ["inbox_offset_idx", "deferred_events_offset_idx"]
+        |sql, _w| consumers::dead_letters::rewind(sql, "webhooks", i64::MAX - 1);
+    "consumers::dead_letters::delete_before" [0] ["deferred_events_"]
+        |sql, w| consumers::dead_letters::delete_before(sql, w.now - TimeDelta::days(400), 10);
+    "consumers::overview::lags" [0] ["outbox_offset_idx", "deferred_events_"] |sql, _w| consumers::overview::lags(sql);
+    "consumers::overview::partitions" [0] [] |sql, _w| consumers::overview::partitions(sql);
+
     "failed_jobs::list::list_page" [0] ["failed_jobs_pkey"]
         |sql, w| async move { failed_jobs::list_page(sql, &DeadLetterFilter::default(), Some(w.dead_letter), 21).await };
     "failed_jobs::list::list_page of a status" [0] ["failed_jobs_status_idx"] |sql, _w| async move {
@@ -237,7 +310,10 @@ pub(super) const CASES: &[Case] = cases! {
     "outbox::oldest_offset" [0] ["outbox_offset_idx"] |sql, _w| outbox::oldest_offset(sql);
     "outbox::read_after" [0] ["outbox_offset_idx"] |sql, _w| outbox::read_after(sql, 100, 100);
     "outbox::delete_expired" [0] ["outbox_pkey"]
-        |sql, w| outbox::delete_expired(sql, w.now, Duration::from_secs(3600), 100);
+        |sql, w| {
+            let retention = OutboxRetention { minimum: Duration::from_secs(3600), unread: Duration::from_secs(7200) };
+            outbox::delete_expired(sql, w.now, retention, 100)
+        };
 
     "provider_retries::requeue_due" [ALL] ["provider_retries_due_idx"] |sql, _w| provider_retries::requeue_due(
         sql, Requeue { country: Country::Es, limit: 5, min_interval_ms: 1, max_interval_ms: 2 });

@@ -46,6 +46,10 @@ pub(super) struct World {
     pub(super) api_key: Uuid,
     pub(super) webhook: Uuid,
     pub(super) dead_letter: Uuid,
+    /// A dead letter of a consumer of events.
+    pub(super) event_dead_letter: Uuid,
+    /// The subject of deferred events.
+    pub(super) deferred_subject: Uuid,
     /// A finished run of a task.
     pub(super) run: Uuid,
 }
@@ -94,6 +98,11 @@ impl World {
             api_key: one("SELECT id FROM api_keys ORDER BY id LIMIT 1").await.parse().unwrap(),
             webhook: one("SELECT id FROM webhook_events ORDER BY id LIMIT 1").await.parse().unwrap(),
             run: one("SELECT id FROM scheduled_runs ORDER BY id LIMIT 1").await.parse().unwrap(),
+            event_dead_letter: one("SELECT id FROM deferred_events WHERE dead_since IS NOT NULL ORDER BY id LIMIT 1")
+                .await
+                .parse()
+                .unwrap(),
+            deferred_subject: one("SELECT subject FROM deferred_events ORDER BY id LIMIT 1").await.parse().unwrap(),
             dead_letter: one("SELECT id FROM failed_jobs ORDER BY id LIMIT 1").await.parse().unwrap(),
             clock,
             keys,
@@ -252,5 +261,15 @@ const REST: &str = "\
         SELECT gen_random_uuid(), u.id, 'reviews', 'view ' || n, '{}' FROM users u, generate_series(1, 2) n; \
     INSERT INTO circuit_changes (id, country, provider, kind, instance, cause, changed_at) \
         SELECT id, country, 'x', 'opened', 'one', 'forced', created_at FROM applications; \
+    INSERT INTO consumer_partitions (consumer, partition, position) \
+        SELECT c, p, 100 FROM unnest(ARRAY['webhooks', 'other']) c, generate_series(0, 15) p; \
+    INSERT INTO consumer_instances SELECT 'webhooks', 'instance ' || n, now() + interval '1 hour' FROM generate_series(1, 3) n; \
+    INSERT INTO inbox (consumer, event_id, event_offset) SELECT 'webhooks', id, row_number() OVER (ORDER BY id) FROM applications; \
+    INSERT INTO deferred_events (consumer, event_id, subject, partition, event_offset, type, time, data, attempts, \
+            next_attempt_at, dead_since, blocks_subject) \
+        SELECT 'webhooks', id, overlay(id::text PLACING '0000' FROM 33)::uuid, 0, row_number() OVER (ORDER BY id), \
+            'application.status_changed.v1', now(), '{}', 5, \
+            CASE WHEN hashtext(id::text) % 10 = 1 THEN now() + interval '1 hour' END, \
+            CASE WHEN hashtext(id::text) % 10 = 2 THEN now() END, hashtext(id::text) % 20 <> 2 FROM applications; \
     INSERT INTO circuit_override_log (id, country, mode, changed_by) SELECT id, country, 'auto', 'test' FROM applications; \
     SET session_replication_role = origin";

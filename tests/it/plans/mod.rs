@@ -25,7 +25,9 @@ use crate::support::db::{TestDatabase, execute, text};
 use crate::support::engine::{key_ring, settings};
 
 /// Tables that may be read completely, with the reason. The system catalogue may be read as well.
-const SMALL: [(&str, &str); 4] = [
+const SMALL: [(&str, &str); 6] = [
+    ("consumer_partitions", "16 rows per consumer"),
+    ("consumer_instances", "one row per consumer and instance"),
     ("outbox_position", "one row"),
     ("statistics_position", "one row"),
     ("circuit_overrides", "one row per country"),
@@ -92,7 +94,8 @@ fn violations(case: &Case, plans: &[Plan]) -> Vec<String> {
 }
 
 /// Functions that run in a transaction of `storage/transaction.rs`, by the beginning of their names.
-const TRANSACTIONS: [&str; 23] = [
+const TRANSACTIONS: [&str; 24] = [
+    "consumers::",
     "applications::candidates::by_ids",
     "applications::change",
     "applications::insert",

@@ -34,6 +34,9 @@ const KINDS = [
     'api_key_deleted',
     'contact_changed',
     'log_level_changed',
+    'dead_letters_replayed',
+    'dead_letters_skipped',
+    'consumer_replayed',
 ] as const;
 type Kind = (typeof KINDS)[number];
 
