@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Lints the OpenAPI document (Redocly, Spectral), generates a TypeScript and a Python client from it, type-checks both
-# strictly and runs them against a server. Also runs the code of docs/quick-start.md. tests/clients pins the version of
-# every tool. The last line has the format of `cargo test`.
+# Lints the OpenAPI document (Redocly, Spectral), validates the AsyncAPI document, generates a TypeScript and a Python client
+# from the OpenAPI document, type-checks both strictly and runs them against a server. Also runs the code of
+# docs/quick-start.md. tests/clients pins the version of every tool. The last line has the format of `cargo test`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -28,6 +28,7 @@ mkdir "$work"
 # Disables the telemetry of linters and generators.
 export REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true npm_config_update_notifier=false
 curl --silent --fail "$AVAL_URL/openapi.json" > "$work/served.json"
+curl --silent --fail "$AVAL_URL/asyncapi.json" > "$work/asyncapi.json"
 "$aval" openapi > "$work/printed.json"
 
 passed=0 failed=0
@@ -48,6 +49,10 @@ for document in served printed; do
     check "redocly ($document)" "$bin/redocly" lint --config "$sources/redocly.yaml" "$work/$document.json"
     check "spectral ($document)" "$bin/spectral" lint --fail-severity hint --ruleset "$sources/spectral.yaml" "$work/$document.json"
 done
+
+# Modules are resolved relative to the script.
+cp "$sources/asyncapi.mjs" "$tools"
+check asyncapi node "$tools/asyncapi.mjs" "$work/asyncapi.json"
 
 # The clients use their own account, because the server prints the password of the first account only once.
 export AVAL_USER=clients AVAL_PASSWORD='a password of the clients for tests'

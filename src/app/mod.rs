@@ -93,7 +93,8 @@ impl App {
         let telemetry = Telemetry::new(&settings, &clock, logger, &known_labels())?;
         let (logger, levels) = (telemetry.logger.clone(), telemetry.levels.clone());
         let fatal = CancellationToken::new();
-        let server_state = HttpServerState::new(Arc::clone(&settings), clock.clone(), &telemetry)?;
+        let server_state =
+            HttpServerState::new(Arc::clone(&settings), clock.clone(), &telemetry, &event_types())?;
         let (server, address) = http::serve(&server_state)?;
         let server_handle = server.handle();
         let served = actix_rt::spawn(server);

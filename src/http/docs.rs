@@ -1,4 +1,4 @@
-//! `GET /openapi.json` and the Swagger UI at `/docs`, whose files are embedded in the binary.
+//! `GET /openapi.json`, `GET /asyncapi.json`, and the Swagger UI at `/docs`, whose files are embedded in the binary.
 
 use std::sync::Arc;
 
@@ -22,6 +22,20 @@ use crate::error::Error;
 )]
 pub(super) async fn document(server_state: HttpServerState) -> Answer {
     Ok(HttpResponse::Ok().content_type("application/json").body(server_state.inner.document.clone()))
+}
+
+/// The AsyncAPI document, which describes the events and the WebSocket.
+#[utoipa::path(
+    get,
+    path = "/asyncapi.json",
+    operation_id = "get_asyncapi_document",
+    tag = "operations",
+    responses(
+        (status = 200, description = "The AsyncAPI 3.1 document", body = Object, content_type = "application/json"),
+    ),
+)]
+pub(super) async fn asyncapi(server_state: HttpServerState) -> Answer {
+    Ok(HttpResponse::Ok().content_type("application/json").body(server_state.inner.asyncapi.clone()))
 }
 
 /// Redirects to the documentation.

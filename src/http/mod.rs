@@ -11,6 +11,7 @@
 
 pub mod api_keys;
 pub mod applications;
+mod asyncapi;
 pub mod auth;
 pub mod body;
 pub mod client_address;
@@ -80,6 +81,7 @@ use crate::countries::Countries;
 use crate::error::Error;
 use crate::events::consumers::Consumers;
 use crate::events::feed::Feed;
+use crate::events::registry::EventRegistry;
 use crate::lending::Lending;
 use crate::providers::simulator::Simulator;
 use crate::queue::task::Tasks;
@@ -167,12 +169,19 @@ struct Inner {
     state: OnceLock<HttpState>,
     /// The OpenAPI document, serialized once.
     document: String,
+    /// The AsyncAPI document, serialized once.
+    asyncapi: String,
 }
 
 impl HttpServerState {
     /// The state of a server that is still starting. Fails with [`Error::Internal`] if the OpenAPI document cannot be
     /// serialized, which is a bug.
-    pub fn new(settings: Arc<Settings>, clock: Clock, telemetry: &Telemetry) -> Result<Self, Error> {
+    pub fn new(
+        settings: Arc<Settings>,
+        clock: Clock,
+        telemetry: &Telemetry,
+        types: &EventRegistry,
+    ) -> Result<Self, Error> {
         let mut document = openapi::document(settings.faults.injection);
         if !settings.server.metrics {
             document.paths.paths.remove(routes::METRICS);
@@ -190,6 +199,7 @@ impl HttpServerState {
             anonymous_lines: LineLimit::new(ANONYMOUS_LINES_PER_SECOND, Duration::from_secs(1)),
             state: OnceLock::new(),
             document,
+            asyncapi: asyncapi::document(types).to_string(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }

@@ -137,6 +137,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         health::detailed,
         metrics::metrics,
         docs::document,
+        docs::asyncapi,
         docs::redirect,
         docs::file,
         docs::problem,

@@ -221,6 +221,7 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
 
         on(GET, METRICS, Access::Metrics, metrics::metrics),
         on(GET, "/openapi.json", OPERATORS, docs::document),
+        on(GET, "/asyncapi.json", OPERATORS, docs::asyncapi),
         on(GET, "/docs", OPERATORS, docs::redirect),
         on(GET, "/docs/{file:.*}", OPERATORS, docs::file),
         on(GET, "/problems/{code}", OPEN, docs::problem),

@@ -66,7 +66,7 @@ pub(in crate::http) async fn protect(
     Ok(response)
 }
 
-/// Swagger UI, its files, and the OpenAPI document.
+/// Swagger UI, its files, and the OpenAPI and AsyncAPI documents.
 fn is_documentation(path: &str) -> bool {
-    path == "/docs" || path.starts_with("/docs/") || path == "/openapi.json"
+    path.starts_with("/docs/") || matches!(path, "/docs" | "/openapi.json" | "/asyncapi.json")
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::*;
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::events::registry::EventRegistry;
 use crate::http::health::Phase;
 use crate::telemetry::Telemetry;
 use crate::telemetry::labels::KnownLabels;
@@ -24,7 +25,7 @@ pub(in crate::http) fn server_state() -> HttpServerState {
     let logger = slog::Logger::root(slog::Discard, slog::o!());
     let known = KnownLabels::default();
     let telemetry = Telemetry::new(&settings, &Clock::system(), logger, &known).unwrap();
-    HttpServerState::new(settings, Clock::system(), &telemetry).unwrap()
+    HttpServerState::new(settings, Clock::system(), &telemetry, &EventRegistry::default()).unwrap()
 }
 
 fn opened() -> HttpServerState {

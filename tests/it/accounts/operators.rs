@@ -148,9 +148,14 @@ async fn production_shows_internals_only_to_admins_and_keys_with_the_operations_
     let body = serde_json::json!({"name": "scraper", "role": "admin", "scopes": ["operations:read"]});
     let key = app.post("/api/v1/api-keys", &body).await.expect(201)["key"].as_str().unwrap().to_owned();
     let analyst = app.acting_as(ANALYST).await;
-    for path in
-        ["/metrics", "/docs/index.html", "/openapi.json", "/health/detailed", "/api/v1/health/detailed"]
-    {
+    for path in [
+        "/metrics",
+        "/docs/index.html",
+        "/openapi.json",
+        "/asyncapi.json",
+        "/health/detailed",
+        "/api/v1/health/detailed",
+    ] {
         app.anonymous().get(path).await.expect(401);
         assert_eq!(analyst.get(path).await.status, 403, "{path}");
         assert_eq!(app.get(path).await.status, 200, "{path}");

@@ -1,5 +1,6 @@
 //! Events: which ones accounts, API keys and circuit breakers write, who gets them, and how consumers handle them.
 
+mod asyncapi;
 pub(crate) mod consumers;
 mod feed;
 mod long_poll;

@@ -44,9 +44,9 @@ use aval::storage::users::UserChange;
 use aval::storage::webhooks::{NewEvent, WebhookDecision, WebhookFilter};
 use aval::storage::{
     account_contacts, account_settings, api_keys, applications, audit, circuit_events, circuit_history,
-    circuit_overrides, consumers, decisions, failed_jobs, idempotency, jobs, lanes, login_addresses, outbox, overview,
-    provider_retries, refresh_tokens, reviews, saved_views, scheduled_runs, security_events, staff_views,
-    statistics, users, webhooks, ws_tickets,
+    circuit_overrides, consumers, decisions, failed_jobs, idempotency, jobs, lanes, login_addresses, outbox,
+    overview, provider_retries, refresh_tokens, reviews, saved_views, scheduled_runs, security_events,
+    staff_views, statistics, users, webhooks, ws_tickets,
 };
 use chrono::{Days, NaiveDate, TimeDelta};
 use diesel_async::AsyncPgConnection;
