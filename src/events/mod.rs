@@ -2,6 +2,7 @@
 //! events.
 
 pub mod bus;
+pub mod consumers;
 pub mod envelope;
 pub mod notifications;
 pub mod projection;
