@@ -38,6 +38,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod countries;
+pub mod deliveries;
 pub mod domain;
 pub mod embedded;
 pub mod error;

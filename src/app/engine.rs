@@ -25,6 +25,8 @@ use crate::actors::write_batcher::{self, CommitHook, WriteBatcher, WriteBatchers
 use crate::clock::Clock;
 use crate::config::{InstanceRole, Settings};
 use crate::countries::Countries;
+use crate::deliveries::Deliveries;
+use crate::deliveries::deliver::DeliverWebhook;
 use crate::domain::application::Country;
 use crate::error::Result;
 use crate::events::notifications;
@@ -78,6 +80,8 @@ pub struct Engine {
     /// Called after each commit.
     pub on_commit: CommitHook,
     pub webhooks: WebhookReceiver,
+    /// The webhook endpoints of other systems.
+    pub deliveries: Deliveries,
     /// Redis, the event bus and the cache.
     pub shared: Shared,
     /// Cancelled if an essential part cannot be kept running.
@@ -148,7 +152,7 @@ impl Engine {
             .collect();
         let write_batchers = WriteBatchers::new(write_batcher_handles.iter().cloned());
         // Register a new task here.
-        let tasks: [Box<dyn AnyTask>; 2] = [
+        let tasks: [Box<dyn AnyTask>; 3] = [
             Box::new(ProcessCreditApplication {
                 resources: resources.clone(),
                 write_batchers: write_batchers.clone(),
@@ -160,8 +164,12 @@ impl Engine {
                 write_batchers: write_batchers.clone(),
                 webhooks: webhooks.clone(),
             }),
+            Box::new(DeliverWebhook::new(&resources, write_batchers.clone(), Arc::clone(&on_commit))),
         ];
+        let types = Arc::new(event_types());
+        let deliveries = Deliveries::new(&resources, accounts.clone(), types, Arc::clone(&on_commit));
         let engine = Self {
+            deliveries,
             write_batchers,
             tasks: Tasks::new(tasks),
             running: RunningJobs::new(resources.settings.slots()),

@@ -245,6 +245,7 @@ fn http_state(engine: &Engine, log_levels: LogLevels) -> HttpState {
             log_levels,
         },
         tasks: engine.tasks.clone(),
+        deliveries: engine.deliveries.clone(),
     }
 }
 

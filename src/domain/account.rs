@@ -67,17 +67,21 @@ pub enum Scope {
     /// Make operational changes, and manage accounts and API keys.
     #[serde(rename = "operations:write")]
     OperationsWrite,
+    /// Manage webhook endpoints, and read their deliveries.
+    #[serde(rename = "webhooks:manage")]
+    WebhooksManage,
 }
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::ApplicationsRead,
         Self::ApplicationsWrite,
         Self::ApplicationsReview,
         Self::MetricsRead,
         Self::OperationsRead,
         Self::OperationsWrite,
+        Self::WebhooksManage,
     ];
 
     /// The name used in JSON and SQL.
@@ -89,6 +93,7 @@ impl Scope {
             Self::MetricsRead => "metrics:read",
             Self::OperationsRead => "operations:read",
             Self::OperationsWrite => "operations:write",
+            Self::WebhooksManage => "webhooks:manage",
         }
     }
 }
@@ -99,7 +104,7 @@ impl Scope {
         match self {
             Self::ApplicationsRead | Self::ApplicationsWrite | Self::MetricsRead => Role::User,
             Self::ApplicationsReview => Role::Analyst,
-            Self::OperationsRead | Self::OperationsWrite => Role::Admin,
+            Self::OperationsRead | Self::OperationsWrite | Self::WebhooksManage => Role::Admin,
         }
     }
 }

@@ -52,6 +52,8 @@ pub mod stats;
 mod tls;
 mod transport;
 pub mod users;
+mod webhook_deliveries;
+mod webhook_endpoints;
 pub mod webhooks;
 pub mod ws;
 
@@ -76,6 +78,7 @@ use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::countries::Countries;
+use crate::deliveries::Deliveries;
 use crate::error::Error;
 use crate::lending::Lending;
 use crate::providers::simulator::Simulator;
@@ -116,6 +119,8 @@ pub struct HttpState {
     pub operations: operations::Operations,
     /// The tasks known to this instance.
     pub tasks: Tasks,
+    /// The webhook endpoints of other systems.
+    pub deliveries: Deliveries,
 }
 
 impl HttpState {

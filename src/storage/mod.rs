@@ -16,6 +16,7 @@ pub mod circuit_history;
 pub mod circuit_overrides;
 pub mod connect;
 pub mod decisions;
+pub mod deliveries;
 pub mod failed_jobs;
 mod failure;
 mod fitness;

@@ -31,6 +31,10 @@ pub enum SecurityEvent {
     AccessTokenIssued,
     /// An operator changed the log level of an instance.
     LogLevelChanged,
+    /// Deliveries to a webhook endpoint were sent again.
+    WebhooksRepeated,
+    /// A test message was sent to a webhook endpoint.
+    WebhookTested,
 }
 
 impl SecurityEvent {
@@ -44,6 +48,8 @@ impl SecurityEvent {
             Self::RefreshTokenReused => "refresh_token_reused",
             Self::AccessTokenIssued => "access_token_issued",
             Self::LogLevelChanged => "log_level_changed",
+            Self::WebhooksRepeated => "webhooks_repeated",
+            Self::WebhookTested => "webhook_tested",
         }
     }
 }

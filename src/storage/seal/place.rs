@@ -20,6 +20,10 @@ pub enum SealedField {
     SecurityEventAddress,
     /// The address of the client that a refresh token was issued to.
     SessionAddress,
+    /// The secret that signs the deliveries to a webhook endpoint.
+    WebhookSecret,
+    /// The beginning of a webhook endpoint's response.
+    WebhookResponse,
 }
 
 /// The key column of a table, and how its value is encoded in the associated data.
@@ -32,7 +36,7 @@ pub enum RowKey {
 }
 
 impl SealedField {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::FullName,
         Self::IdentityDocument,
         Self::BirthDate,
@@ -41,6 +45,8 @@ impl SealedField {
         Self::WebhookPayload,
         Self::SecurityEventAddress,
         Self::SessionAddress,
+        Self::WebhookSecret,
+        Self::WebhookResponse,
     ];
 
     /// Table, column and the table's key.
@@ -54,6 +60,8 @@ impl SealedField {
             Self::WebhookPayload => ("webhook_events", "payload", RowKey::Uuid("id")),
             Self::SecurityEventAddress => ("security_events", "address", RowKey::Uuid("origin_id")),
             Self::SessionAddress => ("refresh_tokens", "address", RowKey::Uuid("id")),
+            Self::WebhookSecret => ("webhook_secrets", "secret", RowKey::Uuid("id")),
+            Self::WebhookResponse => ("webhook_attempts", "response", RowKey::Uuid("id")),
         }
     }
 }
