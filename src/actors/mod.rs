@@ -8,6 +8,7 @@
 //! | [`write_batcher`] | `actors.write_batchers` | the writes in its queue | queued writes get an error |
 //! | [`scheduler`] | 1 | claiming jobs | leases expire |
 //! | [`outbox_relay`] | 1, one of them the leader | assigning offsets, and counting published events | another instance takes over |
+//! | [`event_consumer`] | 1 for each consumer | reading events for a consumer | restarted; other instances take over its partitions |
 //! | [`broadcaster`] | 1 | reading the bus for its sessions | sessions and position are outside the actor |
 //! | [`housekeeper`] | 1, one of them the leader | recurring work | another instance takes over |
 //! | [`view_recorder`] | 1 | writing audit views | queued views are outside the actor |
@@ -16,11 +17,12 @@
 //!
 //! ```text
 //!  http ──────────── grouped writes ──────────→ write batcher ── after the commit ─→ scheduler, outbox_relay
-//!  LISTEN (notifications) ────────────────────→ scheduler, outbox_relay, broadcaster
+//!  LISTEN (notifications) ────────────────────→ scheduler, outbox_relay, broadcaster, event_consumer
 //!  scheduler ─────── StartJob ────────────────→ supervisor ── starts ─→ job
 //!  job ───────────── FetchBankingData ────────→ provider_gateway ── HTTP ─→ bureau
 //!  job ───────────── grouped writes ──────────→ write batcher
 //!  outbox_relay ──── Wake ────────────────────→ broadcaster ── queues ─→ WebSocket sessions
+//!  outbox_relay ──── Wake ────────────────────→ event_consumer
 //!  provider_gateway ─ recovered ──────────────→ housekeeper, scheduler
 //!  http ──────────── StaffView ───────────────→ view_recorder
 //! ```
@@ -32,6 +34,7 @@
 //! an asynchronous task, so its actor receives an error and does not end.
 
 pub mod broadcaster;
+pub mod event_consumer;
 pub mod housekeeper;
 pub mod job;
 pub mod outbox_relay;

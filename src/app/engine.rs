@@ -8,9 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::bureaus::{endpoints, start_simulator};
 use super::event_types::event_types;
-use super::shared::Shared;
+use super::shared::{Readers, Shared};
 use crate::accounts::Accounts;
 use crate::actors::broadcaster::{self, Broadcaster, Sessions};
+use crate::actors::event_consumer::{self, ConsumerHandles};
 use crate::actors::housekeeper::{self, Housekeeper};
 use crate::actors::job::JobParts;
 use crate::actors::outbox_relay::{self, OutboxRelay};
@@ -27,8 +28,10 @@ use crate::config::{InstanceRole, Settings};
 use crate::countries::Countries;
 use crate::deliveries::Deliveries;
 use crate::deliveries::deliver::DeliverWebhook;
+use crate::deliveries::fan_out::WebhookFanOut;
 use crate::domain::application::Country;
 use crate::error::Result;
+use crate::events::consumers::{AnyConsumer, Consumers};
 use crate::events::notifications;
 use crate::lending::confirm::WebhookReceiver;
 use crate::lending::confirm::retry::RetryWebhookEvent;
@@ -56,8 +59,15 @@ pub struct Handles {
     pub gateway: Handle<ProviderGateway>,
     pub relay: Handle<OutboxRelay>,
     pub broadcaster: Handle<Broadcaster>,
+    pub consumers: ConsumerHandles,
     pub housekeeper: Handle<Housekeeper>,
     pub view_recorder: Handle<ViewRecorder>,
+}
+
+impl Handles {
+    fn readers(&self) -> Readers {
+        Readers { broadcaster: self.broadcaster.clone(), consumers: Arc::clone(&self.consumers) }
+    }
 }
 
 /// Everything except the HTTP server.
@@ -71,6 +81,8 @@ pub struct Engine {
     pub handles: Handles,
     /// The registry of tasks.
     pub tasks: Tasks,
+    /// The registry of consumers.
+    pub consumers: Consumers,
     pub running: RunningJobs,
     pub overrides: CircuitOverrides,
     /// Audit views that are not written yet.
@@ -136,7 +148,10 @@ impl Engine {
             false => Vec::new(),
         };
         let arbiters = Arc::new(Arbiters::start(resources.settings.actors.arbiter_count()));
+        // Register a new consumer here, and its name in `labels.rs`.
+        let consumers = Consumers::new([Arc::new(WebhookFanOut) as Arc<dyn AnyConsumer>]);
         let handles = Handles {
+            consumers: consumers.iter().map(|_| Handle::vacant(event_consumer::NAME)).collect(),
             scheduler: Handle::vacant(scheduler::NAME),
             supervisor: Handle::vacant(supervisor::NAME),
             gateway: Handle::vacant(provider_gateway::NAME),
@@ -172,6 +187,7 @@ impl Engine {
             deliveries,
             write_batchers,
             tasks: Tasks::new(tasks),
+            consumers,
             running: RunningJobs::new(resources.settings.slots()),
             overrides,
             views: ViewLog::new(&resources, handles.view_recorder.clone()),
@@ -199,11 +215,14 @@ impl Engine {
         if engine.is(InstanceRole::Relay) {
             engine.keep_relay();
         }
+        if engine.is(InstanceRole::Consumer) {
+            engine.keep_consumers();
+        }
         if engine.is(InstanceRole::Api) {
             engine.keep_broadcaster();
             engine.keep_views();
         }
-        engine.shared.keep(&engine.root, &engine.resources, &engine.handles.broadcaster);
+        engine.shared.keep(&engine.root, &engine.resources, &engine.handles.readers());
         engine.keep_listening();
         engine.wait_alive().await;
         info!(engine.resources.logger, "actors started"; "instance" => &*engine.resources.instance,
@@ -232,6 +251,11 @@ impl Engine {
         }
         if self.is(InstanceRole::Relay) {
             self.handles.relay.wait_alive().await;
+        }
+        if self.is(InstanceRole::Consumer) {
+            for consumer in self.handles.consumers.iter() {
+                consumer.wait_alive().await;
+            }
         }
         if self.is(InstanceRole::Api) {
             self.handles.broadcaster.wait_alive().await;
@@ -313,7 +337,7 @@ impl Engine {
     }
 
     fn keep_relay(&self) {
-        let on_published = self.shared.on_published(&self.handles.broadcaster);
+        let on_published = self.shared.on_published(&self.handles.readers());
         let (resources, stream) = (self.resources.clone(), self.shared.stream.clone());
         let statistics = Arc::new(ApplicationStatistics::new(&resources));
         self.keep(&self.handles.relay, move |liveness| {
@@ -322,6 +346,13 @@ impl Engine {
         });
         let watched = self.resources.named(outbox_relay::lag::NAME);
         self.root.keep_task(outbox_relay::lag::NAME, move || outbox_relay::lag::watch(watched.clone()));
+    }
+
+    fn keep_consumers(&self) {
+        for (consumer, handle) in self.consumers.iter().zip(self.handles.consumers.iter()) {
+            let bus = self.shared.consumer_bus(&self.resources);
+            event_consumer::keep(&self.root, handle, &self.resources, Arc::clone(consumer), bus);
+        }
     }
 
     fn keep_broadcaster(&self) {
@@ -349,7 +380,7 @@ impl Engine {
     fn keep_listening(&self) {
         let (resources, handles) = (self.resources.named(notifications::NAME), self.handles.clone());
         let (accounts, overrides) = (self.accounts.clone(), self.overrides.clone());
-        let on_notification = self.shared.on_notification(&self.handles.broadcaster);
+        let on_notification = self.shared.on_notification(&self.handles.readers());
         self.root.keep_task(notifications::NAME, move || {
             let (handles, accounts, accounts_on_listening) =
                 (handles.clone(), accounts.clone(), accounts.clone());

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::engine::{Engine, Handles};
+use crate::actors::event_consumer;
 use crate::actors::provider_gateway::ReadBreakers;
 use crate::actors::write_batcher::{self, WriteBatcher};
 use crate::config::InstanceRole;
@@ -69,6 +70,9 @@ impl EngineHealth {
                 (handles.housekeeper.name(), handles.housekeeper.is_alive()),
             ],
             InstanceRole::Relay => vec![(handles.relay.name(), handles.relay.is_alive())],
+            InstanceRole::Consumer => {
+                vec![(event_consumer::NAME, handles.consumers.iter().all(Handle::is_alive))]
+            }
         };
         let roles = &self.resources.settings.instance;
         let of_roles = InstanceRole::ALL.into_iter().filter(|role| roles.is(*role)).flat_map(of_role);

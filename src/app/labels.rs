@@ -5,11 +5,13 @@ use crate::actors::broadcaster::{self, FrameKind};
 use crate::actors::housekeeper::{self, tasks::ScheduledTask};
 use crate::actors::job::{self, AttemptStatus};
 use crate::actors::provider_gateway::{self, CallStatus};
-use crate::actors::{outbox_relay, scheduler, supervisor, view_recorder, write_batcher};
+use crate::actors::{event_consumer, outbox_relay, scheduler, supervisor, view_recorder, write_batcher};
 use crate::cache::{CacheOperation, Subject, follower};
 use crate::deliveries::deliver::DeliverWebhook;
+use crate::deliveries::fan_out::WebhookFanOut;
 use crate::domain::application::Country;
 use crate::domain::delivery::{AttemptResult, DeliveryStatus};
+use crate::events::consumers::{Consumer as _, HandlingResult};
 use crate::events::{bus, notifications};
 use crate::lending::confirm::retry::RetryWebhookEvent;
 use crate::lending::confirm::{MessageResult, UNKNOWN_PROVIDER};
@@ -25,9 +27,10 @@ use crate::telemetry::trace;
 use crate::{http, redis};
 
 /// Every actor and asynchronous task that is restarted after a failure.
-const SUPERVISED: [&str; 17] = [
+const SUPERVISED: [&str; 18] = [
     broadcaster::NAME,
     bus::redis::WATCH,
+    event_consumer::NAME,
     follower::NAME,
     housekeeper::NAME,
     job::NAME,
@@ -48,6 +51,9 @@ const SUPERVISED: [&str; 17] = [
 /// The names of the tasks in the registry of `app::engine`.
 const TASKS: [&str; 3] = [ProcessCreditApplication::NAME, RetryWebhookEvent::NAME, DeliverWebhook::NAME];
 
+/// The names of the consumers in the registry of `app::engine`.
+const CONSUMERS: [&str; 1] = [WebhookFanOut::NAME];
+
 /// The label values that are known when a process starts.
 pub fn known_labels() -> KnownLabels {
     let bureaus = || Country::ALL.into_iter().map(|country| (country, provider_for(country).label()));
@@ -60,6 +66,8 @@ pub fn known_labels() -> KnownLabels {
         cache_patterns: Subject::PATTERNS.into_iter().collect(),
         call_statuses: CallStatus::VALUES.iter().copied().collect(),
         circuit_states: State::ALL.into_iter().map(State::as_str).collect(),
+        consumers: CONSUMERS.into_iter().collect(),
+        consumer_results: HandlingResult::VALUES.iter().copied().collect(),
         countries: Country::ALL.into_iter().map(Country::code).collect(),
         delivery_results: ended().map(DeliveryStatus::as_str).collect(),
         job_statuses: AttemptStatus::VALUES.iter().copied().collect(),

@@ -31,6 +31,7 @@ pub use self::event_types::event_types;
 use self::health::EngineHealth;
 pub use self::labels::known_labels;
 pub use self::shared::Shared;
+use crate::actors::event_consumer::StopConsuming;
 use crate::actors::outbox_relay::StopRelay;
 use crate::actors::scheduler::StopClaiming;
 use crate::actors::supervisor::ReturnAllJobs;
@@ -159,6 +160,7 @@ impl App {
         shutdown.stage("jobs", MIN_STAGE_TIME, finish_jobs(&engine)).await;
         shutdown.stage("return jobs", MIN_STAGE_TIME, return_jobs(&engine)).await;
         engine.root.stop_keeping();
+        shutdown.stage("consumers", MIN_STAGE_TIME, stop_consumers(&engine)).await;
         shutdown.stage("outbox", MIN_STAGE_TIME, publish_remaining(&engine)).await;
         engine.arbiters.stop();
         engine.root.wait(shutdown.left(MIN_STAGE_TIME)).await;
@@ -265,6 +267,18 @@ async fn return_jobs(engine: &Engine) {
         Ok(count) => info!(engine.resources.logger, "returned jobs to the queue"; "count" => count),
         Err(error) => {
             warn!(engine.resources.logger, "cannot return jobs to the queue; their leases will expire"; error)
+        }
+    }
+}
+
+/// Ends the event consumers after their current rounds, which releases their partitions.
+async fn stop_consumers(engine: &Engine) {
+    for consumer in engine.handles.consumers.iter() {
+        consumer.hint(StopConsuming);
+    }
+    for consumer in engine.handles.consumers.iter() {
+        while consumer.is_alive() {
+            tokio::time::sleep(STAGE_POLL_INTERVAL).await;
         }
     }
 }

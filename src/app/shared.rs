@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::actors::broadcaster::{self, Broadcaster};
+use crate::actors::event_consumer::{self, ConsumerHandles};
 use crate::actors::outbox_relay::OnPublished;
 use crate::cache::Cache;
 use crate::cache::follower::{self, CacheUpdatingBus};
@@ -29,6 +30,13 @@ const STREAM_GRACE: Duration = Duration::from_millis(20);
 /// Handles a notification; must not block.
 pub(super) type OnNotification = Arc<dyn Fn(Option<i64>) + Send + Sync>;
 
+/// The actors of this instance that read published events.
+#[derive(Clone)]
+pub(super) struct Readers {
+    pub broadcaster: Handle<Broadcaster>,
+    pub consumers: ConsumerHandles,
+}
+
 /// Redis, the event bus and the cache.
 pub struct Shared {
     /// `None` if Redis is not configured.
@@ -41,6 +49,8 @@ pub struct Shared {
     watched: Option<RedisBus>,
     /// Wakes the cache follower.
     published: Arc<Notify>,
+    /// Wakes all requests that wait for events.
+    pub(super) feed_readers: Arc<Notify>,
 }
 
 impl Shared {
@@ -56,7 +66,7 @@ impl Shared {
             None => Arc::new(PostgresBus::new(database.clone())),
         };
         let cache = Cache::new(&settings.cache, database, redis.as_ref(), clock, metrics);
-        Ok(Self { redis, cache, stream, bus, watched, published: Arc::default() })
+        Ok(Self { redis, cache, stream, bus, watched, published: Arc::default(), feed_readers: Arc::default() })
     }
 
     /// The broadcaster's bus, which updates the cache before sessions receive an event.
@@ -64,12 +74,22 @@ impl Shared {
         Arc::new(CacheUpdatingBus::new(Arc::clone(&self.bus), self.cache.clone()))
     }
 
-    /// Returns a function that wakes all readers of the bus.
-    pub(super) fn on_published(&self, broadcaster: &Handle<Broadcaster>) -> OnPublished {
-        let (broadcaster, published) = (broadcaster.clone(), Arc::clone(&self.published));
+    /// The bus that consumers read. Their positions are in the database, so they read the outbox.
+    pub(super) fn consumer_bus(&self, resources: &Resources) -> Arc<dyn EventBus> {
+        Arc::new(PostgresBus::new(resources.database.clone()))
+    }
+
+    /// Returns a function that wakes all readers of events.
+    pub(super) fn on_published(&self, readers: &Readers) -> OnPublished {
+        let (readers, published) = (readers.clone(), Arc::clone(&self.published));
+        let feed_readers = Arc::clone(&self.feed_readers);
         Arc::new(move || {
             published.notify_one();
-            broadcaster.hint(broadcaster::Wake);
+            feed_readers.notify_waiters();
+            readers.broadcaster.hint(broadcaster::Wake);
+            for consumer in readers.consumers.iter() {
+                consumer.hint(event_consumer::Wake);
+            }
         })
     }
 
@@ -78,8 +98,8 @@ impl Shared {
     /// The notification is sent before the relay has appended the events to the stream. If the readers of every instance
     /// were woken immediately, they would find nothing in the stream and read the database. Therefore, while the stream is
     /// watched, the readers are woken only if the stream has not delivered all events within [`STREAM_GRACE`].
-    pub(super) fn on_notification(&self, broadcaster: &Handle<Broadcaster>) -> OnNotification {
-        let (on_published, watched) = (self.on_published(broadcaster), self.watched.clone());
+    pub(super) fn on_notification(&self, readers: &Readers) -> OnNotification {
+        let (on_published, watched) = (self.on_published(readers), self.watched.clone());
         Arc::new(move |end| match (end, watched.clone().filter(RedisBus::is_watching)) {
             (Some(end), Some(bus)) => {
                 let on_published = Arc::clone(&on_published);
@@ -94,8 +114,8 @@ impl Shared {
         })
     }
 
-    /// Starts the asynchronous tasks. Only instances that serve requests read events.
-    pub(super) fn keep(&self, root: &Root, resources: &Resources, broadcaster: &Handle<Broadcaster>) {
+    /// Starts the asynchronous tasks. Only instances that serve requests need them all.
+    pub(super) fn keep(&self, root: &Root, resources: &Resources, readers: &Readers) {
         if let Some(redis) = self.redis.clone() {
             root.keep_task(REDIS_WATCH, move || redis.clone().ping_periodically());
         }
@@ -110,7 +130,7 @@ impl Shared {
             });
         }
         if let Some(bus) = self.watched.clone() {
-            let on_published = self.on_published(broadcaster);
+            let on_published = self.on_published(readers);
             root.keep_task(redis::WATCH, move || bus.clone().watch(Arc::clone(&on_published)));
         }
         if self.cache.is_enabled() {

@@ -14,7 +14,7 @@ use crate::telemetry::log;
 /// Arguments of `aval serve`.
 #[derive(Debug, clap::Args)]
 pub struct ServeArgs {
-    /// Roles of this process: api, worker and relay, separated by commas; by default those in the configuration
+    /// Roles of this process: api, worker, relay and consumer, separated by commas; by default those in the configuration
     #[arg(long, value_delimiter = ',', value_name = "ROLES")]
     pub roles: Vec<InstanceRole>,
 }

@@ -35,6 +35,8 @@ pub struct HousekeepingSettings {
     pub expire_credentials: TaskSchedule,
     /// `[housekeeping.expire_outbox]`
     pub expire_outbox: TaskSchedule,
+    /// `[housekeeping.expire_consumed_events]`
+    pub expire_consumed_events: TaskSchedule,
     /// `[housekeeping.expire_idempotency_keys]`
     pub expire_idempotency_keys: TaskSchedule,
     /// `[housekeeping.expire_document_claims]`
@@ -151,11 +153,12 @@ impl HousekeepingSettings {
         std::time::Duration::from_millis(self.task_timeout_ms)
     }
 
-    fn tasks(&self) -> [(&'static str, &TaskSchedule); 13] {
+    fn tasks(&self) -> [(&'static str, &TaskSchedule); 14] {
         [
             ("make_partitions", &self.make_partitions),
             ("expire_credentials", &self.expire_credentials),
             ("expire_outbox", &self.expire_outbox),
+            ("expire_consumed_events", &self.expire_consumed_events),
             ("expire_idempotency_keys", &self.expire_idempotency_keys),
             ("expire_document_claims", &self.expire_document_claims),
             ("expire_staff_views", &self.expire_staff_views),

@@ -19,11 +19,13 @@ pub enum InstanceRole {
     Worker,
     /// Can become the leader that publishes events.
     Relay,
+    /// Handles published events.
+    Consumer,
 }
 
 impl InstanceRole {
     /// Every role.
-    pub const ALL: [Self; 3] = [Self::Api, Self::Worker, Self::Relay];
+    pub const ALL: [Self; 4] = [Self::Api, Self::Worker, Self::Relay, Self::Consumer];
 
     /// The name in the configuration and on the command line.
     pub const fn name(self) -> &'static str {
@@ -31,6 +33,7 @@ impl InstanceRole {
             Self::Api => "api",
             Self::Worker => "worker",
             Self::Relay => "relay",
+            Self::Consumer => "consumer",
         }
     }
 }
@@ -41,7 +44,7 @@ impl FromStr for InstanceRole {
     fn from_str(text: &str) -> Result<Self> {
         let known = Self::ALL.into_iter().find(|role| role.name() == text.trim());
         known.ok_or_else(|| {
-            Error::configuration(format_args!("{text:?} is not a role: use api, worker or relay"))
+            Error::configuration(format_args!("{text:?} is not a role: use api, worker, relay or consumer"))
         })
     }
 }
@@ -80,7 +83,11 @@ impl InstanceSettings {
     }
 
     pub(super) fn validate(&self) -> Result<()> {
-        require(!self.roles.is_empty(), "instance.roles", "must name at least one of api, worker and relay")?;
+        require(
+            !self.roles.is_empty(),
+            "instance.roles",
+            "must name at least one of api, worker, relay and consumer",
+        )?;
         require(self.max_clock_skew_ms >= 1000, "instance.max_clock_skew_ms", "must be at least 1000")
     }
 }

@@ -14,12 +14,15 @@ use crate::error::{Error, Result};
 pub(super) const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
 
 /// Variables with short names, which platforms set, and their keys.
-const SHORT_VARIABLES: [(&str, &str); 13] = [
+const SHORT_VARIABLES: [(&str, &str); 16] = [
     ("PORT", "server.port"),
     ("METRICS_PORT", "server.metrics_port"),
     ("HEALTH_CHECK_TIMEOUT", "server.health_check_timeout_seconds"),
     ("LOG_LEVEL", "log.level"),
     ("ENABLE_PROMETHEUS", "server.metrics"),
+    ("EVENTS_BACKOFF_MS", "events.backoff_ms"),
+    ("EVENTS_BACKOFF_MAX_MS", "events.backoff_max_ms"),
+    ("EVENTS_MAX_ATTEMPTS", "events.max_attempts"),
     ("AVAL_DATA_DIR", "embedded.data_dir"),
     ("AVAL_PG_BIN", "embedded.bin_dir"),
     ("OTEL_SERVICE_NAME", "telemetry.service_name"),

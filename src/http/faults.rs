@@ -29,7 +29,7 @@ enum Target {
 }
 
 /// The targets by name.
-const TARGETS: [(&str, Target); 10] = [
+const TARGETS: [(&str, Target); 11] = [
     ("provider", Target::Provider),
     ("application_actor", Target::Actor(FaultPoint::ApplicationActor)),
     ("provider_gateway", Target::Actor(FaultPoint::ProviderGateway)),
@@ -40,6 +40,7 @@ const TARGETS: [(&str, Target); 10] = [
     ("broadcaster", Target::Actor(FaultPoint::Broadcaster)),
     ("housekeeper", Target::Actor(FaultPoint::Housekeeper)),
     ("view_recorder", Target::Actor(FaultPoint::ViewRecorder)),
+    ("event_consumer", Target::Actor(FaultPoint::EventConsumer)),
 ];
 
 enum_schemas! {
@@ -58,7 +59,8 @@ request_body! {
         #[schema(minimum = 0, maximum = 10000, example = 5)]
         failure_count: u32 = required(failure_count),
         /// The component that fails: `provider` (the default), `application_actor`, `provider_gateway`,
-        /// `write_batcher`, `scheduler`, `supervisor`, `outbox_relay`, `broadcaster`, `housekeeper` or `view_recorder`.
+        /// `write_batcher`, `scheduler`, `supervisor`, `outbox_relay`, `broadcaster`, `housekeeper`, `view_recorder` or
+        /// `event_consumer`.
         #[schema(value_type = Option<FaultTarget>, example = "provider")]
         target: Option<(&'static str, Target)> = optional(text(target)),
     }

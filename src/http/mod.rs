@@ -52,8 +52,8 @@ pub mod stats;
 mod tls;
 mod transport;
 pub mod users;
-mod webhook_deliveries;
-mod webhook_endpoints;
+pub mod webhook_deliveries;
+pub mod webhook_endpoints;
 pub mod webhooks;
 pub mod ws;
 

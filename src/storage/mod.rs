@@ -15,6 +15,7 @@ pub mod circuit_events;
 pub mod circuit_history;
 pub mod circuit_overrides;
 pub mod connect;
+pub mod consumers;
 pub mod decisions;
 pub mod deliveries;
 pub mod failed_jobs;

@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::json::StoredText;
-use super::schema::{outbox, outbox_position, statistics_position};
+use super::schema::{consumer_partitions, outbox, outbox_position, statistics_position};
 use super::statement::{Binder, FixedStatement, Prepared};
 use crate::domain::ids::{EventId, RequestId};
 use crate::domain::published::Position;
@@ -182,15 +182,27 @@ pub async fn read_after(
     rows.into_iter().map(StoredEvent::try_from).collect()
 }
 
-/// Deletes up to `limit` published events older than `retention` and returns how many it deleted. Events that the
-/// statistics have not counted are kept.
+/// How long published events are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutboxRetention {
+    /// For all events.
+    pub minimum: Duration,
+    /// For events that a consumer has not read. Events that are older are deleted, and the consumer loses them.
+    pub unread: Duration,
+}
+
+/// Deletes up to `limit` expired events and returns how many it deleted. Events that the statistics have not counted are
+/// kept.
 pub async fn delete_expired(
     connection: &mut AsyncPgConnection,
     now: DateTime<Utc>,
-    retention: Duration,
+    retention: OutboxRetention,
     limit: u32,
 ) -> Result<usize> {
-    let before = now - chrono::TimeDelta::from_std(retention).map_err(Error::internal)?;
+    let before = now - chrono::TimeDelta::from_std(retention.minimum).map_err(Error::internal)?;
+    let before_if_unread = now - chrono::TimeDelta::from_std(retention.unread).map_err(Error::internal)?;
+    let read_to =
+        consumer_partitions::table.select(diesel::dsl::min(consumer_partitions::position)).single_value();
     let expired = diesel::alias!(outbox as expired);
     let counted_to =
         statistics_position::table.select(statistics_position::last_offset.nullable()).single_value();
@@ -198,6 +210,13 @@ pub async fn delete_expired(
         .select(expired.field(outbox::seq))
         .filter(expired.field(outbox::published_at).lt(before))
         .filter(expired.field(outbox::relay_offset).le(counted_to))
+        .filter(
+            expired
+                .field(outbox::published_at)
+                .lt(before_if_unread)
+                .or(read_to.is_null())
+                .or(expired.field(outbox::relay_offset).le(read_to)),
+        )
         .order(expired.field(outbox::seq).asc())
         .limit(i64::from(limit));
     Ok(diesel::delete(outbox::table.filter(outbox::seq.eq_any(seqs))).execute(connection).await?)

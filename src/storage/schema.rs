@@ -266,6 +266,25 @@ diesel::table! {
 }
 
 diesel::table! {
+    consumer_instances (consumer, instance) {
+        consumer -> Text,
+        instance -> Text,
+        seen_until -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    consumer_partitions (consumer, partition) {
+        consumer -> Text,
+        partition -> Int2,
+        position -> Int8,
+        owner -> Nullable<Text>,
+        fence -> Int8,
+        leased_until -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     use diesel::sql_types::*;
     use super::sql_types::ApplicationStatus;
 
@@ -302,6 +321,30 @@ diesel::table! {
         provider_available -> Bool,
         decided_at -> Timestamptz,
         risk_components -> Nullable<Jsonb>,
+    }
+}
+
+diesel::table! {
+    deferred_events (id) {
+        id -> Uuid,
+        consumer -> Text,
+        event_id -> Uuid,
+        subject -> Uuid,
+        partition -> Int2,
+        event_offset -> Int8,
+        #[sql_name = "type"]
+        type_ -> Text,
+        time -> Timestamptz,
+        request_id -> Nullable<Text>,
+        traceparent -> Nullable<Text>,
+        data -> Jsonb,
+        attempts -> Int4,
+        next_attempt_at -> Nullable<Timestamptz>,
+        dead_since -> Nullable<Timestamptz>,
+        blocks_subject -> Bool,
+        error_type -> Nullable<Text>,
+        error_message -> Nullable<Text>,
+        deferred_at -> Timestamptz,
     }
 }
 
@@ -367,6 +410,15 @@ diesel::table! {
         reply -> Bytea,
         created_at -> Timestamptz,
         expires_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    inbox (consumer, event_id) {
+        consumer -> Text,
+        event_id -> Uuid,
+        event_offset -> Int8,
+        handled_at -> Timestamptz,
     }
 }
 
@@ -735,12 +787,16 @@ diesel::allow_tables_to_appear_in_same_query!(
     circuit_changes,
     circuit_override_log,
     circuit_overrides,
+    consumer_instances,
+    consumer_partitions,
     decisions,
     decisions_archive,
+    deferred_events,
     document_claims,
     failed_job_actions,
     failed_jobs,
     idempotency_keys,
+    inbox,
     job_history,
     login_addresses,
     outbox,

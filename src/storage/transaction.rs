@@ -94,6 +94,23 @@ pub async fn once<R>(
     end(connection, outcome).await
 }
 
+/// Like [`once`], but PostgreSQL rolls the transaction back and closes the session if no statement arrives for `idle`.
+/// Therefore an instance that has disappeared holds its locks no longer than that.
+///
+/// # Errors
+/// The error of `work`, or the database's error.
+pub async fn once_attended<R>(
+    connection: &mut AsyncPgConnection,
+    idle: Duration,
+    work: impl AsyncFn(&mut AsyncPgConnection) -> Result<R, Abort>,
+) -> Result<R> {
+    let idle_ms = idle.as_millis();
+    let begin = format!("{}; SET LOCAL idle_in_transaction_session_timeout = {idle_ms}", planner::BEGIN);
+    Manager::begin_transaction_sql(connection, &begin).await?;
+    let outcome = work(connection).await;
+    end(connection, outcome).await
+}
+
 /// Runs `work` once, in a transaction of `connection`. For single statements that need a transaction only for the
 /// planner settings.
 ///

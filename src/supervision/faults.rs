@@ -30,6 +30,8 @@ pub enum FaultPoint {
     Housekeeper,
     /// The view recorder, while it handles a wake-up.
     ViewRecorder,
+    /// An event consumer, while it handles a wake-up.
+    EventConsumer,
 }
 
 impl FaultPoint {

@@ -58,6 +58,10 @@ pub struct KnownLabels {
     pub call_statuses: Values,
     /// States of circuit breakers.
     pub circuit_states: Values,
+    /// Consumers of events.
+    pub consumers: Values,
+    /// Results of their attempts at events.
+    pub consumer_results: Values,
     pub countries: Values,
     /// Results of deliveries to webhook endpoints.
     pub delivery_results: Values,

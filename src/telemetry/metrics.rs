@@ -239,6 +239,19 @@ metrics! {
     /// Events read by this instance, by source: redis or database.
     bus_events_read_total: IntCounterVec ["source"] of [bus_sources];
 
+    /// Attempts of consumers at events, by result: handled, failed (will be repeated) or dead_letter.
+    event_consumer_events_total: IntCounterVec ["consumer", "result"] of [consumers, consumer_results];
+    /// Events that were deleted before the consumer read them.
+    event_consumer_lost_total: IntCounterVec ["consumer"] of [consumers];
+    /// Published events after the lowest position of the consumer, of all types.
+    event_consumer_pending_events: HousekeeperGauges ["consumer"];
+    /// Age of the oldest published event after the lowest position of the consumer, in seconds; 0 if there is none.
+    event_consumer_lag_seconds: HousekeeperGauges ["consumer"];
+    /// Events that wait for another attempt or behind an earlier event of their subject, up to 10,000.
+    event_consumer_deferred_events: HousekeeperGauges ["consumer"];
+    /// Dead letters of the consumer, up to 10,000.
+    event_consumer_dead_letters: HousekeeperGauges ["consumer"];
+
     /// Open WebSocket connections.
     websocket_connections_active: IntGauge;
     /// Messages sent to WebSocket clients.

@@ -24,12 +24,13 @@ use self::tasks::Lead;
 use crate::actors::provider_gateway::ProviderGateway;
 use crate::error::{Error, Result};
 use crate::resources::Resources;
+use crate::storage::consumers::overview;
 use crate::storage::leadership::Leadership;
 use crate::storage::{jobs, partitions};
 use crate::supervision::faults::FaultPoint;
 use crate::supervision::handle::{Handle, LivenessGuard};
 use crate::supervision::limited::catch_panic;
-use crate::telemetry::metrics::{Leader, seconds};
+use crate::telemetry::metrics::{HousekeeperGauges, Leader, seconds};
 
 /// The name of the role in logs and metrics.
 pub const NAME: &str = "housekeeper";
@@ -198,6 +199,14 @@ impl Round {
         metrics.worker_queue_age_seconds.set(seconds(age));
         for letters in jobs::dead_letters(&mut connection).await? {
             metrics.dlq_jobs.with_label_values(&[&letters.status]).set(letters.jobs as f64);
+        }
+        for lag in overview::lags(&mut connection).await? {
+            let labels = [lag.consumer.as_str()];
+            let set = |gauges: &HousekeeperGauges, value| gauges.with_label_values(&labels).set(value);
+            set(&metrics.event_consumer_pending_events, lag.pending as f64);
+            set(&metrics.event_consumer_lag_seconds, seconds(lag.lag));
+            set(&metrics.event_consumer_deferred_events, lag.deferred as f64);
+            set(&metrics.event_consumer_dead_letters, lag.dead_letters as f64);
         }
         if self.measure {
             let ahead = partitions::months_ahead(&mut connection, self.resources.clock.now()).await?;

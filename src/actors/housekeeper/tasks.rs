@@ -17,8 +17,8 @@ use crate::error::{Error, Result};
 use crate::resources::Resources;
 use crate::storage::partitions::Month;
 use crate::storage::{
-    applications, archive, circuit_history, deliveries, idempotency, login_addresses, outbox, partitions, refresh_tokens,
-    scheduled_runs, security_events, staff_views, transaction, webhooks, ws_tickets,
+    applications, archive, circuit_history, consumers, deliveries, idempotency, login_addresses, outbox, partitions,
+    refresh_tokens, scheduled_runs, security_events, staff_views, transaction, webhooks, ws_tickets,
 };
 
 /// The number of expired rows that one statement deletes.
@@ -36,6 +36,8 @@ pub enum ScheduledTask {
     ExpireCredentials,
     /// Deletes old published events.
     ExpireOutbox,
+    /// Deletes what consumers have stored about expired events, and old dead letters of consumers.
+    ExpireConsumedEvents,
     /// Deletes expired idempotency keys and the responses stored for them.
     ExpireIdempotencyKeys,
     /// Deletes expired claims on documents.
@@ -60,10 +62,11 @@ pub enum ScheduledTask {
 
 impl ScheduledTask {
     /// All tasks, in the order in which they run if several are due.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::MakePartitions,
         Self::ExpireCredentials,
         Self::ExpireOutbox,
+        Self::ExpireConsumedEvents,
         Self::ExpireIdempotencyKeys,
         Self::ExpireDocumentClaims,
         Self::ExpireStaffViews,
@@ -82,6 +85,7 @@ impl ScheduledTask {
             Self::MakePartitions => "make_partitions",
             Self::ExpireCredentials => "expire_credentials",
             Self::ExpireOutbox => "expire_outbox",
+            Self::ExpireConsumedEvents => "expire_consumed_events",
             Self::ExpireIdempotencyKeys => "expire_idempotency_keys",
             Self::ExpireDocumentClaims => "expire_document_claims",
             Self::ExpireStaffViews => "expire_staff_views",
@@ -104,6 +108,7 @@ impl ScheduledTask {
             Self::MakePartitions => &settings.make_partitions,
             Self::ExpireCredentials => &settings.expire_credentials,
             Self::ExpireOutbox => &settings.expire_outbox,
+            Self::ExpireConsumedEvents => &settings.expire_consumed_events,
             Self::ExpireIdempotencyKeys => &settings.expire_idempotency_keys,
             Self::ExpireDocumentClaims => &settings.expire_document_claims,
             Self::ExpireStaffViews => &settings.expire_staff_views,
@@ -124,6 +129,7 @@ impl ScheduledTask {
             Self::MakePartitions => work.make_partitions().await,
             Self::ExpireCredentials => work.expire_credentials().await,
             Self::ExpireOutbox => work.expire_outbox().await,
+            Self::ExpireConsumedEvents => work.expire_consumed_events().await,
             Self::ExpireIdempotencyKeys => work.delete(work.now, idempotency::delete_expired).await,
             Self::ExpireDocumentClaims => work.delete(work.now, applications::delete_expired_claims).await,
             Self::ExpireStaffViews => work.delete(work.now, delete_views).await,
@@ -220,12 +226,25 @@ impl TaskRun<'_> {
     }
 
     async fn expire_outbox(&self) -> Result<Value> {
-        let hours = self.resources.settings.outbox.retention_hours;
-        let retention = Duration::from_secs(u64::from(hours) * 3600);
+        let settings = &self.resources.settings;
+        let hours = |hours: u32| Duration::from_secs(u64::from(hours) * 3600);
+        let minimum = hours(settings.outbox.retention_hours);
+        let unread = hours(settings.events.unread_retention_hours).max(minimum);
+        let retention = outbox::OutboxRetention { minimum, unread };
         let delete = async |connection: &mut AsyncPgConnection, now, limit| {
             outbox::delete_expired(connection, now, retention, limit).await
         };
         self.delete(self.now, delete).await
+    }
+
+    async fn expire_consumed_events(&self) -> Result<Value> {
+        let handled = async |connection: &mut AsyncPgConnection, _, limit| {
+            consumers::inbox::delete_expired(connection, limit).await
+        };
+        let handled = self.delete(self.now, handled).await?;
+        let days = self.resources.settings.events.dead_letter_retention_days;
+        let dead_letters = self.delete(self.days_ago(days), consumers::dead_letters::delete_before).await?;
+        Ok(json!({ "handled": handled["deleted"], "dead_letters": dead_letters["deleted"] }))
     }
 
     /// Deletes rows in batches. `delete` deletes one batch; `time` is its limit for the age of rows.

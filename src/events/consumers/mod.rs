@@ -4,10 +4,15 @@
 //! has a position in the global sequence of events. The effect of an event, the position and a row of `inbox` are
 //! committed in one transaction, so an effect is never lost and never repeated, whenever an instance ends.
 
+mod handling;
+mod leases;
 mod registry;
+mod run;
 pub mod type_filter;
 
+pub use self::handling::HandlingResult;
 pub use self::registry::{AnyConsumer, Consumers};
+pub use self::run::{ConsumerRun, NextRound};
 
 use std::future::Future;
 

@@ -4,4 +4,4 @@ pub mod attempts;
 pub mod get;
 pub mod list;
 pub mod resend;
-pub(super) mod view;
+pub mod view;

@@ -9,4 +9,4 @@ pub mod list;
 pub mod recover;
 pub mod rotate;
 pub mod test;
-mod view;
+pub mod view;

@@ -40,10 +40,11 @@ pub(crate) const QUICK: [(&str, &str); 14] = [
 
 /// The scheduled tasks. On a new database they are due at the first start. They are off unless a test enables them, so
 /// they do not delete expired rows that a test needs.
-pub(crate) const SCHEDULED_TASKS: [&str; 13] = [
+pub(crate) const SCHEDULED_TASKS: [&str; 14] = [
     "make_partitions",
     "expire_credentials",
     "expire_outbox",
+    "expire_consumed_events",
     "expire_idempotency_keys",
     "expire_document_claims",
     "expire_staff_views",

@@ -1,0 +1,173 @@
+//! The partitions that this instance holds of one consumer.
+//!
+//! Every instance reports itself and takes its share of the partitions: all instances have the same number, or one more.
+//! An instance releases what exceeds its share and acquires what is free until it has its share. When an instance
+//! dies, its leases and its report expire, and the others take its partitions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use slog::{info, warn};
+
+use crate::error::{Error, Result};
+use crate::resources::Resources;
+use crate::storage::consumers::PARTITIONS;
+use crate::storage::consumers::leases::{self, HeldPartition};
+use crate::storage::transaction;
+
+pub(super) struct Leases {
+    consumer: &'static str,
+    instance: Arc<str>,
+    lease: Duration,
+    interval: Duration,
+    /// Sorted by partition.
+    held: Vec<HeldPartition>,
+    /// When the leases are renewed and the shares compared, in monotonic time; `None` for at once.
+    due_at: Option<Duration>,
+    is_registered: bool,
+}
+
+impl Leases {
+    /// Leases of `consumer` without any partition.
+    pub(super) fn new(consumer: &'static str, resources: &Resources) -> Self {
+        let lease = resources.settings.events.lease();
+        let poll = Duration::from_millis(resources.settings.outbox.poll_interval_ms);
+        Self {
+            consumer,
+            instance: Arc::clone(&resources.instance),
+            lease,
+            interval: poll.min(lease / 3),
+            held: Vec::new(),
+            due_at: None,
+            is_registered: false,
+        }
+    }
+
+    pub(super) fn held(&self) -> &[HeldPartition] {
+        &self.held
+    }
+
+    /// Replaces the held partitions after [`leases::hold`] has moved their positions.
+    pub(super) fn moved(&mut self, mut held: Vec<HeldPartition>) {
+        held.sort_by_key(|held| held.partition);
+        self.held = held;
+    }
+
+    /// Makes the next call of [`Leases::keep`] check which partitions are still held.
+    pub(super) fn check_soon(&mut self) {
+        self.due_at = None;
+    }
+
+    /// Renews the leases and compares the number of partitions with this instance's share, if that is due.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub(super) async fn keep(&mut self, resources: &Resources) -> Result<()> {
+        let now = resources.clock.monotonic();
+        if self.due_at.is_some_and(|due_at| now < due_at) {
+            return Ok(());
+        }
+        let mut connection = resources.database.get().await?;
+        let held = transaction::once(&mut connection, async |connection| {
+            if !self.is_registered {
+                leases::register(connection, self.consumer).await?;
+            }
+            let others = leases::report(connection, self.consumer, &self.instance, self.lease).await?;
+            let mut held = match self.held.as_slice() {
+                [] => Vec::new(),
+                held => leases::hold(connection, self.consumer, held, 0, self.lease).await?,
+            };
+            held.sort_by_key(|held| held.partition);
+            let share = share(&self.instance, &others);
+            let surplus = held.split_off(share.min(held.len()));
+            if !surplus.is_empty() {
+                leases::release(connection, self.consumer, &surplus).await?;
+            }
+            let missing = share.saturating_sub(held.len());
+            if missing > 0 {
+                held.extend(
+                    leases::acquire(
+                        connection,
+                        self.consumer,
+                        &self.instance,
+                        self.lease,
+                        &held,
+                        missing,
+                    )
+                    .await?,
+                );
+            }
+            Ok(held)
+        })
+        .await?;
+        self.is_registered = true;
+        self.due_at = Some(now + self.interval);
+        if partitions(&held) != partitions(&self.held) {
+            info!(resources.logger, "partitions of a consumer changed"; "consumer" => self.consumer,
+                "partitions" => format!("{:?}", partitions(&held)));
+        }
+        self.moved(held);
+        Ok(())
+    }
+
+    /// Releases all partitions, so other instances can acquire them immediately.
+    pub(super) async fn release(&mut self, resources: &Resources) {
+        let released: Result<()> = async {
+            let mut connection = resources.database.get().await?;
+            transaction::once(&mut connection, async |connection| {
+                leases::release(connection, self.consumer, &self.held).await?;
+                leases::leave(connection, self.consumer, &self.instance).await?;
+                Ok::<_, transaction::Abort>(())
+            })
+            .await
+        }
+        .await;
+        self.held.clear();
+        if let Err(error) = released {
+            warn!(resources.logger, "cannot release the partitions of a consumer; their leases will expire";
+                "consumer" => self.consumer, error);
+        }
+    }
+}
+
+fn partitions(held: &[HeldPartition]) -> Vec<i16> {
+    let mut partitions: Vec<i16> = held.iter().map(|held| held.partition).collect();
+    partitions.sort_unstable();
+    partitions
+}
+
+/// The number of partitions that the instance `own` takes while `others` run the consumer, too.
+fn share(own: &str, others: &[String]) -> usize {
+    let total = usize::from(PARTITIONS.unsigned_abs());
+    let instances = others.len() + 1;
+    let rank = others.iter().filter(|other| other.as_str() < own).count();
+    total / instances + usize::from(rank < total % instances)
+}
+
+/// Checks that none of `held` is missing from `found`, the result of [`leases::hold`].
+///
+/// # Errors
+/// [`Error::LeaseLost`]
+pub(super) fn expect_all(held: &[HeldPartition], found: Vec<HeldPartition>) -> Result<Vec<HeldPartition>> {
+    if found.len() == held.len() { Ok(found) } else { Err(Error::LeaseLost) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shares_of_all_instances_add_up_to_all_partitions_and_differ_by_at_most_one() {
+        for count in 1..=20_usize {
+            let names: Vec<String> = (0..count).map(|number| format!("instance {number}")).collect();
+            let shares = names.iter().map(|own| {
+                let others: Vec<String> = names.iter().filter(|name| *name != own).cloned().collect();
+                share(own, &others)
+            });
+            let shares: Vec<usize> = shares.collect();
+            assert_eq!(shares.iter().sum::<usize>(), 16, "{count} instances");
+            let spread = shares.iter().max().unwrap() - shares.iter().min().unwrap();
+            assert!(spread <= 1, "{count} instances: {shares:?}");
+        }
+    }
+}
