@@ -120,7 +120,7 @@ async fn secrets_and_responses_are_sealed_and_appear_in_no_log() {
     let plain = format!("SELECT count(*) FROM webhook_secrets WHERE position(decode('{bytes}', 'base64') IN secret) > 0");
     assert_eq!(app.sql(&plain).await, "0");
     assert_eq!(app.sql("SELECT bool_and(substring(response FOR 1) = '\\x01') FROM webhook_attempts").await, "true");
-    assert!(app.log.lines().iter().all(|line| !line.to_string().contains(bytes)));
+    assert!(app.log.lines().await.iter().all(|line| !line.to_string().contains(bytes)));
     receiver.stop().await;
 }
 

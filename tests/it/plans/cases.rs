@@ -32,6 +32,7 @@ use aval::storage::jobs::{
     Claim, DeadLetter, Heartbeat, JobFilter, KnownTask, NewJob, Priority, Quota, Release,
 };
 use aval::storage::lanes::LaneChange;
+use aval::storage::outbox::OutboxRetention;
 use aval::storage::provider_retries::Requeue;
 use aval::storage::refresh_tokens::RefreshToken;
 use aval::storage::reviews::{AssignmentFilter, NewAssignment, ReviewFilter};
@@ -241,7 +242,10 @@ pub(super) const CASES: &[Case] = cases! {
     "outbox::oldest_offset" [0] ["outbox_offset_idx"] |sql, _w| outbox::oldest_offset(sql);
     "outbox::read_after" [0] ["outbox_offset_idx"] |sql, _w| outbox::read_after(sql, 100, 100);
     "outbox::delete_expired" [0] ["outbox_pkey"]
-        |sql, w| outbox::delete_expired(sql, w.now, Duration::from_secs(3600), 100);
+        |sql, w| async move {
+            let hour = Duration::from_secs(3600);
+            outbox::delete_expired(sql, w.now, OutboxRetention { minimum: hour, unread: hour }, 100).await
+        };
 
     "provider_retries::requeue_due" [ALL] ["provider_retries_due_idx"] |sql, _w| provider_retries::requeue_due(
         sql, Requeue { country: Country::Es, limit: 5, min_interval_ms: 1, max_interval_ms: 2 });

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aval::clock::Clock;
 use aval::domain::application::Country;
+use aval::storage::outbox::OutboxRetention;
 use aval::storage::applications::{Insertion, insert};
 use aval::storage::outbox;
 use aval::storage::statistics::{differences, project};
@@ -174,9 +175,10 @@ async fn an_event_is_kept_until_it_is_counted() {
     publish_all(&mut sql).await;
     let later = Clock::system().now() + chrono::TimeDelta::days(30);
     let hour = Duration::from_secs(3600);
-    assert_eq!(outbox::delete_expired(&mut sql, later, hour, 1000).await.unwrap(), 0);
+    let retention = OutboxRetention { minimum: hour, unread: hour };
+    assert_eq!(outbox::delete_expired(&mut sql, later, retention, 1000).await.unwrap(), 0);
     assert_eq!(project(&mut sql, 7).await.unwrap(), 7);
-    assert_eq!(outbox::delete_expired(&mut sql, later, hour, 1000).await.unwrap(), 7);
+    assert_eq!(outbox::delete_expired(&mut sql, later, retention, 1000).await.unwrap(), 7);
     assert_eq!(differences(&mut sql).await.unwrap(), Vec::<String>::new());
 }
 

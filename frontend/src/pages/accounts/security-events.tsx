@@ -33,6 +33,14 @@ const KINDS = [
     'api_key_revoked',
     'api_key_deleted',
     'log_level_changed',
+    'webhook_endpoint_created',
+    'webhook_endpoint_changed',
+    'webhook_endpoint_disabled',
+    'webhook_endpoint_enabled',
+    'webhook_endpoint_deleted',
+    'webhook_endpoint_secret_rotated',
+    'webhooks_repeated',
+    'webhook_tested',
 ] as const;
 type Kind = (typeof KINDS)[number];
 
