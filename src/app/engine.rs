@@ -27,6 +27,7 @@ use crate::clock::Clock;
 use crate::config::{InstanceRole, Settings};
 use crate::countries::Countries;
 use crate::deliveries::Deliveries;
+use crate::deliveries::admission::Admission;
 use crate::deliveries::deliver::DeliverWebhook;
 use crate::deliveries::fan_out::WebhookFanOut;
 use crate::domain::application::Country;
@@ -179,7 +180,12 @@ impl Engine {
                 write_batchers: write_batchers.clone(),
                 webhooks: webhooks.clone(),
             }),
-            Box::new(DeliverWebhook::new(&resources, write_batchers.clone(), Arc::clone(&on_commit))),
+            Box::new(DeliverWebhook {
+                resources: resources.clone(),
+                write_batchers: write_batchers.clone(),
+                admission: Admission::of(&resources),
+                on_commit: Arc::clone(&on_commit),
+            }),
         ];
         let types = Arc::new(event_types());
         let deliveries = Deliveries::new(&resources, accounts.clone(), types, Arc::clone(&on_commit));

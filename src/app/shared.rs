@@ -66,7 +66,15 @@ impl Shared {
             None => Arc::new(PostgresBus::new(database.clone())),
         };
         let cache = Cache::new(&settings.cache, database, redis.as_ref(), clock, metrics);
-        Ok(Self { redis, cache, stream, bus, watched, published: Arc::default(), feed_readers: Arc::default() })
+        Ok(Self {
+            redis,
+            cache,
+            stream,
+            bus,
+            watched,
+            published: Arc::default(),
+            feed_readers: Arc::default(),
+        })
     }
 
     /// The broadcaster's bus, which updates the cache before sessions receive an event.

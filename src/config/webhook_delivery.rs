@@ -52,7 +52,11 @@ impl WebhookDeliverySettings {
             "must be 1 to 20 pauses of 1 to 86400000 ms (a day)",
         )?;
         within(1..=1000, self.max_in_flight.into(), "max_in_flight")?;
-        within(1..=u64::from(self.max_in_flight), self.max_in_flight_per_endpoint.into(), "max_in_flight_per_endpoint")?;
+        within(
+            1..=u64::from(self.max_in_flight),
+            self.max_in_flight_per_endpoint.into(),
+            "max_in_flight_per_endpoint",
+        )?;
         within(1..=8760, self.disable_after_hours.into(), "disable_after_hours")?;
         within(0..=8760, self.secret_overlap_hours.into(), "secret_overlap_hours")?;
         within(1..=36_500, self.retention_days.into(), "retention_days")?;

@@ -80,7 +80,9 @@ pub enum ForbiddenUrl {
 impl ForbiddenUrl {
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Malformed => "must be an absolute URL of visible ASCII characters, such as https://example.com/hook",
+            Self::Malformed => {
+                "must be an absolute URL of visible ASCII characters, such as https://example.com/hook"
+            }
             Self::Scheme => "must begin with https:// or http://",
             Self::PlainHttp => "must begin with https://",
             Self::UserInfo => "must not contain a user name or password",
@@ -114,7 +116,11 @@ impl Target {
     /// Why the URL is not allowed.
     pub fn parse(url: &str, settings: &WebhookDeliverySettings) -> Result<Self, ForbiddenUrl> {
         let is_plain = url.len() <= MAX_URL_CHARS && url.bytes().all(|byte| byte.is_ascii_graphic());
-        let uri: Uri = url.parse().ok().filter(|_| is_plain && !url.contains(['\\', '#'])).ok_or(ForbiddenUrl::Malformed)?;
+        let uri: Uri = url
+            .parse()
+            .ok()
+            .filter(|_| is_plain && !url.contains(['\\', '#']))
+            .ok_or(ForbiddenUrl::Malformed)?;
         let default_port = match uri.scheme_str() {
             Some("https") => 443,
             Some("http") if settings.require_https => return Err(ForbiddenUrl::PlainHttp),

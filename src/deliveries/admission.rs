@@ -15,6 +15,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::clock::Clock;
+use crate::resources::Resources;
 
 /// Attempts that take longer than this count as slow.
 const SLOW: Duration = Duration::from_secs(1);
@@ -52,8 +53,14 @@ pub struct Permit {
 }
 
 impl Admission {
+    /// No attempts, with the limit of the configuration.
+    pub fn of(resources: &Resources) -> Self {
+        let settings = &resources.settings.webhook_delivery;
+        Self::new(resources.clock.clone(), settings.max_in_flight_per_endpoint)
+    }
+
     /// No attempts, with at most `max_limit` at one endpoint at a time.
-    pub fn new(clock: Clock, max_limit: u32) -> Self {
+    fn new(clock: Clock, max_limit: u32) -> Self {
         Self { endpoints: Arc::default(), clock, max_limit }
     }
 
@@ -66,7 +73,7 @@ impl Admission {
         let mut endpoints = self.lock();
         let state = endpoints.entry(endpoint).or_insert(EndpointState {
             in_flight: 0,
-            limit: self.max_limit.div_ceil(2),
+            limit: self.max_limit,
             last_duration: MIN_PAUSE,
             next_turn: Duration::ZERO,
         });
@@ -137,7 +144,7 @@ mod tests {
     #[test]
     fn the_limit_rises_with_fast_successes_and_falls_to_one_with_failures() {
         let admission = admission();
-        assert_eq!(admitted(&admission, HEALTHY).len(), 4);
+        assert_eq!(admitted(&admission, HEALTHY).len(), 8);
         let drained = admitted(&admission, HANGING);
         admission.clock.advance(Duration::from_secs(15));
         drop(drained);
@@ -162,7 +169,6 @@ mod tests {
     #[test]
     fn refused_deliveries_return_one_after_the_other() {
         let admission = admission();
-        drop(admitted(&admission, HANGING));
         drop(admitted(&admission, HANGING));
         let permit = admission.admit(HANGING).unwrap();
         admission.clock.advance(Duration::from_secs(4));

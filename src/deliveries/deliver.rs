@@ -10,7 +10,6 @@ use slog::{Logger, info, warn};
 use std::time::Duration;
 use uuid::Uuid;
 
-use super::NAME;
 use super::address::{SystemResolver, Target};
 use super::admission::Admission;
 use super::send::{Answer, Request, send};
@@ -198,7 +197,9 @@ impl DeliverWebhook {
         let settings = self.settings();
         let target = match Target::parse(&found.endpoint.url, settings) {
             Ok(target) => target,
-            Err(why) => return Ok(Answer::failed(AttemptResult::ForbiddenUrl, format!("the URL {}", why.as_str()))),
+            Err(why) => {
+                return Ok(Answer::failed(AttemptResult::ForbiddenUrl, format!("the URL {}", why.as_str())));
+            }
         };
         let (id, body) = (found.due.message_id.to_string(), found.due.body.clone());
         let signature = sign(&found.secrets, &id, now, body.as_bytes())?;
@@ -322,13 +323,6 @@ impl DeliverWebhook {
 
     fn count_end(&self, status: DeliveryStatus) {
         self.resources.metrics.webhook_deliveries_total.with_label_values(&[status.as_str()]).inc();
-    }
-
-    /// The task for an instance with these parts.
-    pub fn new(resources: &Resources, write_batchers: WriteBatchers, on_commit: CommitHook) -> Self {
-        let settings = &resources.settings.webhook_delivery;
-        let admission = Admission::new(resources.clock.clone(), settings.max_in_flight_per_endpoint);
-        Self { resources: resources.named(NAME), write_batchers, admission, on_commit }
     }
 }
 

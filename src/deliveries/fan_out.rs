@@ -1,7 +1,5 @@
 //! The consumer that creates the deliveries of each published event.
 
-use std::future::Future;
-
 use diesel_async::AsyncPgConnection;
 use serde::Deserialize;
 
@@ -37,17 +35,10 @@ impl Consumer for WebhookFanOut {
         OnDeadLetter::Continue
     }
 
-    fn handle(
-        &self,
-        event: &Envelope,
-        connection: &mut AsyncPgConnection,
-    ) -> impl Future<Output = Result<()>> {
-        async move {
-            let epoch = outbox::position(connection).await?.epoch;
-            let message = message(event, epoch)?;
-            fan_out(connection, &message).await?;
-            Ok(())
-        }
+    async fn handle(&self, event: &Envelope, connection: &mut AsyncPgConnection) -> Result<()> {
+        let epoch = outbox::position(connection).await?.epoch;
+        fan_out(connection, &message(event, epoch)?).await?;
+        Ok(())
     }
 }
 

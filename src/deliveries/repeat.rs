@@ -165,7 +165,8 @@ impl Deliveries {
             insert_for(connection, &message, endpoint).await?;
             let filter = DeliveryFilter { subject: Some(message.subject), ..DeliveryFilter::default() };
             let created = list_page(connection, endpoint, &filter, None, 1).await?.pop();
-            record(connection, SecurityEvent::WebhookTested, origin, json!({"endpoint_id": endpoint})).await?;
+            record(connection, SecurityEvent::WebhookTested, origin, json!({"endpoint_id": endpoint}))
+                .await?;
             Ok(created.ok_or_else(|| Error::internal("the delivery of a test message is missing"))?)
         };
         let (database, logger) = (&self.resources.database, &self.resources.logger);
@@ -212,7 +213,8 @@ async fn details(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Deliver
 /// The endpoint, which must be enabled.
 async fn enabled(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Endpoint> {
     let endpoint = endpoints::find(connection, id).await?.ok_or_else(no_endpoint)?;
-    let disabled = || Error::Conflict(PublicMessage::new("The webhook endpoint is disabled. Enable it first."));
+    let disabled =
+        || Error::Conflict(PublicMessage::new("The webhook endpoint is disabled. Enable it first."));
     if endpoint.is_enabled() { Ok(endpoint) } else { Err(disabled()) }
 }
 

@@ -90,10 +90,8 @@ fn client(timeout: Duration) -> awc::Client {
     // awc's constructors use the process's crypto provider and panic without one, even for plain HTTP. An error means
     // that one is already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let connector = awc::Connector::new()
-        .timeout(timeout)
-        .handshake_timeout(timeout)
-        .max_http_version(Version::HTTP_11);
+    let connector =
+        awc::Connector::new().timeout(timeout).handshake_timeout(timeout).max_http_version(Version::HTTP_11);
     awc::Client::builder().connector(connector).disable_timeout().disable_redirects().finish()
 }
 
@@ -122,7 +120,9 @@ fn meaning(status: StatusCode) -> AttemptResult {
 
 fn not_sent(error: &SendRequestError) -> Answer {
     let result = match error {
-        SendRequestError::Timeout | SendRequestError::Connect(ConnectError::Timeout) => AttemptResult::Timeout,
+        SendRequestError::Timeout | SendRequestError::Connect(ConnectError::Timeout) => {
+            AttemptResult::Timeout
+        }
         _ => AttemptResult::Connect,
     };
     Answer::failed(result, error.to_string())

@@ -56,12 +56,7 @@ fn key_pair(seed: &[u8]) -> Result<Ed25519KeyPair> {
 ///
 /// # Errors
 /// [`Error::Internal`] if a secret is not a key of its algorithm.
-pub(super) fn sign(
-    secrets: &[EndpointSecret],
-    id: &str,
-    time: DateTime<Utc>,
-    body: &[u8],
-) -> Result<String> {
+pub(super) fn sign(secrets: &[EndpointSecret], id: &str, time: DateTime<Utc>, body: &[u8]) -> Result<String> {
     let timestamp = time.timestamp();
     let sign_with = |secret: &EndpointSecret| match secret.algorithm {
         Algorithm::Hmac => Ok(SigningKey::new(&secret.secret).sign(id, timestamp, body)),

@@ -61,7 +61,8 @@ fn every_reserved_address_is_refused() {
         ("ff02::1", "multicast"),
     ] {
         assert!(!is_public(address.parse().unwrap()), "{address} ({what})");
-        let url = if address.contains(':') { format!("http://[{address}]/") } else { format!("http://{address}/") };
+        let url =
+            if address.contains(':') { format!("http://[{address}]/") } else { format!("http://{address}/") };
         assert_eq!(refusal(&url), Some(ForbiddenUrl::Address), "{url} ({what})");
     }
 }

@@ -86,15 +86,8 @@ impl Leases {
             let missing = share.saturating_sub(held.len());
             if missing > 0 {
                 held.extend(
-                    leases::acquire(
-                        connection,
-                        self.consumer,
-                        &self.instance,
-                        self.lease,
-                        &held,
-                        missing,
-                    )
-                    .await?,
+                    leases::acquire(connection, self.consumer, &self.instance, self.lease, &held, missing)
+                        .await?,
                 );
             }
             Ok(held)

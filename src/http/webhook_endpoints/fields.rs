@@ -33,10 +33,7 @@ pub(super) fn description(raw: &RawValue) -> Result<String, Refusal> {
 }
 
 /// Reads each string of an array and reports refusals at their positions. Repeated values are left out.
-fn each<T: PartialEq>(
-    raw: &RawValue,
-    read: impl Fn(&str) -> Result<T, Refusal>,
-) -> Result<Vec<T>, Refusals> {
+fn each<T: PartialEq>(raw: &RawValue, read: impl Fn(&str) -> Result<T, Refusal>) -> Result<Vec<T>, Refusals> {
     let texts: Vec<String> =
         serde_json::from_str(raw.get()).ok().ok_or_else(|| bad_type("an array of strings"))?;
     let (mut values, mut refusals) = (Vec::new(), Refusals::default());

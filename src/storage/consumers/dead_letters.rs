@@ -227,8 +227,7 @@ impl FixedStatement for RewindConsumer {
 /// Makes a locked consumer read all events after the offset `position` again. Every lease ends, and what is stored about
 /// these events is deleted, including dead letters. Returns how many events had been handled.
 pub async fn rewind(connection: &mut AsyncPgConnection, consumer: &str, position: i64) -> Result<usize> {
-    let handled =
-        inbox::table.filter(inbox::consumer.eq(consumer)).filter(inbox::event_offset.gt(position));
+    let handled = inbox::table.filter(inbox::consumer.eq(consumer)).filter(inbox::event_offset.gt(position));
     let handled = diesel::delete(handled).execute(connection).await?;
     let deferred = deferred_events::table
         .filter(deferred_events::consumer.eq(consumer))

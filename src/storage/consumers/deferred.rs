@@ -304,8 +304,7 @@ pub async fn record_failure(
     };
     let event_id = event_id.as_uuid();
     let consumer = consumer.to_owned();
-    let statement =
-        RecordFailure { consumer, event_id, pause_ms, blocks_subject, error_type, error_message };
+    let statement = RecordFailure { consumer, event_id, pause_ms, blocks_subject, error_type, error_message };
     Prepared(statement).execute(connection).await?;
     Ok(())
 }

@@ -165,7 +165,8 @@ pub async fn attempts_page(
     }
     let rows: Vec<AttemptRow> = query.load(connection).await?;
     let open = |row: AttemptRow| {
-        let opened = row.response.map(|sealed| keys.open_bytes(SealedField::WebhookResponse, row.id, &sealed));
+        let opened =
+            row.response.map(|sealed| keys.open_bytes(SealedField::WebhookResponse, row.id, &sealed));
         Ok(ListedAttempt {
             id: row.id,
             delivery_id: row.delivery_id,

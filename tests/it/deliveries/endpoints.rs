@@ -68,13 +68,21 @@ async fn invalid_members_are_reported_at_their_positions() {
         assert_eq!(answer.status, 422, "{body}");
         answer.field_errors().join(", ")
     };
-    assert_eq!(errors("event_types", json!(["*", "toy.made.v1", "toy.*"])).await,
-        "/event_types/1 unknown_event_type, /event_types/2 unknown_event_type");
+    assert_eq!(
+        errors("event_types", json!(["*", "toy.made.v1", "toy.*"])).await,
+        "/event_types/1 unknown_event_type, /event_types/2 unknown_event_type"
+    );
     assert_eq!(errors("event_types", json!([])).await, "/event_types required");
     assert_eq!(errors("countries", json!(["ES", "XX"])).await, "/countries/1 unknown_country");
     assert_eq!(errors("algorithm", json!("v2")).await, "/algorithm unknown_value");
     assert_eq!(errors("description", json!("a\u{0}b")).await, "/description bad_text");
-    for url in ["http://127.0.0.1/", "http://10.0.0.1:8080/", "https://localhost./", "https://a:b@example.com/", "ftp://x.y/"] {
+    for url in [
+        "http://127.0.0.1/",
+        "http://10.0.0.1:8080/",
+        "https://localhost./",
+        "https://a:b@example.com/",
+        "ftp://x.y/",
+    ] {
         assert_eq!(errors("url", json!(url)).await, "/url bad_url", "{url}");
     }
     app.patch(&format!("{ENDPOINTS}/{}", uuid::Uuid::nil()), &json!({})).await.expect(422);
@@ -117,9 +125,14 @@ async fn secrets_and_responses_are_sealed_and_appear_in_no_log() {
     publish(&app, "toy.made.v1", 1, json!({})).await;
     super::statuses(&app, &endpoint, "delivered delivered").await;
     let bytes = secret.strip_prefix("whsec_").unwrap();
-    let plain = format!("SELECT count(*) FROM webhook_secrets WHERE position(decode('{bytes}', 'base64') IN secret) > 0");
+    let plain = format!(
+        "SELECT count(*) FROM webhook_secrets WHERE position(decode('{bytes}', 'base64') IN secret) > 0"
+    );
     assert_eq!(app.sql(&plain).await, "0");
-    assert_eq!(app.sql("SELECT bool_and(substring(response FOR 1) = '\\x01') FROM webhook_attempts").await, "true");
+    assert_eq!(
+        app.sql("SELECT bool_and(substring(response FOR 1) = '\\x01') FROM webhook_attempts").await,
+        "true"
+    );
     assert!(app.log.lines().await.iter().all(|line| !line.to_string().contains(bytes)));
     receiver.stop().await;
 }
@@ -138,7 +151,10 @@ async fn during_a_rotation_deliveries_are_signed_with_both_secrets() {
     assert_eq!(request.signature, format!("{} {}", request.signed_with(new), request.signed_with(&old)));
 
     // The old secret expires.
-    app.execute("UPDATE webhook_secrets SET expires_at = now() - interval '1 second' WHERE expires_at IS NOT NULL").await;
+    app.execute(
+        "UPDATE webhook_secrets SET expires_at = now() - interval '1 second' WHERE expires_at IS NOT NULL",
+    )
+    .await;
     app.post(&format!("{path}/test"), &json!({})).await.expect(202);
     let request = receiver.requests(2).await.remove(1);
     assert_eq!(request.signature, request.signed_with(new));

@@ -48,7 +48,11 @@ async fn after_the_last_attempt_the_delivery_is_dead_and_its_dead_letter_can_be_
     assert!(dead["finished_at"].is_string());
     let letters = app.get("/api/v1/admin/failed-jobs?task=deliver_webhook").await.expect(200);
     let letter = &letters["failed_jobs"][0];
-    assert_eq!((&letter["error_type"], &letter["lane"]), (&json!("delivery_failed"), &json!("deliveries")), "{letters}");
+    assert_eq!(
+        (&letter["error_type"], &letter["lane"]),
+        (&json!("delivery_failed"), &json!("deliveries")),
+        "{letters}"
+    );
     let path = format!("/api/v1/admin/failed-jobs/{}/retry", letter["id"].as_str().unwrap());
     app.post(&path, &json!({"reason": "The endpoint is repaired"})).await.expect(200);
     let delivered = statuses(&app, &endpoint, "delivered").await.remove(0);
@@ -110,7 +114,10 @@ async fn an_endpoint_is_disabled_after_five_days_of_nothing_but_failures() {
     publish(&app, TOYS, 1, json!({})).await;
     statuses(&app, &endpoint, "delivered").await;
     let since = async |hours: u32| {
-        app.execute(&format!("UPDATE webhook_endpoints SET failing_since = now() - interval '{hours} hours'")).await;
+        app.execute(&format!(
+            "UPDATE webhook_endpoints SET failing_since = now() - interval '{hours} hours'"
+        ))
+        .await;
     };
     let path = format!("{ENDPOINTS}/{endpoint}");
     // A success ends the period.

@@ -20,11 +20,14 @@ async fn p99(app: &TestApp, first_subject: u128) -> f64 {
     for subject in subjects {
         publish(app, TOYS, subject, json!({})).await;
     }
-    let of_phase = format!("FROM webhook_deliveries WHERE status = 'delivered' AND subject IN ({})", list.join(", "));
+    let of_phase =
+        format!("FROM webhook_deliveries WHERE status = 'delivered' AND subject IN ({})", list.join(", "));
     let expected = (ENDPOINT_COUNT * usize::try_from(EVENTS).unwrap()).to_string();
     let count = format!("SELECT count(*) {of_phase}");
-    eventually("the deliveries to healthy endpoints", async || (app.sql(&count).await == expected).then_some(()))
-        .await;
+    eventually("the deliveries to healthy endpoints", async || {
+        (app.sql(&count).await == expected).then_some(())
+    })
+    .await;
     let p99 = "SELECT percentile_disc(0.99) WITHIN GROUP (ORDER BY extract(epoch FROM finished_at - created_at) * 1000)";
     app.sql(&format!("{p99} {of_phase}")).await.parse().unwrap()
 }
@@ -56,7 +59,9 @@ async fn an_endpoint_that_hangs_does_not_delay_the_others() {
     .await;
     let with = p99(&app, 300).await;
     println!("p99 of healthy endpoints: {without:.0} ms without and {with:.0} ms with the hanging endpoint");
-    let unanswered = format!("SELECT count(*) FROM webhook_deliveries WHERE endpoint_id = '{endpoint}' AND status = 'pending'");
+    let unanswered = format!(
+        "SELECT count(*) FROM webhook_deliveries WHERE endpoint_id = '{endpoint}' AND status = 'pending'"
+    );
     assert_ne!(app.sql(&unanswered).await, "0");
     // An attempt at the hanging endpoint takes 15 s. Machines that run tests are busy, so a factor of two is allowed.
     assert!(with < without * 2.0 + 250.0, "p99 {without:.0} ms became {with:.0} ms");

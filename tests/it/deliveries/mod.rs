@@ -83,13 +83,12 @@ impl Receiver {
     fn start() -> Self {
         let inbox: Arc<Mutex<Inbox>> = Arc::default();
         let data = web::Data::new(Arc::clone(&inbox));
-        let server = HttpServer::new(move || {
-            App::new().app_data(data.clone()).default_service(web::to(receive))
-        })
-        .workers(1)
-        .disable_signals()
-        .bind(("127.0.0.1", 0))
-        .unwrap();
+        let server =
+            HttpServer::new(move || App::new().app_data(data.clone()).default_service(web::to(receive)))
+                .workers(1)
+                .disable_signals()
+                .bind(("127.0.0.1", 0))
+                .unwrap();
         let port = server.addrs()[0].port();
         let server = server.run();
         let handle = server.handle();
@@ -138,7 +137,8 @@ async fn create(app: &TestApp, url: &str, members: Value) -> (String, String) {
 /// Writes an event about `subject` to the outbox, as a trigger does.
 async fn publish(app: &TestApp, event_type: &str, subject: u128, data: Value) {
     let subject = uuid::Uuid::from_u128(subject);
-    app.execute(&format!("SELECT record_event(uuid_v7_now(), '{event_type}', '{subject}', 'r-1', '{data}')")).await;
+    app.execute(&format!("SELECT record_event(uuid_v7_now(), '{event_type}', '{subject}', 'r-1', '{data}')"))
+        .await;
 }
 
 /// The deliveries of an endpoint, newest first.

@@ -68,7 +68,8 @@ async fn many_subjects_arrive_in_order_while_deliveries_fail_at_random() {
     let received = receiver.received();
     for subject in 1..=8 {
         let subject = uuid::Uuid::from_u128(subject).to_string();
-        let of_subject = received.iter().map(super::Received::event).filter(|event| event["subject"] == *subject);
+        let of_subject =
+            received.iter().map(super::Received::event).filter(|event| event["subject"] == *subject);
         let mut order: Vec<i64> = of_subject.map(|event| event["data"]["n"].as_i64().unwrap()).collect();
         order.dedup();
         assert_eq!(order, [0, 1, 2, 3, 4], "{subject}");

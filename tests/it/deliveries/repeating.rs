@@ -37,7 +37,8 @@ async fn a_pending_delivery_is_sent_again_immediately() {
     receiver.answer_with([500]);
     publish(&app, TOYS, 1, json!({})).await;
     receiver.requests(1).await;
-    let waiting = "SELECT count(*) FROM pending_jobs WHERE task_name = 'deliver_webhook' AND status = 'pending'";
+    let waiting =
+        "SELECT count(*) FROM pending_jobs WHERE task_name = 'deliver_webhook' AND status = 'pending'";
     crate::support::eventually("the pause", async || (app.sql(waiting).await == "1").then_some(())).await;
     let pending = deliveries(&app, &endpoint).await.remove(0);
     let path = format!("{DELIVERIES}/{}/resend", pending["id"].as_str().unwrap());
@@ -100,7 +101,10 @@ async fn a_test_message_goes_to_one_endpoint_only() {
     let request = receiver.requests(1).await.remove(0);
     assert_eq!(request.signature, request.signed_with(&secret));
     let event = request.event();
-    assert_eq!((&event["type"], &event["data"]), (&json!("webhook.test.v1"), &json!({"endpoint_id": endpoint})));
+    assert_eq!(
+        (&event["type"], &event["data"]),
+        (&json!("webhook.test.v1"), &json!({"endpoint_id": endpoint}))
+    );
     statuses(&app, &endpoint, "delivered").await;
     assert_eq!(receiver.received().len(), 1);
     app.patch(&format!("{ENDPOINTS}/{endpoint}"), &json!({"enabled": false})).await.expect(200);

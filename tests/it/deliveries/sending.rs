@@ -15,7 +15,8 @@ async fn the_events_of_an_application_arrive_signed_and_in_the_published_form() 
     let (endpoint, secret) = create(&app, &receiver.url("/hook"), filter).await;
     let id = app.submit(&spanish()).await;
     app.decided(&id).await;
-    let events = app.sql("SELECT count(*) FROM outbox WHERE type LIKE 'application.%'").await.parse().unwrap();
+    let events =
+        app.sql("SELECT count(*) FROM outbox WHERE type LIKE 'application.%'").await.parse().unwrap();
     let requests = receiver.requests(events).await;
     let status = |request: &super::Received| request.event()["data"]["status"].as_str().unwrap().to_owned();
     assert_eq!(status(&requests[0]), "PENDING");

@@ -45,9 +45,9 @@ use aval::storage::users::UserChange;
 use aval::storage::webhooks::{NewEvent, WebhookDecision, WebhookFilter};
 use aval::storage::{
     account_settings, api_keys, applications, audit, circuit_events, circuit_history, circuit_overrides,
-    decisions, deliveries, failed_jobs, idempotency, jobs, lanes, login_addresses, outbox, overview, provider_retries,
-    refresh_tokens, reviews, saved_views, scheduled_runs, security_events, staff_views, statistics, users,
-    webhooks, ws_tickets,
+    decisions, deliveries, failed_jobs, idempotency, jobs, lanes, login_addresses, outbox, overview,
+    provider_retries, refresh_tokens, reviews, saved_views, scheduled_runs, security_events, staff_views,
+    statistics, users, webhooks, ws_tickets,
 };
 use chrono::{Days, NaiveDate, TimeDelta};
 use diesel_async::AsyncPgConnection;

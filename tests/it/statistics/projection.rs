@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use aval::clock::Clock;
 use aval::domain::application::Country;
-use aval::storage::outbox::OutboxRetention;
 use aval::storage::applications::{Insertion, insert};
 use aval::storage::outbox;
+use aval::storage::outbox::OutboxRetention;
 use aval::storage::statistics::{differences, project};
 use diesel_async::AsyncPgConnection;
 
