@@ -127,7 +127,7 @@ impl From<&EndpointWithSecrets> for WebhookEndpointDetails {
 pub struct WebhookEndpointSecret {
     /// The new secret that verifies `v1` signatures. Absent for `v1a`, whose `public_key` is in `secrets`. If it is lost,
     /// rotate the secret.
-    #[schema(required = false, example = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")]
+    #[schema(value_type = String, required = false, example = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")]
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
     #[serde(flatten)]

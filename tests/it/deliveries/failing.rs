@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{ENDPOINTS, LOOPBACK, Receiver, create, publish, statuses};
+use crate::support::accounts::ADMIN;
 use crate::support::app::TestApp;
 use crate::support::eventually;
 
@@ -94,7 +95,7 @@ async fn an_endpoint_that_answers_with_410_is_disabled_and_its_owner_is_told() {
     assert_eq!((&found["enabled"], &found["disabled_reason"]), (&json!(false), &json!("gone")));
     statuses(&app, &watcher, "delivered").await;
     let told = receiver.received().into_iter().find(|one| one.path == "/watch").unwrap().event();
-    let owner = app.sql("SELECT id FROM users WHERE username = 'admin'").await;
+    let owner = app.sql(&format!("SELECT id FROM users WHERE username = '{ADMIN}'")).await;
     assert_eq!(told["data"], json!({"endpoint_id": endpoint, "owner_id": owner, "reason": "gone"}));
     let actor = "SELECT actor FROM security_events WHERE kind = 'webhook_endpoint_disabled'";
     assert_eq!(app.sql(actor).await, "system:deliveries");

@@ -37,19 +37,19 @@ const ROWS: [(&str, &str, &str); 13] = [
          SELECT uuid_v7_now(), 'x', uuid_v7_now(), '{}', now() - d * interval '1 day' FROM unnest(ARRAY[31, 29]) AS d",
     ),
     (
+        "expire_outbox",
+        "outbox",
+        "INSERT INTO outbox (type, subject, data, relay_offset, published_at) \
+         SELECT 'application.created.v1', uuid_v7_now(), '{}', -h, now() - h * interval '1 hour' \
+         FROM unnest(ARRAY[73, 71]) AS h",
+    ),
+    (
         "expire_webhook_deliveries",
         "webhook_secrets",
         "WITH endpoint AS (INSERT INTO webhook_endpoints (id, url, event_types, created_by) \
              VALUES (uuid_v7_now(), 'https://example.com', '{*}', 'ana') RETURNING id) \
          INSERT INTO webhook_secrets (id, endpoint_id, algorithm, secret, expires_at) \
          SELECT uuid_v7_now(), id, 'v1', '\\x01', now() - d * interval '1 minute' FROM endpoint, unnest(ARRAY[1, -1]) AS d",
-    ),
-    (
-        "expire_outbox",
-        "outbox",
-        "INSERT INTO outbox (type, subject, data, relay_offset, published_at) \
-         SELECT 'application.created.v1', uuid_v7_now(), '{}', -h, now() - h * interval '1 hour' \
-         FROM unnest(ARRAY[73, 71]) AS h",
     ),
     (
         "expire_idempotency_keys",
