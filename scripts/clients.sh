@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Lints the OpenAPI document (Redocly, Spectral), validates the AsyncAPI document, generates a TypeScript and a Python client
-# from the OpenAPI document, type-checks both strictly and runs them against a server. Also runs the code of
-# docs/quick-start.md. tests/clients pins the version of every tool. The last line has the format of `cargo test`.
+# from the OpenAPI document, type-checks both strictly and runs them against a server. Runs the code of docs/quick-start.md
+# too, and verifies webhooks with the code of docs/webhook-endpoints.md. tests/clients pins the version of every tool. The
+# last line has the format of `cargo test`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,6 +22,8 @@ if [ ! -e "$tools/complete" ]; then
 fi
 bin=$tools/node_modules/.bin
 
+# The clients receive webhooks on this machine.
+export AVAL__WEBHOOK_DELIVERY__ALLOWED_NETWORKS=127.0.0.0/8
 # shellcheck source=scripts/scratch-server.sh
 . scripts/scratch-server.sh
 work=$scratch/clients
@@ -62,9 +65,9 @@ printf '%s\n' "$AVAL_PASSWORD" | "$aval" user add quick-start --role admin --pas
 AVAL_TOKEN=$("$aval" token --user quick-start --minutes 60)
 export AVAL_TOKEN
 
-# Prints the code blocks of one language in the quick start.
+# Prints the code blocks of one language in a document.
 blocks() {
-    awk -v fence='^```'"$1"'$' '$0 ~ fence { inside = 1; next } /^```$/ { inside = 0 } inside' docs/quick-start.md
+    awk -v fence='^```'"$1"'$' '$0 ~ fence { inside = 1; next } /^```$/ { inside = 0 } inside' "docs/$2"
 }
 
 # These functions run in a new shell, because `set -e` has no effect in a function that is called in a condition.
@@ -73,29 +76,33 @@ typescript() {
     cp "$sources"/*.ts "$sources/tsconfig.json" .
     echo '{"type": "module"}' > package.json
     ln -s "$tools/node_modules" node_modules
-    cp "$work/quick-start.ts" .
+    cp "$work/quick-start.ts" "$work/verify-webhooks.ts" .
     "$bin/openapi-typescript" "$work/served.json" --output schema.d.ts
     "$bin/tsc" --project tsconfig.json
     node built/readme.js
     node built/quick-start.js
+    node built/webhooks.js
 }
 python() {
     mkdir -p "$work/python" && cd "$work/python"
-    cp "$sources/readme.py" "$work/quick_start.py" .
+    cp "$sources"/*.py "$work/quick_start.py" "$work/verify_webhooks.py" .
     PATH="$tools/venv/bin:$PATH" "$tools/venv/bin/openapi-python-client" generate --fail-on-warning --meta none \
         --path "$work/served.json" --output-path aval_client
     touch aval_client/py.typed
-    "$tools/venv/bin/mypy" --config-file "$sources/mypy.ini" --cache-dir "$tools/mypy" readme.py quick_start.py
+    "$tools/venv/bin/mypy" --config-file "$sources/mypy.ini" --cache-dir "$tools/mypy" ./*.py
     "$tools/venv/bin/python" readme.py
     "$tools/venv/bin/python" quick_start.py
+    "$tools/venv/bin/python" webhooks.py
 }
 shell() {
     mkdir -p "$work/shell" && cd "$work/shell"
     bash -euo pipefail "$work/quick-start.sh"
 }
-blocks ts > "$work/quick-start.ts"
-blocks python > "$work/quick_start.py"
-blocks sh > "$work/quick-start.sh"
+blocks ts quick-start.md > "$work/quick-start.ts"
+blocks python quick-start.md > "$work/quick_start.py"
+blocks sh quick-start.md > "$work/quick-start.sh"
+blocks ts webhook-endpoints.md > "$work/verify-webhooks.ts"
+blocks python webhook-endpoints.md > "$work/verify_webhooks.py"
 export work sources tools bin
 export -f typescript python shell
 for client in typescript python shell; do

@@ -227,6 +227,14 @@ pub enum Error {
         /// The cause, for the log.
         cause: PrivateMessage,
     },
+    /// A webhook endpoint did not accept a delivery.
+    #[error("the webhook endpoint did not accept the delivery: {result}")]
+    Delivery {
+        /// The name of the result, such as `timeout`.
+        result: &'static str,
+        /// The cause, for the log.
+        cause: PrivateMessage,
+    },
     /// An operation exceeded its time limit.
     #[error("{what} timed out after {after:?}")]
     Timeout {
@@ -310,6 +318,7 @@ impl Error {
             Self::Unavailable { .. } => "unavailable",
             Self::Database { .. } => "database_error",
             Self::Provider { .. } => "provider_failed",
+            Self::Delivery { .. } => "delivery_failed",
             Self::Timeout { .. } => "timeout",
             Self::Panicked { .. } => "panicked",
             Self::UnknownLabel { .. } => "unknown_label",
@@ -331,6 +340,7 @@ impl Error {
             | Self::InFlight { .. }
             | Self::Unavailable { .. }
             | Self::Provider { .. }
+            | Self::Delivery { .. }
             | Self::Timeout { .. }
             | Self::Panicked { .. }
             | Self::UnknownLabel { .. } => true,
@@ -362,6 +372,7 @@ impl Error {
             Self::Unavailable { cause, .. }
             | Self::Database { cause, .. }
             | Self::Provider { cause, .. }
+            | Self::Delivery { cause, .. }
             | Self::Panicked { cause, .. }
             | Self::UnknownLabel { label: cause, .. }
             | Self::Internal(cause) => Some(cause.for_log()),

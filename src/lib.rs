@@ -12,6 +12,7 @@
 //! | [`app`], [`startup`], [`shutdown`] | the composition root: builds every part in order and stops it in order |
 //! | [`http`] | REST, WebSocket, health, metrics, API documents; errors are RFC 9457 problems |
 //! | [`lending`] | the lending use cases |
+//! | [`deliveries`] | events sent to the webhook endpoints of other systems |
 //! | [`accounts`] | users, passwords, tokens, sessions, API keys |
 //! | [`actors`] | the actors, with their messages |
 //! | [`queue`] | the job queue |
@@ -38,6 +39,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod countries;
+pub mod deliveries;
 pub mod domain;
 pub mod embedded;
 pub mod error;

@@ -73,6 +73,11 @@ impl Origin {
         self.user_agent.as_deref()
     }
 
+    /// The identifier of the user or the API key that acts.
+    pub(crate) fn account_id(&self) -> Option<Uuid> {
+        self.person().or(self.key())
+    }
+
     /// The user who acts.
     pub(super) fn person(&self) -> Option<Uuid> {
         match &self.actor {
@@ -97,7 +102,7 @@ impl Accounts {
     /// # Errors
     /// [`Error::Credential`] if the account was disabled, its role changed or its tokens ended, or if the key was
     /// revoked or has expired.
-    pub(super) async fn begin_change(
+    pub(crate) async fn begin_change(
         &self,
         connection: &mut AsyncPgConnection,
         origin: &Origin,

@@ -26,9 +26,13 @@ use crate::actors::write_batcher::{self, CommitHook, WriteBatcher, WriteBatchers
 use crate::clock::Clock;
 use crate::config::{InstanceRole, Settings};
 use crate::countries::Countries;
+use crate::deliveries::Deliveries;
+use crate::deliveries::admission::Admission;
+use crate::deliveries::deliver::DeliverWebhook;
+use crate::deliveries::fan_out::WebhookFanOut;
 use crate::domain::application::Country;
 use crate::error::Result;
-use crate::events::consumers::Consumers;
+use crate::events::consumers::{AnyConsumer, Consumers};
 use crate::events::feed::Feed;
 use crate::events::notifications;
 use crate::lending::confirm::WebhookReceiver;
@@ -92,6 +96,8 @@ pub struct Engine {
     /// Called after each commit.
     pub on_commit: CommitHook,
     pub webhooks: WebhookReceiver,
+    /// The webhook endpoints of other systems.
+    pub deliveries: Deliveries,
     /// Redis, the event bus and the cache.
     pub shared: Shared,
     /// Cancelled if an essential part cannot be kept running.
@@ -147,7 +153,7 @@ impl Engine {
         };
         let arbiters = Arc::new(Arbiters::start(resources.settings.actors.arbiter_count()));
         // Register a new consumer here.
-        let consumers = Consumers::new([]);
+        let consumers = Consumers::new([Arc::new(WebhookFanOut) as Arc<dyn AnyConsumer>]);
         let handles = Handles {
             consumers: consumers.iter().map(|_| Handle::vacant(event_consumer::NAME)).collect(),
             scheduler: Handle::vacant(scheduler::NAME),
@@ -165,7 +171,7 @@ impl Engine {
             .collect();
         let write_batchers = WriteBatchers::new(write_batcher_handles.iter().cloned());
         // Register a new task here.
-        let tasks: [Box<dyn AnyTask>; 2] = [
+        let tasks: [Box<dyn AnyTask>; 3] = [
             Box::new(ProcessCreditApplication {
                 resources: resources.clone(),
                 write_batchers: write_batchers.clone(),
@@ -177,8 +183,17 @@ impl Engine {
                 write_batchers: write_batchers.clone(),
                 webhooks: webhooks.clone(),
             }),
+            Box::new(DeliverWebhook {
+                resources: resources.clone(),
+                write_batchers: write_batchers.clone(),
+                admission: Admission::of(&resources),
+                on_commit: Arc::clone(&on_commit),
+            }),
         ];
+        let types = Arc::new(event_types());
+        let deliveries = Deliveries::new(&resources, accounts.clone(), types, Arc::clone(&on_commit));
         let engine = Self {
+            deliveries,
             write_batchers,
             tasks: Tasks::new(tasks),
             consumers,

@@ -2,6 +2,7 @@
 
 use crate::accounts;
 use crate::actors::provider_gateway;
+use crate::deliveries;
 use crate::events::registry::EventRegistry;
 use crate::lending;
 
@@ -11,5 +12,6 @@ pub fn event_types() -> EventRegistry {
         lending::review_events::TYPES,
         accounts::events::TYPES,
         provider_gateway::events::TYPES,
+        deliveries::events::TYPES,
     ])
 }

@@ -7,7 +7,9 @@ use crate::actors::job::{self, AttemptStatus};
 use crate::actors::provider_gateway::{self, CallStatus};
 use crate::actors::{event_consumer, outbox_relay, scheduler, supervisor, view_recorder, write_batcher};
 use crate::cache::{CacheOperation, Subject, follower};
+use crate::deliveries::deliver::DeliverWebhook;
 use crate::domain::application::Country;
+use crate::domain::delivery::{AttemptResult, DeliveryStatus};
 use crate::events::{bus, notifications};
 use crate::lending::confirm::retry::RetryWebhookEvent;
 use crate::lending::confirm::{MessageResult, UNKNOWN_PROVIDER};
@@ -45,13 +47,14 @@ const SUPERVISED: [&str; 18] = [
 ];
 
 /// The names of the tasks in the registry of `app::engine`.
-const TASKS: [&str; 2] = [ProcessCreditApplication::NAME, RetryWebhookEvent::NAME];
+const TASKS: [&str; 3] = [ProcessCreditApplication::NAME, RetryWebhookEvent::NAME, DeliverWebhook::NAME];
 
 /// The label values that are known when a process starts.
 pub fn known_labels() -> KnownLabels {
     let bureaus = || Country::ALL.into_iter().map(|country| (country, provider_for(country).label()));
     KnownLabels {
         actors: SUPERVISED.into_iter().collect(),
+        attempt_results: AttemptResult::ALL.iter().map(|result| result.as_str()).collect(),
         bureaus: bureaus().map(|(country, bureau)| [country.code(), bureau]).collect(),
         bus_sources: bus::redis::EventSource::VALUES.iter().copied().collect(),
         cache_operations: CacheOperation::VALUES.iter().copied().collect(),
@@ -59,6 +62,7 @@ pub fn known_labels() -> KnownLabels {
         call_statuses: CallStatus::VALUES.iter().copied().collect(),
         circuit_states: State::ALL.into_iter().map(State::as_str).collect(),
         countries: Country::ALL.into_iter().map(Country::code).collect(),
+        delivery_results: ended().map(DeliveryStatus::as_str).collect(),
         job_statuses: AttemptStatus::VALUES.iter().copied().collect(),
         message_types: FrameKind::ALL.into_iter().map(FrameKind::as_str).collect(),
         push_channels: [notifications::CHANNEL, bus::redis::CHANNEL].into_iter().collect(),
@@ -74,4 +78,9 @@ pub fn known_labels() -> KnownLabels {
         webhook_results: MessageResult::VALUES.iter().copied().collect(),
         webhook_senders: bureaus().map(|(_, bureau)| bureau).chain([UNKNOWN_PROVIDER]).collect(),
     }
+}
+
+/// The statuses of deliveries that have ended.
+fn ended() -> impl Iterator<Item = DeliveryStatus> {
+    DeliveryStatus::ALL.iter().copied().filter(|status| status.is_finished())
 }

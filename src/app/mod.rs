@@ -252,6 +252,7 @@ fn http_state(engine: &Engine, log_levels: LogLevels) -> HttpState {
         tasks: engine.tasks.clone(),
         consumers: engine.consumers.clone(),
         feed: engine.feed.clone(),
+        deliveries: engine.deliveries.clone(),
     }
 }
 

@@ -32,7 +32,8 @@ pub fn code(error: &Error) -> u8 {
         | Error::Overloaded { .. }
         | Error::RateLimited { .. }
         | Error::InFlight { .. }
-        | Error::Provider { .. } => 4,
+        | Error::Provider { .. }
+        | Error::Delivery { .. } => 4,
         Error::Database { transient, .. } => {
             if *transient {
                 4

@@ -47,6 +47,8 @@ pub struct HousekeepingSettings {
     pub expire_security_events: TaskSchedule,
     /// `[housekeeping.expire_webhooks]`
     pub expire_webhooks: TaskSchedule,
+    /// `[housekeeping.expire_webhook_deliveries]`
+    pub expire_webhook_deliveries: TaskSchedule,
     /// `[housekeeping.expire_job_history]`
     pub expire_job_history: TaskSchedule,
     /// `[housekeeping.expire_circuit_changes]`
@@ -151,7 +153,7 @@ impl HousekeepingSettings {
         std::time::Duration::from_millis(self.task_timeout_ms)
     }
 
-    fn tasks(&self) -> [(&'static str, &TaskSchedule); 13] {
+    fn tasks(&self) -> [(&'static str, &TaskSchedule); 14] {
         [
             ("make_partitions", &self.make_partitions),
             ("expire_credentials", &self.expire_credentials),
@@ -162,6 +164,7 @@ impl HousekeepingSettings {
             ("expire_staff_views", &self.expire_staff_views),
             ("expire_security_events", &self.expire_security_events),
             ("expire_webhooks", &self.expire_webhooks),
+            ("expire_webhook_deliveries", &self.expire_webhook_deliveries),
             ("expire_job_history", &self.expire_job_history),
             ("expire_circuit_changes", &self.expire_circuit_changes),
             ("expire_scheduled_runs", &self.expire_scheduled_runs),

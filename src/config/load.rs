@@ -146,6 +146,8 @@ fn long_variables(variables: &HashMap<String, String>) -> config::Environment {
         .with_list_parse_key("instance.roles")
         .with_list_parse_key("server.trusted_proxies")
         .with_list_parse_key("cors.allowed_origins")
+        .with_list_parse_key("webhook_delivery.pauses_ms")
+        .with_list_parse_key("webhook_delivery.allowed_networks")
         .source(Some(variables.clone().into_iter().collect()))
 }
 

@@ -35,6 +35,7 @@ mod secrets;
 mod server;
 mod staff_views;
 mod telemetry;
+mod webhook_delivery;
 mod webhooks;
 mod websocket;
 
@@ -73,6 +74,7 @@ pub use secrets::{IndexKey, SealingKey, Secrets, SecretsSection, WebhookSecret};
 pub use server::{FaultSettings, ServerSettings, TlsSettings, TlsVersion};
 pub use staff_views::StaffViewSettings;
 pub use telemetry::{TelemetrySettings, TraceExporter, TraceSampler};
+pub use webhook_delivery::WebhookDeliverySettings;
 pub use webhooks::WebhookSettings;
 pub use websocket::WebSocketSettings;
 
@@ -141,6 +143,7 @@ sections! {
     archive: ArchiveSettings, validate;
     websocket: WebSocketSettings, validate;
     webhooks: WebhookSettings, validate;
+    webhook_delivery: WebhookDeliverySettings, validate;
     providers: ProvidersSection, validate;
     simulator: SimulatorSection;
     faults: FaultSettings;
@@ -239,6 +242,7 @@ impl Settings {
         self.cors.validate_for(environment)?;
         self.redis.validate(environment)?;
         self.providers.validate_for(environment)?;
+        self.webhook_delivery.validate_for(environment)?;
         self.simulator.validate_for(environment)?;
         if environment.is_production() && self.faults.injection {
             return Err(Error::configuration("faults.injection must be false in production"));

@@ -70,11 +70,14 @@ pub enum Scope {
     /// Make operational changes, and manage accounts and API keys.
     #[serde(rename = "operations:write")]
     OperationsWrite,
+    /// Manage webhook endpoints, and read their deliveries.
+    #[serde(rename = "webhooks:manage")]
+    WebhooksManage,
 }
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ApplicationsRead,
         Self::ApplicationsWrite,
         Self::ApplicationsReview,
@@ -82,6 +85,7 @@ impl Scope {
         Self::MetricsRead,
         Self::OperationsRead,
         Self::OperationsWrite,
+        Self::WebhooksManage,
     ];
 
     /// The name used in JSON and SQL.
@@ -94,6 +98,7 @@ impl Scope {
             Self::MetricsRead => "metrics:read",
             Self::OperationsRead => "operations:read",
             Self::OperationsWrite => "operations:write",
+            Self::WebhooksManage => "webhooks:manage",
         }
     }
 }
@@ -104,7 +109,7 @@ impl Scope {
         match self {
             Self::ApplicationsRead | Self::ApplicationsWrite | Self::MetricsRead => Role::User,
             Self::ApplicationsReview | Self::EventsRead => Role::Analyst,
-            Self::OperationsRead | Self::OperationsWrite => Role::Admin,
+            Self::OperationsRead | Self::OperationsWrite | Self::WebhooksManage => Role::Admin,
         }
     }
 }

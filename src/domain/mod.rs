@@ -9,6 +9,7 @@ pub mod application;
 pub mod banking;
 pub mod confirmation;
 pub mod decision;
+pub mod delivery;
 pub mod event;
 pub mod ids;
 pub mod label;

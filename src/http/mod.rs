@@ -54,6 +54,8 @@ pub mod stats;
 mod tls;
 mod transport;
 pub mod users;
+pub mod webhook_deliveries;
+pub mod webhook_endpoints;
 pub mod webhooks;
 pub mod ws;
 
@@ -78,6 +80,7 @@ use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::countries::Countries;
+use crate::deliveries::Deliveries;
 use crate::error::Error;
 use crate::events::consumers::Consumers;
 use crate::events::feed::Feed;
@@ -125,6 +128,8 @@ pub struct HttpState {
     pub consumers: Consumers,
     /// The feed of published events.
     pub feed: Feed,
+    /// The webhook endpoints of other systems.
+    pub deliveries: Deliveries,
 }
 
 impl HttpState {

@@ -18,7 +18,7 @@ use super::routes::RouteEntry;
 use super::{
     api_keys, applications, console, countries, dead_letters, docs, events, faults, health, metrics,
     operations, problem, reviews, routes, saved_views, schedule, schemas, security_events, sessions,
-    staff_views, stats, users, webhooks, ws,
+    staff_views, stats, users, webhook_deliveries, webhook_endpoints, webhooks, ws,
 };
 use crate::domain::account::Role;
 
@@ -56,6 +56,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         (name = "countries", description = "Rules of each country, document checks and trial evaluations"),
         (name = "webhooks", description = "Incoming messages from banks and bureaus"),
         (name = "events", description = "Published events, their consumers and dead letters"),
+        (name = "webhook endpoints", description = "Endpoints of other systems that Aval sends events to, and the deliveries to them"),
         (name = "realtime", description = "Live updates over WebSocket"),
         (name = "health", description = "Liveness, readiness and component health"),
         (name = "console", description = "The web console"),
@@ -115,6 +116,18 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         stats::daily::get,
         webhooks::receive::receive,
         webhooks::list::list,
+        webhook_endpoints::create::create,
+        webhook_endpoints::list::list,
+        webhook_endpoints::get::get,
+        webhook_endpoints::change::change,
+        webhook_endpoints::delete::delete,
+        webhook_endpoints::rotate::rotate,
+        webhook_endpoints::test::test,
+        webhook_endpoints::recover::recover,
+        webhook_deliveries::list::list,
+        webhook_deliveries::attempts::list,
+        webhook_deliveries::get::get,
+        webhook_deliveries::resend::resend,
         staff_views::list::list,
         security_events::list::list,
         events::feed::feed,

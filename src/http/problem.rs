@@ -147,7 +147,7 @@ impl Rejection {
                 Error::RateLimited { .. } => RATE_LIMITED,
                 Error::InFlight { .. } => IN_FLIGHT,
                 Error::Overloaded { .. } => OVERLOADED,
-                Error::Unavailable { .. } | Error::Provider { .. } => UNAVAILABLE,
+                Error::Unavailable { .. } | Error::Provider { .. } | Error::Delivery { .. } => UNAVAILABLE,
                 Error::Database { transient: true, .. } => UNAVAILABLE,
                 Error::Timeout { .. } => TIMEOUT,
                 Error::Database { transient: false, .. }
@@ -229,6 +229,7 @@ impl Rejection {
                 Error::Overloaded { .. }
                 | Error::Unavailable { .. }
                 | Error::Provider { .. }
+                | Error::Delivery { .. }
                 | Error::Database { transient: true, .. } => "Try again shortly.".to_owned(),
                 Error::Database { transient: false, .. }
                 | Error::LeaseLost
@@ -372,6 +373,7 @@ mod tests {
             Error::Database { transient: true, session_lost: false, cause: cause() },
             Error::Database { transient: false, session_lost: false, cause: cause() },
             Error::Provider { provider: "CRIF", reason: "timeout", cause: cause() },
+            Error::Delivery { result: "timeout", cause: cause() },
             Error::Timeout { what: "request", after: Duration::from_secs(15) },
             Error::Panicked { what: "a handler", cause: cause() },
             Error::Configuration(PublicMessage::new(SECRET)),

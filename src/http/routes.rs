@@ -16,7 +16,7 @@ use super::problem::{Answer, Rejection};
 use super::{
     api_keys, applications, console, countries, dead_letters, docs, events, faults, health, metrics,
     operations, reviews, saved_views, schedule, security_events, sessions, staff_views, stats, users,
-    webhooks, ws,
+    webhook_deliveries, webhook_endpoints, webhooks, ws,
 };
 use crate::config::{InstanceRole, Settings};
 use crate::domain::account::Role;
@@ -111,6 +111,7 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
     const EVENTS: Access = Access::AtLeast(Role::Analyst, Scope::EventsRead);
     const INSPECT: Access = Access::AtLeast(Role::Admin, Scope::OperationsRead);
     const OPERATE: Access = Access::AtLeast(Role::Admin, Scope::OperationsWrite);
+    const WEBHOOKS: Access = Access::AtLeast(Role::Admin, Scope::WebhooksManage);
     const PEOPLE: Access = Access::People(Role::User);
     const REVIEWERS: Access = Access::People(Role::Analyst);
     const ADMINS: Access = Access::People(Role::Admin);
@@ -174,6 +175,19 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
 
         on(POST, "/api/v1/webhooks/bank-confirmation", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook).taking(BodyClass::Webhook),
         on(POST, "/api/v1/webhooks/provider", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook).taking(BodyClass::Webhook),
+        on(POST, "/api/v1/webhook-endpoints", WEBHOOKS, webhook_endpoints::create::create).answering_secret(),
+        on(GET, "/api/v1/webhook-endpoints", WEBHOOKS, webhook_endpoints::list::list).with_query(),
+        on(GET, "/api/v1/webhook-endpoints/{id}", WEBHOOKS, webhook_endpoints::get::get),
+        on(PATCH, "/api/v1/webhook-endpoints/{id}", WEBHOOKS, webhook_endpoints::change::change),
+        on(DELETE, "/api/v1/webhook-endpoints/{id}", WEBHOOKS, webhook_endpoints::delete::delete),
+        on(POST, "/api/v1/webhook-endpoints/{id}/rotate-secret", WEBHOOKS, webhook_endpoints::rotate::rotate).answering_secret(),
+        on(POST, "/api/v1/webhook-endpoints/{id}/test", WEBHOOKS, webhook_endpoints::test::test),
+        on(POST, "/api/v1/webhook-endpoints/{id}/recover", WEBHOOKS, webhook_endpoints::recover::recover),
+        on(GET, "/api/v1/webhook-endpoints/{id}/deliveries", WEBHOOKS, webhook_deliveries::list::list).with_query(),
+        on(GET, "/api/v1/webhook-endpoints/{id}/attempts", WEBHOOKS, webhook_deliveries::attempts::list).with_query(),
+        on(GET, "/api/v1/webhook-deliveries/{id}", WEBHOOKS, webhook_deliveries::get::get),
+        on(POST, "/api/v1/webhook-deliveries/{id}/resend", WEBHOOKS, webhook_deliveries::resend::resend),
+
         on(GET, "/api/v1/admin/webhook-events", INSPECT, webhooks::list::list).with_query(),
         on(GET, "/api/v1/admin/staff-views", INSPECT, staff_views::list::list).with_query(),
         on(GET, "/api/v1/admin/security-events", INSPECT, security_events::list::list).with_query(),

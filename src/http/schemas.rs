@@ -16,6 +16,7 @@ use crate::domain::application::Country;
 use crate::domain::banking::AccountStatus;
 use crate::domain::confirmation::ReportedOutcome;
 use crate::domain::decision::{Outcome, RiskBand, RiskPart, RuleKind, RuleResult};
+use crate::domain::delivery::{Algorithm, AttemptResult, DeliveryStatus, DisabledReason};
 use crate::domain::status::Status;
 use crate::lending::audit_views::ViewAction;
 use crate::resilience::circuit_breaker::CircuitMode;
@@ -96,6 +97,14 @@ enum_schemas! {
     LaneIntake: ["everything", "one_probe", "nothing"], "Which jobs of a lane the instance would claim";
     /// The actions of `storage::failed_jobs`
     DeadLetterActionName: ["retry", "ignore", "review"], "The action of an operator on a dead letter";
+    /// [`Algorithm`]
+    WebhookAlgorithm: Algorithm::ALL, "The version of the signatures: `v1` (HMAC-SHA256) or `v1a` (ed25519)";
+    /// [`AttemptResult`]
+    WebhookAttemptResult: AttemptResult::ALL, "The result of an attempt at a delivery";
+    /// [`DeliveryStatus`]
+    WebhookDeliveryStatus: DeliveryStatus::ALL, "The status of a delivery; `waiting`: an ordered endpoint has an earlier unfinished delivery about the subject; `dead`: all attempts failed; `skipped`: the endpoint was disabled";
+    /// [`DisabledReason`]
+    WebhookDisabledReason: DisabledReason::ALL, "Why a webhook endpoint is disabled; `gone`: it answered with 410; `failing`: every attempt failed for days";
     /// [`ViewAction`]
     StaffViewAction: ViewAction::ALL.map(ViewAction::as_str), "The kind of data that was viewed";
     /// The only status that a probe returns with 200

@@ -151,6 +151,11 @@ impl RunningJobs {
         self.lock().values().any(|entry| entry.job.lane == lane)
     }
 
+    /// The number of running jobs of this lane.
+    pub fn count_in(&self, lane: &str) -> usize {
+        self.lock().values().filter(|entry| entry.job.lane == lane).count()
+    }
+
     /// The number of slots.
     pub fn pool_size(&self) -> usize {
         self.pool_size

@@ -13,6 +13,7 @@ use futures_util::future::LocalBoxFuture;
 use slog::Logger;
 
 use super::running_jobs::RunningJobs;
+use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::storage::jobs::{ClaimedJob, DeadLetter, KnownTask, Quota};
 
@@ -82,9 +83,14 @@ pub trait Task: Send + Sync + 'static {
         error.retryable()
     }
 
-    /// The maximum pause after the failed attempt with this number. The actual pause is chosen at random between zero
-    /// and this.
+    /// The maximum pause after the failed attempt with this number.
     fn longest_pause(&self, attempt: i32) -> Duration;
+
+    /// The pause after the failed attempt with this number. By default, it is chosen at random between zero and
+    /// [`longest_pause`](Self::longest_pause).
+    fn pause(&self, attempt: i32, clock: &Clock) -> Duration {
+        clock.jitter(self.longest_pause(attempt))
+    }
 }
 
 /// The form of [`Task`] that the registry can store.
@@ -114,8 +120,8 @@ pub trait AnyTask: Send + Sync {
     /// [`Task::retryable`].
     fn retryable(&self, error: &Error) -> bool;
 
-    /// [`Task::longest_pause`].
-    fn longest_pause(&self, attempt: i32) -> Duration;
+    /// [`Task::pause`].
+    fn pause(&self, attempt: i32, clock: &Clock) -> Duration;
 }
 
 impl<T: Task> AnyTask for T {
@@ -151,8 +157,8 @@ impl<T: Task> AnyTask for T {
         Task::retryable(self, error)
     }
 
-    fn longest_pause(&self, attempt: i32) -> Duration {
-        Task::longest_pause(self, attempt)
+    fn pause(&self, attempt: i32, clock: &Clock) -> Duration {
+        Task::pause(self, attempt, clock)
     }
 }
 

@@ -18,6 +18,7 @@ pub mod circuit_overrides;
 pub mod connect;
 pub mod consumers;
 pub mod decisions;
+pub mod deliveries;
 pub mod failed_jobs;
 mod failure;
 mod fitness;

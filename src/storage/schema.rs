@@ -668,6 +668,55 @@ diesel::table! {
 }
 
 diesel::table! {
+    webhook_attempts (id) {
+        id -> Uuid,
+        delivery_id -> Uuid,
+        endpoint_id -> Uuid,
+        result -> Text,
+        status_code -> Nullable<Int4>,
+        duration_ms -> Int8,
+        response -> Nullable<Bytea>,
+        error -> Nullable<Text>,
+        attempted_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    webhook_deliveries (id) {
+        id -> Uuid,
+        endpoint_id -> Uuid,
+        message_id -> Uuid,
+        event_type -> Text,
+        subject -> Uuid,
+        status -> Text,
+        attempts -> Int4,
+        last_result -> Nullable<Text>,
+        request_id -> Nullable<Text>,
+        traceparent -> Nullable<Text>,
+        created_at -> Timestamptz,
+        finished_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    webhook_endpoints (id) {
+        id -> Uuid,
+        url -> Text,
+        description -> Text,
+        event_types -> Array<Nullable<Text>>,
+        countries -> Array<Nullable<Text>>,
+        ordered -> Bool,
+        disabled_at -> Nullable<Timestamptz>,
+        disabled_reason -> Nullable<Text>,
+        failing_since -> Nullable<Timestamptz>,
+        owner_id -> Nullable<Uuid>,
+        created_by -> Text,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     use diesel::sql_types::*;
     use super::sql_types::Country;
     use super::sql_types::WebhookStatus;
@@ -695,6 +744,28 @@ diesel::table! {
 }
 
 diesel::table! {
+    webhook_messages (id) {
+        id -> Uuid,
+        event_type -> Text,
+        subject -> Uuid,
+        body -> Text,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    webhook_secrets (id) {
+        id -> Uuid,
+        endpoint_id -> Uuid,
+        algorithm -> Text,
+        secret -> Bytea,
+        public_key -> Nullable<Text>,
+        created_at -> Timestamptz,
+        expires_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     ws_tickets (ticket_hash) {
         ticket_hash -> Bytea,
         user_id -> Nullable<Uuid>,
@@ -712,6 +783,7 @@ diesel::joinable!(login_addresses -> users (user_id));
 diesel::joinable!(refresh_tokens -> users (user_id));
 diesel::joinable!(reviews -> users (assigned_to));
 diesel::joinable!(saved_views -> users (user_id));
+diesel::joinable!(webhook_secrets -> webhook_endpoints (endpoint_id));
 diesel::joinable!(ws_tickets -> api_keys (api_key_id));
 diesel::joinable!(ws_tickets -> users (user_id));
 
@@ -754,6 +826,11 @@ diesel::allow_tables_to_appear_in_same_query!(
     staff_views,
     statistics_position,
     users,
+    webhook_attempts,
+    webhook_deliveries,
+    webhook_endpoints,
     webhook_events,
+    webhook_messages,
+    webhook_secrets,
     ws_tickets,
 );

@@ -39,6 +39,10 @@ pub enum SecurityEvent {
     DeadLettersSkipped,
     /// An operator made a consumer handle events again.
     ConsumerReplayed,
+    /// Deliveries to a webhook endpoint were sent again.
+    WebhooksRepeated,
+    /// A test message was sent to a webhook endpoint.
+    WebhookTested,
 }
 
 impl SecurityEvent {
@@ -56,6 +60,8 @@ impl SecurityEvent {
             Self::DeadLettersReplayed => "dead_letters_replayed",
             Self::DeadLettersSkipped => "dead_letters_skipped",
             Self::ConsumerReplayed => "consumer_replayed",
+            Self::WebhooksRepeated => "webhooks_repeated",
+            Self::WebhookTested => "webhook_tested",
         }
     }
 }

@@ -44,6 +44,8 @@ impl FromIterator<[&'static str; 2]> for Values {
 pub struct KnownLabels {
     /// Supervised actors and asynchronous tasks.
     pub actors: Values,
+    /// Results of attempts at deliveries to webhook endpoints.
+    pub attempt_results: Values,
     /// Country and label of each bureau.
     pub bureaus: Values,
     /// Sources of the events that an instance reads.
@@ -57,6 +59,8 @@ pub struct KnownLabels {
     /// States of circuit breakers.
     pub circuit_states: Values,
     pub countries: Values,
+    /// Results of deliveries to webhook endpoints.
+    pub delivery_results: Values,
     /// Results of job attempts.
     pub job_statuses: Values,
     /// Types of the messages to WebSocket clients.

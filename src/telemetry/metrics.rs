@@ -185,6 +185,16 @@ metrics! {
     /// Webhooks received or retried, by bureau and result.
     webhook_events_total: IntCounterVec ["provider", "result"] of [webhook_senders, webhook_results];
 
+    /// Deliveries to webhook endpoints that ended, by result: delivered, dead (all attempts failed, or the endpoint answered
+    /// with 410) or skipped (the endpoint is disabled).
+    webhook_deliveries_total: IntCounterVec ["result"] of [delivery_results];
+    /// Attempts at deliveries to webhook endpoints, by result.
+    webhook_attempts_total: IntCounterVec ["result"] of [attempt_results];
+    /// Duration of an attempt at a delivery, in seconds.
+    webhook_attempt_duration_seconds: Histogram;
+    /// Jobs of deliveries that returned to the queue because their endpoint had too many attempts in progress.
+    webhook_attempts_deferred_total: IntCounter;
+
     /// Stored enum values and events that are unknown to this version because a newer version wrote them, by table.
     unknown_labels_total: IntCounterVec ["table"] of [tables];
 

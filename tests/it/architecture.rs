@@ -9,7 +9,7 @@ use aval::domain::application::Country;
 use crate::support::db::{TestDatabase, text};
 
 /// The modules of this crate that each module may import, besides [`SHARED`].
-const IMPORTS: [(&str, &[&str]); 18] = [
+const IMPORTS: [(&str, &[&str]); 19] = [
     ("domain", &["error"]),
     ("json", &["domain"]),
     ("resilience", &[]),
@@ -52,10 +52,12 @@ const IMPORTS: [(&str, &[&str]); 18] = [
         ],
     ),
     ("accounts", &["events", "storage", "domain"]),
+    ("deliveries", &["accounts", "actors", "events", "queue", "providers", "storage", "domain"]),
     (
         "http",
         &[
             "lending",
+            "deliveries",
             "accounts",
             "actors",
             "events",

@@ -48,6 +48,8 @@ mod database;
 #[cfg(test)]
 mod dead_letters;
 #[cfg(test)]
+mod deliveries;
+#[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod embedded;

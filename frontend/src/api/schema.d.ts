@@ -993,6 +993,150 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/webhook-deliveries/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_webhook_delivery"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhook-deliveries/{id}/resend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["resend_webhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhook-endpoints": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["list_webhook_endpoints"];
+        put?: never;
+        post: operations["create_webhook_endpoint"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhook-endpoints/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_webhook_endpoint"];
+        put?: never;
+        post?: never;
+        delete: operations["delete_webhook_endpoint"];
+        options?: never;
+        head?: never;
+        patch: operations["change_webhook_endpoint"];
+        trace?: never;
+    };
+    "/api/v1/webhook-endpoints/{id}/attempts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["list_webhook_attempts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhook-endpoints/{id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["list_webhook_deliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhook-endpoints/{id}/recover": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["recover_webhooks"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhook-endpoints/{id}/rotate-secret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["rotate_webhook_secret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhook-endpoints/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["test_webhook_endpoint"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/webhooks/bank-confirmation": {
         parameters: {
             query?: never;
@@ -1465,6 +1609,14 @@ export interface components {
             password?: string | null;
             role?: components["schemas"]["RoleName"] | null;
         };
+        ChangeWebhookEndpointRequest: {
+            countries?: components["schemas"]["CountryCode"][] | null;
+            description?: string | null;
+            enabled?: boolean | null;
+            event_types?: string[] | null;
+            ordered?: boolean | null;
+            url?: string | null;
+        };
         /** @enum {string} */
         CircuitChangeKind: "opened" | "half_opened" | "closed" | "forced_open" | "forced_closed" | "automatic";
         CircuitChangeView: {
@@ -1584,6 +1736,15 @@ export interface components {
             password?: string | null;
             role?: components["schemas"]["RoleName"] | null;
             username?: string | null;
+        };
+        CreateWebhookEndpointRequest: {
+            algorithm?: components["schemas"]["WebhookAlgorithm"] | null;
+            countries?: components["schemas"]["CountryCode"][] | null;
+            description?: string | null;
+            enabled?: boolean | null;
+            event_types: string[];
+            ordered?: boolean | null;
+            url: string;
         };
         /** @enum {string} */
         CredentialKind: "access_token" | "api_key";
@@ -1734,7 +1895,7 @@ export interface components {
         /** @enum {string} */
         FailedJobStatus: "pending" | "reviewed" | "reprocessed" | "ignored";
         /** @enum {string} */
-        FieldCode: "ambiguous" | "bad_account" | "bad_amount" | "bad_boolean" | "bad_check_digit" | "bad_code" | "bad_cursor" | "bad_date" | "bad_email" | "bad_format" | "bad_identifier" | "bad_length" | "bad_module" | "bad_name" | "bad_note" | "bad_provider" | "bad_range" | "bad_reason" | "bad_reference" | "bad_state" | "bad_text" | "bad_time" | "bad_type" | "bad_uuid" | "bad_value" | "blocked_word" | "duplicate_field" | "duplicate_parameter" | "in_the_future" | "inexact_number" | "needs_country" | "not_a_person" | "not_allowed" | "not_positive" | "not_searchable" | "nul_character" | "out_of_range" | "personal_data" | "read_only" | "repeated_digits" | "required" | "scope_needs_role" | "staff_only" | "too_common" | "too_deep" | "too_large" | "too_many" | "too_many_rows" | "too_obvious" | "too_old" | "underage" | "unknown_action" | "unknown_country" | "unknown_field" | "unknown_level" | "unknown_mode" | "unknown_outcome" | "unknown_parameter" | "unknown_risk_band" | "unknown_role" | "unknown_scope" | "unknown_separator" | "unknown_sort" | "unknown_status" | "unknown_target" | "unknown_task" | "unknown_time_zone" | "unknown_value" | "wrong_reference";
+        FieldCode: "ambiguous" | "bad_account" | "bad_amount" | "bad_boolean" | "bad_check_digit" | "bad_code" | "bad_cursor" | "bad_date" | "bad_email" | "bad_format" | "bad_identifier" | "bad_length" | "bad_module" | "bad_name" | "bad_note" | "bad_provider" | "bad_range" | "bad_reason" | "bad_reference" | "bad_state" | "bad_text" | "bad_time" | "bad_type" | "bad_url" | "bad_uuid" | "bad_value" | "blocked_word" | "duplicate_field" | "duplicate_parameter" | "in_the_future" | "inexact_number" | "needs_country" | "not_a_person" | "not_allowed" | "not_positive" | "not_searchable" | "nul_character" | "out_of_range" | "personal_data" | "read_only" | "repeated_digits" | "required" | "scope_needs_role" | "staff_only" | "too_common" | "too_deep" | "too_large" | "too_many" | "too_many_rows" | "too_obvious" | "too_old" | "underage" | "unknown_action" | "unknown_country" | "unknown_event_type" | "unknown_field" | "unknown_level" | "unknown_mode" | "unknown_outcome" | "unknown_parameter" | "unknown_risk_band" | "unknown_role" | "unknown_scope" | "unknown_separator" | "unknown_sort" | "unknown_status" | "unknown_target" | "unknown_task" | "unknown_time_zone" | "unknown_value" | "wrong_reference";
         /** @enum {string} */
         ForcedCircuitMode: "forced_open" | "forced_closed";
         /** @enum {string} */
@@ -2036,6 +2197,18 @@ export interface components {
         };
         /** @enum {string} */
         ReasonCode: "bad_length" | "bad_format" | "bad_check_digit" | "bad_date" | "underage" | "not_a_person" | "blocked_word" | "bad_state" | "repeated_digits";
+        RecoveredView: {
+            deliveries: number;
+            dry_run: boolean;
+            more: boolean;
+        };
+        RecoverWebhooksRequest: {
+            dry_run?: boolean | null;
+            /** Format: int64 */
+            limit?: number | null;
+            since: string;
+            until?: string | null;
+        };
         RedisHealth: {
             /** Format: int64 */
             latency_ms: number | null;
@@ -2138,6 +2311,9 @@ export interface components {
         };
         /** @enum {string} */
         RoleName: "user" | "analyst" | "admin";
+        RotateWebhookSecretRequest: {
+            algorithm?: components["schemas"]["WebhookAlgorithm"] | null;
+        };
         /** @enum {string} */
         RuleCode: "ACTIVE_DEFAULTS" | "AMOUNT_NEEDS_REVIEW" | "AMOUNT_TOO_HIGH" | "DTI_TOO_HIGH" | "INCOME_MISMATCH" | "INCOME_TOO_LOW" | "LTI_TOO_HIGH" | "PTI_TOO_HIGH" | "RECORD_NOT_VERIFIED" | "SCORE_TOO_LOW";
         RuleDescription: {
@@ -2222,7 +2398,7 @@ export interface components {
             time_zone: string;
         };
         /** @enum {string} */
-        ScopeName: "applications:read" | "applications:write" | "applications:review" | "metrics:read" | "operations:read" | "operations:write";
+        ScopeName: "applications:read" | "applications:write" | "applications:review" | "metrics:read" | "operations:read" | "operations:write" | "webhooks:manage";
         SearchRequest: {
             banking_data?: {
                 [key: string]: unknown;
@@ -2401,6 +2577,99 @@ export interface components {
         };
         /** @enum {string} */
         ViewPageName: "applications" | "reviews";
+        /** @enum {string} */
+        WebhookAlgorithm: "v1" | "v1a";
+        WebhookAttemptPage: {
+            attempts: components["schemas"]["WebhookAttemptView"][];
+            next_cursor: string | null;
+            /** Format: int64 */
+            page_size: number;
+        };
+        /** @enum {string} */
+        WebhookAttemptResult: "delivered" | "gone" | "redirect" | "refused" | "timeout" | "connect" | "unresolved" | "forbidden_address" | "forbidden_url";
+        WebhookAttemptView: {
+            /** Format: date-time */
+            attempted_at: string;
+            /** Format: uuid */
+            delivery_id: string;
+            /** Format: int64 */
+            duration_ms: number;
+            error: string | null;
+            /** Format: uuid */
+            id: string;
+            response: string | null;
+            result: components["schemas"]["WebhookAttemptResult"];
+            /** Format: int32 */
+            status_code: number | null;
+        };
+        WebhookDeliveryDetails: components["schemas"]["WebhookDeliveryView"] & {
+            event: {
+                [key: string]: unknown;
+            } | null;
+        };
+        WebhookDeliveryPage: {
+            deliveries: components["schemas"]["WebhookDeliveryView"][];
+            next_cursor: string | null;
+            /** Format: int64 */
+            page_size: number;
+        };
+        /** @enum {string} */
+        WebhookDeliveryStatus: "waiting" | "pending" | "delivered" | "dead" | "skipped";
+        WebhookDeliveryView: {
+            /** Format: int32 */
+            attempts: number;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: uuid */
+            endpoint_id: string;
+            event_type: string;
+            /** Format: date-time */
+            finished_at: string | null;
+            /** Format: uuid */
+            id: string;
+            last_result: components["schemas"]["WebhookAttemptResult"] | null;
+            /** Format: date-time */
+            next_attempt_at: string | null;
+            status: components["schemas"]["WebhookDeliveryStatus"];
+            /** Format: uuid */
+            subject: string;
+            /** Format: uuid */
+            webhook_id: string;
+        };
+        /** @enum {string} */
+        WebhookDisabledReason: "operator" | "gone" | "failing";
+        WebhookEndpointDetails: components["schemas"]["WebhookEndpointView"] & {
+            secrets: components["schemas"]["WebhookSecretView"][];
+        };
+        WebhookEndpointPage: {
+            endpoints: components["schemas"]["WebhookEndpointView"][];
+            next_cursor: string | null;
+            /** Format: int64 */
+            page_size: number;
+        };
+        WebhookEndpointSecret: components["schemas"]["WebhookEndpointDetails"] & {
+            secret: string | null;
+        };
+        WebhookEndpointView: {
+            countries: components["schemas"]["CountryCode"][];
+            /** Format: date-time */
+            created_at: string;
+            created_by: string;
+            description: string;
+            /** Format: date-time */
+            disabled_at: string | null;
+            disabled_reason: components["schemas"]["WebhookDisabledReason"] | null;
+            enabled: boolean;
+            event_types: string[];
+            /** Format: date-time */
+            failing_since: string | null;
+            /** Format: uuid */
+            id: string;
+            ordered: boolean;
+            /** Format: date-time */
+            updated_at: string;
+            url: string;
+        };
         WebhookEventPage: {
             events: components["schemas"]["WebhookEventView"][];
             next_cursor: string | null;
@@ -2437,6 +2706,14 @@ export interface components {
             /** Format: uuid */
             event_id?: string;
             status?: components["schemas"]["ApplicationStatus"];
+        };
+        WebhookSecretView: {
+            algorithm: components["schemas"]["WebhookAlgorithm"];
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            expires_at: string | null;
+            public_key: string | null;
         };
         /** @enum {string} */
         WebhookStatus: "received" | "applied" | "ignored" | "failed";
@@ -4841,6 +5118,391 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_webhook_delivery: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookDeliveryDetails"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resend_webhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookDeliveryDetails"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_webhook_endpoints: {
+        parameters: {
+            query?: {
+                cursor?: string;
+                page_size?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookEndpointPage"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_webhook_endpoint: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateWebhookEndpointRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookEndpointSecret"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_webhook_endpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookEndpointDetails"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_webhook_endpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_webhook_endpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangeWebhookEndpointRequest"];
+                "application/merge-patch+json": components["schemas"]["ChangeWebhookEndpointRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookEndpointView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_webhook_attempts: {
+        parameters: {
+            query?: {
+                cursor?: string;
+                delivery_id?: string;
+                page_size?: number;
+                result?: components["schemas"]["WebhookAttemptResult"];
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookAttemptPage"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_webhook_deliveries: {
+        parameters: {
+            query?: {
+                cursor?: string;
+                event_type?: string;
+                from?: string;
+                page_size?: number;
+                status?: components["schemas"]["WebhookDeliveryStatus"];
+                subject?: string;
+                to?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookDeliveryPage"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    recover_webhooks: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RecoverWebhooksRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecoveredView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rotate_webhook_secret: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RotateWebhookSecretRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookEndpointSecret"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    test_webhook_endpoint: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookDeliveryView"];
+                };
             };
             default: {
                 headers: {

@@ -46,6 +46,7 @@ export const SCOPES = values<Schema<'ScopeName'>>({
     'metrics:read': true,
     'operations:read': true,
     'operations:write': true,
+    'webhooks:manage': true,
 });
 export const FAILED_JOB_STATUSES = values<Schema<'FailedJobStatus'>>({
     pending: true,
@@ -59,6 +60,15 @@ export const WEBHOOK_STATUSES = values<Schema<'WebhookStatus'>>({
     applied: true,
     ignored: true,
     failed: true,
+});
+export const COUNTRY_CODES = values<CountryCode>({ ES: true, PT: true, IT: true, MX: true, CO: true, BR: true });
+export const ALGORITHMS = values<Schema<'WebhookAlgorithm'>>({ v1: true, v1a: true });
+export const DELIVERY_STATUSES = values<Schema<'WebhookDeliveryStatus'>>({
+    waiting: true,
+    pending: true,
+    delivered: true,
+    dead: true,
+    skipped: true,
 });
 export const RUN_OUTCOMES = values<Schema<'Outcome'>>({
     requested: true,

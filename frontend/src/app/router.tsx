@@ -225,6 +225,13 @@ const webhookEvents = createRoute({
     component: lazyPage(() => import('../pages/operations/webhook-events'), 'WebhookEventsPage'),
 });
 
+const webhookEndpoints = createRoute({
+    getParentRoute: () => shell,
+    path: 'webhook-endpoints',
+    beforeLoad: needs('admin'),
+    component: lazyPage(() => import('../pages/operations/webhook-endpoints'), 'WebhookEndpointsPage'),
+});
+
 const schedule = createRoute({
     getParentRoute: () => shell,
     path: 'schedule',
@@ -288,6 +295,7 @@ const tree = root.addChildren([
         users,
         apiKeys,
         webhookEvents,
+        webhookEndpoints,
         schedule,
         actors,
         logLevel,

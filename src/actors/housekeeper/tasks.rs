@@ -17,8 +17,9 @@ use crate::error::{Error, Result};
 use crate::resources::Resources;
 use crate::storage::partitions::Month;
 use crate::storage::{
-    applications, archive, circuit_history, consumers, idempotency, login_addresses, outbox, partitions,
-    refresh_tokens, scheduled_runs, security_events, staff_views, transaction, webhooks, ws_tickets,
+    applications, archive, circuit_history, consumers, deliveries, idempotency, login_addresses, outbox,
+    partitions, refresh_tokens, scheduled_runs, security_events, staff_views, transaction, webhooks,
+    ws_tickets,
 };
 
 /// The number of expired rows that one statement deletes.
@@ -48,6 +49,8 @@ pub enum ScheduledTask {
     ExpireSecurityEvents,
     /// Deletes old webhook events.
     ExpireWebhooks,
+    /// Deletes old deliveries to webhook endpoints with their attempts and bodies, and expired secrets.
+    ExpireWebhookDeliveries,
     /// Drops the partitions of old finished jobs.
     ExpireJobHistory,
     /// Deletes old changes of circuit breakers.
@@ -60,7 +63,7 @@ pub enum ScheduledTask {
 
 impl ScheduledTask {
     /// All tasks, in the order in which they run if several are due.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::MakePartitions,
         Self::ExpireCredentials,
         Self::ExpireOutbox,
@@ -70,6 +73,7 @@ impl ScheduledTask {
         Self::ExpireStaffViews,
         Self::ExpireSecurityEvents,
         Self::ExpireWebhooks,
+        Self::ExpireWebhookDeliveries,
         Self::ExpireJobHistory,
         Self::ExpireCircuitChanges,
         Self::ExpireScheduledRuns,
@@ -88,6 +92,7 @@ impl ScheduledTask {
             Self::ExpireStaffViews => "expire_staff_views",
             Self::ExpireSecurityEvents => "expire_security_events",
             Self::ExpireWebhooks => "expire_webhooks",
+            Self::ExpireWebhookDeliveries => "expire_webhook_deliveries",
             Self::ExpireJobHistory => "expire_job_history",
             Self::ExpireCircuitChanges => "expire_circuit_changes",
             Self::ExpireScheduledRuns => "expire_scheduled_runs",
@@ -110,6 +115,7 @@ impl ScheduledTask {
             Self::ExpireStaffViews => &settings.expire_staff_views,
             Self::ExpireSecurityEvents => &settings.expire_security_events,
             Self::ExpireWebhooks => &settings.expire_webhooks,
+            Self::ExpireWebhookDeliveries => &settings.expire_webhook_deliveries,
             Self::ExpireJobHistory => &settings.expire_job_history,
             Self::ExpireCircuitChanges => &settings.expire_circuit_changes,
             Self::ExpireScheduledRuns => &settings.expire_scheduled_runs,
@@ -136,6 +142,7 @@ impl ScheduledTask {
                 let days = resources.settings.webhooks.retention_days;
                 work.delete(work.days_ago(days), webhooks::delete_received_before).await
             }
+            Self::ExpireWebhookDeliveries => work.expire_webhook_deliveries().await,
             Self::ExpireJobHistory => work.expire_job_history().await,
             Self::ExpireCircuitChanges => {
                 let days = resources.settings.housekeeping.circuit_retention_days;
@@ -203,6 +210,20 @@ impl TaskRun<'_> {
         let before = self.days_ago(LOGIN_ADDRESS_RETENTION_DAYS);
         let addresses = login_addresses::delete_before(&mut connection, before).await?;
         Ok(json!({ "tickets": tickets, "refresh_tokens": tokens, "login_addresses": addresses }))
+    }
+
+    async fn expire_webhook_deliveries(&self) -> Result<Value> {
+        let before = self.days_ago(self.resources.settings.webhook_delivery.retention_days);
+        let attempts = self.delete(before, deliveries::delete_attempts_before).await?;
+        let ended = self.delete(before, deliveries::delete_deliveries_before).await?;
+        let messages = self.delete(before, deliveries::delete_messages_before).await?;
+        let secrets = self.delete(self.now, deliveries::delete_secrets_before).await?;
+        Ok(json!({
+            "attempts": attempts.get("deleted"),
+            "deliveries": ended.get("deleted"),
+            "messages": messages.get("deleted"),
+            "secrets": secrets.get("deleted"),
+        }))
     }
 
     async fn expire_outbox(&self) -> Result<Value> {

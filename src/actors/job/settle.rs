@@ -129,13 +129,9 @@ fn snooze_release(job: &ClaimedJob, pause: Duration) -> Release {
 
 /// The release that returns a job to the queue after a failed attempt, with the backoff of its task.
 pub(in crate::actors) fn release_after_failure(parts: &JobParts, job: &ClaimedJob, error: &Error) -> Release {
-    let max_pause =
-        parts.tasks.find(&job.task_name).map_or(Duration::ZERO, |task| task.longest_pause(job.attempt));
-    Release {
-        give_attempt_back: false,
-        error: Some(error.recorded()),
-        ..snooze_release(job, parts.resources.clock.jitter(max_pause))
-    }
+    let task = parts.tasks.find(&job.task_name);
+    let pause = task.map_or(Duration::ZERO, |task| task.pause(job.attempt, &parts.resources.clock));
+    Release { give_attempt_back: false, error: Some(error.recorded()), ..snooze_release(job, pause) }
 }
 
 /// Turns a job into a dead letter on behalf of an actor or worker that has failed. If the dead letter cannot be written, the

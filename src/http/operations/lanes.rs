@@ -76,7 +76,8 @@ impl From<PausedLane> for PauseView {
 /// A lane of the queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LaneView {
-    /// The name of the lane: the country code for applications, `webhooks` for webhook retries.
+    /// The name of the lane: the country code for applications, `webhooks` for webhook retries, `deliveries` for
+    /// deliveries to webhook endpoints.
     #[schema(example = "ES")]
     pub lane: &'static str,
     /// Whether an operator has paused the lane. A pause applies on every instance.

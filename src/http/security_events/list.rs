@@ -57,7 +57,10 @@ pub struct SecurityEventEntry {
     /// `account_deleted`, `password_changed` (a reset if the actor is not the subject), `api_key_created`,
     /// `api_key_changed`, `api_key_first_used`, `api_key_revoked`, `api_key_deleted`, `login_succeeded`,
     /// `login_failed`, `logged_out`, `sessions_ended`, `refresh_token_reused`, `access_token_issued`,
-    /// `log_level_changed`, `dead_letters_replayed`, `dead_letters_skipped` or `consumer_replayed`. New versions may add kinds.
+    /// `contact_changed`, `log_level_changed`, `dead_letters_replayed`, `dead_letters_skipped`, `consumer_replayed`,
+    /// `webhook_endpoint_created`, `webhook_endpoint_changed`, `webhook_endpoint_disabled`,
+    /// `webhook_endpoint_enabled`, `webhook_endpoint_deleted`, `webhook_endpoint_secret_rotated`, `webhooks_repeated` or
+    /// `webhook_tested`. New versions may add kinds.
     #[schema(example = "account_role_changed")]
     pub kind: String,
     /// The actor: an account, `key:<name>`, `system:<component>`, or `database:<role>` for a change made with plain

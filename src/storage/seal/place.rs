@@ -24,6 +24,10 @@ pub enum SealedField {
     AccountName,
     /// The e-mail address of a person with an account.
     AccountEmail,
+    /// The secret that signs the deliveries to a webhook endpoint.
+    WebhookSecret,
+    /// The beginning of a webhook endpoint's response.
+    WebhookResponse,
 }
 
 /// The key column of a table, and how its value is encoded in the associated data.
@@ -36,7 +40,7 @@ pub enum RowKey {
 }
 
 impl SealedField {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::FullName,
         Self::IdentityDocument,
         Self::BirthDate,
@@ -47,6 +51,8 @@ impl SealedField {
         Self::SessionAddress,
         Self::AccountName,
         Self::AccountEmail,
+        Self::WebhookSecret,
+        Self::WebhookResponse,
     ];
 
     /// Table, column and the table's key.
@@ -62,6 +68,8 @@ impl SealedField {
             Self::SessionAddress => ("refresh_tokens", "address", RowKey::Uuid("id")),
             Self::AccountName => ("account_contacts", "name", RowKey::Uuid("user_id")),
             Self::AccountEmail => ("account_contacts", "email", RowKey::Uuid("user_id")),
+            Self::WebhookSecret => ("webhook_secrets", "secret", RowKey::Uuid("id")),
+            Self::WebhookResponse => ("webhook_attempts", "response", RowKey::Uuid("id")),
         }
     }
 }

@@ -224,7 +224,7 @@ fn start_consumer(resources: &Resources, consumer: Arc<dyn AnyConsumer>, bus: Ar
 }
 
 /// Runs a consumer of all events that always fails, on the instance of an app.
-pub(crate) fn start_failing(engine: &Engine) -> impl Sized {
+pub(crate) fn start_failing(engine: &Engine) -> impl Sized + use<> {
     start_consumer(&engine.resources, Arc::new(Failing), engine.shared.consumer_bus())
 }
 

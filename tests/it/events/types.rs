@@ -90,6 +90,15 @@ async fn every_outbox_row_matches_its_declared_type_and_every_type_is_written() 
         app.execute(statement).await;
     }
 
+    let endpoint = json!({"url": "https://example.com/", "event_types": ["circuit.opened.v1"]});
+    let created = app.post("/api/v1/webhook-endpoints", &endpoint).await.expect(201);
+    let endpoint = format!("/api/v1/webhook-endpoints/{}", created["id"].as_str().unwrap());
+    app.post(&format!("{endpoint}/rotate-secret"), &json!({})).await.expect(200);
+    for change in [json!({"description": "Core banking", "enabled": false}), json!({"enabled": true})] {
+        app.patch(&endpoint, &change).await.expect(200);
+    }
+    app.delete(&endpoint).await.expect(204);
+
     let written: BTreeSet<String> = eventually("every type to be written", async || {
         let types = app.sql("SELECT string_agg(DISTINCT type, ' ') FROM outbox").await;
         let written: BTreeSet<String> = types.split(' ').map(str::to_owned).collect();

@@ -7,7 +7,7 @@ use crate::support::app::TestApp;
 use crate::support::db::{TestDatabase, execute, text};
 
 /// A task, the table that it cleans, and a statement that inserts one expired and one unexpired row.
-const ROWS: [(&str, &str, &str); 10] = [
+const ROWS: [(&str, &str, &str); 14] = [
     (
         "expire_webhooks",
         "webhook_events",
@@ -15,6 +15,26 @@ const ROWS: [(&str, &str, &str); 10] = [
              fingerprint, payload, status, occurred_at, received_at, settled_at) \
          SELECT uuid_v7_now(), d::text, 'x', 'ES', uuid_v7_now(), 'r', 'confirmed', decode(repeat('00', 32), 'hex'), '', \
              'ignored', now(), now() - d * interval '1 day', now() FROM unnest(ARRAY[31, 29]) AS d",
+    ),
+    (
+        "expire_webhook_deliveries",
+        "webhook_deliveries",
+        "INSERT INTO webhook_deliveries (endpoint_id, message_id, event_type, subject, status, created_at) \
+         SELECT uuid_v7_now(), uuid_v7_now(), 'x', uuid_v7_now(), 'pending', now() - d * interval '1 day' \
+         FROM unnest(ARRAY[31, 29]) AS d",
+    ),
+    (
+        "expire_webhook_deliveries",
+        "webhook_attempts",
+        "INSERT INTO webhook_attempts (id, delivery_id, endpoint_id, result, duration_ms, attempted_at) \
+         SELECT uuid_v7_now(), uuid_v7_now(), uuid_v7_now(), 'timeout', 1, now() - d * interval '1 day' \
+         FROM unnest(ARRAY[31, 29]) AS d",
+    ),
+    (
+        "expire_webhook_deliveries",
+        "webhook_messages",
+        "INSERT INTO webhook_messages (id, event_type, subject, body, created_at) \
+         SELECT uuid_v7_now(), 'x', uuid_v7_now(), '{}', now() - d * interval '1 day' FROM unnest(ARRAY[31, 29]) AS d",
     ),
     (
         "expire_outbox",
@@ -30,6 +50,14 @@ const ROWS: [(&str, &str, &str); 10] = [
              blocks_subject) \
          SELECT 'x', uuid_v7_now(), uuid_v7_now(), 0, 1, 't', now(), '{}', now() - d * interval '1 day', false \
          FROM unnest(ARRAY[91, 89]) AS d",
+    ),
+    (
+        "expire_webhook_deliveries",
+        "webhook_secrets",
+        "WITH endpoint AS (INSERT INTO webhook_endpoints (id, url, event_types, created_by) \
+             VALUES (uuid_v7_now(), 'https://example.com', '{*}', 'ana') RETURNING id) \
+         INSERT INTO webhook_secrets (id, endpoint_id, algorithm, secret, expires_at) \
+         SELECT uuid_v7_now(), id, 'v1', '\\x01', now() - d * interval '1 minute' FROM endpoint, unnest(ARRAY[1, -1]) AS d",
     ),
     (
         "expire_idempotency_keys",

@@ -9,6 +9,7 @@ use std::time::Duration;
 use aval::domain::account::{KeyLimits, Role, Scope};
 use aval::domain::application::{Country, DataChange};
 use aval::domain::confirmation::ReportedOutcome;
+use aval::domain::delivery::{Algorithm, AttemptResult, DeliveryStatus, DisabledReason};
 use aval::domain::ids::{DecisionId, EventId, RequestId};
 use aval::domain::personal_data::Email;
 use aval::domain::status::{Initiator, Status};
@@ -25,6 +26,11 @@ use aval::storage::consumers::dead_letters::EventDeadLetterFilter;
 use aval::storage::consumers::deferred::{AfterFailure, NewDeferredEvent};
 use aval::storage::consumers::leases::HeldPartition;
 use aval::storage::decisions::DecisionRecord;
+use aval::storage::deliveries::endpoints::{EndpointChange, EndpointSecret, NewEndpoint};
+use aval::storage::deliveries::fan_out::{NewMessage, fan_out, insert_for};
+use aval::storage::deliveries::list::{AttemptFilter, DeliveryFilter};
+use aval::storage::deliveries::repeat::RecoverFilter;
+use aval::storage::deliveries::{NewAttempt, endpoints, list, repeat};
 use aval::storage::failed_jobs::{DeadLetterFilter, Operator, RetryAll};
 use aval::storage::idempotency::{KeyedWrite, SealedReply};
 use aval::storage::jobs::{
@@ -44,9 +50,9 @@ use aval::storage::users::UserChange;
 use aval::storage::webhooks::{NewEvent, WebhookDecision, WebhookFilter};
 use aval::storage::{
     account_contacts, account_settings, api_keys, applications, audit, circuit_events, circuit_history,
-    circuit_overrides, consumers, decisions, failed_jobs, idempotency, jobs, lanes, login_addresses, outbox,
-    overview, provider_retries, refresh_tokens, reviews, saved_views, scheduled_runs, security_events,
-    staff_views, statistics, users, webhooks, ws_tickets,
+    circuit_overrides, consumers, decisions, deliveries, failed_jobs, idempotency, jobs, lanes,
+    login_addresses, outbox, overview, provider_retries, refresh_tokens, reviews, saved_views,
+    scheduled_runs, security_events, staff_views, statistics, users, webhooks, ws_tickets,
 };
 use chrono::{Days, NaiveDate, TimeDelta};
 use diesel_async::AsyncPgConnection;
@@ -310,9 +316,9 @@ pub(super) const CASES: &[Case] = cases! {
     "outbox::oldest_offset" [0] ["outbox_offset_idx"] |sql, _w| outbox::oldest_offset(sql);
     "outbox::read_after" [0] ["outbox_offset_idx"] |sql, _w| outbox::read_after(sql, 100, 100);
     "outbox::delete_expired" [0] ["outbox_pkey"]
-        |sql, w| {
-            let retention = OutboxRetention { minimum: Duration::from_secs(3600), unread: Duration::from_secs(7200) };
-            outbox::delete_expired(sql, w.now, retention, 100)
+        |sql, w| async move {
+            let hour = Duration::from_secs(3600);
+            outbox::delete_expired(sql, w.now, OutboxRetention { minimum: hour, unread: hour }, 100).await
         };
 
     "provider_retries::requeue_due" [ALL] ["provider_retries_due_idx"] |sql, _w| provider_retries::requeue_due(
@@ -432,6 +438,59 @@ pub(super) const CASES: &[Case] = cases! {
     };
     "users::end_tokens" [0] ["users_pkey"] |sql, w| users::end_tokens(sql, w.user);
 
+    "deliveries::find_due" [0] ["webhook_deliveries_pkey", "webhook_messages_pkey"] |sql, w| deliveries::find_due(sql, w.delivery);
+    "deliveries::record_attempt" [0] ["webhook_deliveries_pkey"]
+        |sql, w| async move { deliveries::record_attempt(sql, &w.keys, &attempt(w)).await };
+    "deliveries::finish" [0] ["webhook_deliveries_pkey"]
+        |sql, w| deliveries::finish(sql, w.delivery, DeliveryStatus::Delivered, w.now);
+    "deliveries::queue_next" [0] ["webhook_deliveries_order_idx"]
+        |sql, w| deliveries::queue_next(sql, w.endpoint, w.delivery_subject);
+    "deliveries::delete_attempts_before" [0] ["webhook_attempts_expiry_idx"]
+        |sql, w| deliveries::delete_attempts_before(sql, w.now - TimeDelta::days(170), 10);
+    "deliveries::delete_deliveries_before" [0] ["webhook_deliveries_expiry_idx"]
+        |sql, w| deliveries::delete_deliveries_before(sql, w.now - TimeDelta::days(170), 10);
+    "deliveries::delete_messages_before" [0] ["webhook_messages_expiry_idx"]
+        |sql, w| deliveries::delete_messages_before(sql, w.now - TimeDelta::days(170), 10);
+    "deliveries::delete_secrets_before" [0] ["webhook_secrets_expiry_idx"]
+        |sql, w| deliveries::delete_secrets_before(sql, w.now, 10);
+    "deliveries::endpoints::insert" [0] [] |sql, w| async move { endpoints::insert(sql, &new_endpoint(w)).await };
+    "deliveries::endpoints::count" [0] [] |sql, _w| endpoints::count(sql);
+    "deliveries::endpoints::find" [0] [] |sql, w| endpoints::find(sql, w.endpoint);
+    "deliveries::endpoints::lock" [0] [] |sql, w| endpoints::lock(sql, w.endpoint);
+    "deliveries::endpoints::list_page" [0] [] |sql, w| endpoints::list_page(sql, Some(w.endpoint), 20);
+    "deliveries::endpoints::change" [0] [] |sql, w| async move {
+        endpoints::change(sql, w.endpoint, &EndpointChange::disable(DisabledReason::Gone, w.now)).await
+    };
+    "deliveries::endpoints::delete" [0] [] |sql, w| endpoints::delete(sql, w.endpoint);
+    "deliveries::endpoints::add_secret" [0] ["webhook_secrets_endpoint_idx"]
+        |sql, w| async move { endpoints::add_secret(sql, &w.keys, w.endpoint, &secret(w), w.now).await };
+    "deliveries::endpoints::secrets" [0] ["webhook_secrets_endpoint_idx"] |sql, w| async move {
+        endpoints::secrets(sql, &w.keys, uuid::Uuid::nil(), w.now).await
+    };
+    "deliveries::fan_out::fan_out" [0] ["webhook_deliveries_order_idx"]
+        |sql, w| async move { fan_out(sql, &message(w)).await };
+    "deliveries::fan_out::insert_for" [0] [] |sql, w| async move { insert_for(sql, &message(w), w.endpoint).await };
+    "deliveries::list::list_page" [0] ["webhook_deliveries_", "pending_jobs_one_per_webhook_delivery_idx"]
+        |sql, w| async move { list::list_page(sql, w.endpoint, &DeliveryFilter::default(), None, 20).await };
+    "deliveries::list::list_page of a status" [0] ["webhook_deliveries_status_idx"] |sql, w| async move {
+        let filter = DeliveryFilter { status: Some(DeliveryStatus::Dead), ..DeliveryFilter::default() };
+        list::list_page(sql, w.endpoint, &filter, Some(w.delivery), 20).await
+    };
+    "deliveries::list::find" [0] ["webhook_deliveries_pkey", "webhook_messages_pkey"] |sql, w| list::find(sql, w.delivery);
+    "deliveries::list::attempts_page" [0] ["webhook_attempts_"] |sql, w| async move {
+        list::attempts_page(sql, &w.keys, w.endpoint, &AttemptFilter::default(), None, 20).await
+    };
+    "deliveries::list::attempts_page of a delivery" [0] ["webhook_attempts_"] |sql, w| async move {
+        let filter = AttemptFilter { delivery_id: Some(w.delivery), ..AttemptFilter::default() };
+        list::attempts_page(sql, &w.keys, w.endpoint, &filter, None, 20).await
+    };
+    "deliveries::repeat::repeat" [0] ["webhook_deliveries_pkey"] |sql, w| repeat::repeat(sql, vec![w.delivery]);
+    "deliveries::repeat::resend" [0] ["webhook_deliveries_pkey", "pending_jobs_one_per_webhook_delivery_idx"]
+        |sql, w| repeat::resend(sql, w.delivery, w.now);
+    "deliveries::repeat::recoverable" [0] ["webhook_deliveries_"] |sql, w| async move {
+        let since = w.now - TimeDelta::days(400);
+        repeat::recoverable(sql, &RecoverFilter { endpoint_id: w.endpoint, since, until: Some(w.now), limit: 100 }).await
+    };
     "webhooks::list::list_page" [0] ["webhook_events_pkey"]
         |sql, w| async move { webhooks::list_page(sql, &WebhookFilter::default(), Some(w.webhook), 20).await };
     "webhooks::list::list_page of an application" [0] ["webhook_events_application_idx"] |sql, w| async move {
@@ -750,5 +809,59 @@ fn ticket(w: &World) -> ws_tickets::WsTicket {
         api_key_id: None,
         session_until: None,
         expires_at: w.now + TimeDelta::days(1),
+    }
+}
+
+fn attempt(world: &World) -> NewAttempt {
+    NewAttempt {
+        id: world.clock.new_uuid(),
+        delivery_id: world.delivery,
+        endpoint_id: world.endpoint,
+        result: AttemptResult::Refused,
+        status_code: Some(500),
+        duration_ms: 1,
+        response: b"an error".to_vec(),
+        error: None,
+        attempted_at: world.now,
+    }
+}
+
+fn new_endpoint(world: &World) -> NewEndpoint<'static> {
+    NewEndpoint {
+        id: world.clock.new_uuid(),
+        url: "https://example.com",
+        description: "",
+        event_types: ["*".to_owned()].as_slice().to_vec().leak(),
+        countries: &[],
+        ordered: false,
+        disabled_at: None,
+        disabled_reason: None,
+        owner_id: None,
+        created_by: "test",
+        created_at: world.now,
+        updated_at: world.now,
+    }
+}
+
+fn secret(world: &World) -> EndpointSecret {
+    EndpointSecret {
+        id: world.clock.new_uuid(),
+        algorithm: Algorithm::Hmac,
+        secret: vec![1; 32].into(),
+        public_key: None,
+        created_at: world.now,
+        expires_at: None,
+    }
+}
+
+fn message(world: &World) -> NewMessage {
+    NewMessage {
+        id: world.clock.new_uuid(),
+        event_type: "application.created.v1".to_owned(),
+        subject: world.delivery_subject,
+        country: Some("ES".to_owned()),
+        body: "{}".to_owned(),
+        request_id: None,
+        traceparent: None,
     }
 }

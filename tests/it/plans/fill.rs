@@ -45,6 +45,11 @@ pub(super) struct World {
     pub(super) token_family: Uuid,
     pub(super) api_key: Uuid,
     pub(super) webhook: Uuid,
+    pub(super) endpoint: Uuid,
+    /// A delivery to the endpoint.
+    pub(super) delivery: Uuid,
+    /// The subject of the delivery.
+    pub(super) delivery_subject: Uuid,
     pub(super) dead_letter: Uuid,
     /// A dead letter of a consumer of events.
     pub(super) event_dead_letter: Uuid,
@@ -97,6 +102,11 @@ impl World {
             token_family: one("SELECT family FROM refresh_tokens ORDER BY id LIMIT 1").await.parse().unwrap(),
             api_key: one("SELECT id FROM api_keys ORDER BY id LIMIT 1").await.parse().unwrap(),
             webhook: one("SELECT id FROM webhook_events ORDER BY id LIMIT 1").await.parse().unwrap(),
+            endpoint: one("SELECT id FROM webhook_endpoints ORDER BY id LIMIT 1").await.parse().unwrap(),
+            delivery: one("SELECT min(id::text) FROM webhook_deliveries WHERE endpoint_id = \
+                (SELECT id FROM webhook_endpoints ORDER BY id LIMIT 1)").await.parse().unwrap(),
+            delivery_subject: one("SELECT subject FROM webhook_deliveries WHERE endpoint_id = \
+                (SELECT id FROM webhook_endpoints ORDER BY id LIMIT 1) ORDER BY id::text LIMIT 1").await.parse().unwrap(),
             run: one("SELECT id FROM scheduled_runs ORDER BY id LIMIT 1").await.parse().unwrap(),
             event_dead_letter: one("SELECT id FROM deferred_events WHERE dead_since IS NOT NULL ORDER BY id LIMIT 1")
                 .await
@@ -241,6 +251,24 @@ const REST: &str = "\
     INSERT INTO pending_jobs (task_name, lane, job_args, run_at) \
         SELECT 'retry_webhook_event', 'webhooks', jsonb_build_object('webhook_event_id', id), now() + interval '1 day' \
         FROM webhook_events WHERE status = 'failed'; \
+    INSERT INTO webhook_endpoints (id, url, event_types, ordered, created_by) \
+        SELECT gen_random_uuid(), 'https://example.com', '{*}', true, 'test' FROM generate_series(1, 50); \
+    INSERT INTO webhook_secrets (id, endpoint_id, algorithm, secret, expires_at) \
+        SELECT gen_random_uuid(), id, 'v1', '\\x01', CASE WHEN n > 1 THEN now() - interval '1 day' END \
+        FROM webhook_endpoints, generate_series(1, 10) n; \
+    INSERT INTO webhook_messages (id, event_type, subject, body, created_at) \
+        SELECT id, 'application.created.v1', id, '{}', created_at FROM applications; \
+    INSERT INTO webhook_deliveries (id, endpoint_id, message_id, event_type, subject, status, created_at, finished_at) \
+        SELECT a.id, e.id, a.id, 'application.created.v1', a.id, \
+            CASE a.n % 20 WHEN 0 THEN 'dead' WHEN 1 THEN 'pending' ELSE 'delivered' END, a.created_at, \
+            CASE WHEN a.n % 20 <> 1 THEN now() END \
+        FROM (SELECT id, created_at, row_number() OVER (ORDER BY id) AS n FROM applications) a \
+        JOIN (SELECT id, row_number() OVER (ORDER BY id) AS n FROM webhook_endpoints) e ON e.n = 1 + a.n / 20 % 50; \
+    INSERT INTO webhook_attempts (id, delivery_id, endpoint_id, result, duration_ms, attempted_at) \
+        SELECT id, id, endpoint_id, 'delivered', 1, created_at FROM webhook_deliveries; \
+    INSERT INTO pending_jobs (task_name, lane, job_args, run_at) \
+        SELECT 'deliver_webhook', 'deliveries', jsonb_build_object('delivery_id', id), now() + interval '1 day' \
+        FROM webhook_deliveries WHERE status = 'pending'; \
     INSERT INTO idempotency_keys (key_digest, account, route, fingerprint, status, reply, expires_at) \
         SELECT sha256(id::text::bytea), created_by, 'x', '\\x00', 201, '\\x00', now() + interval '1 day' FROM applications; \
     INSERT INTO document_claims (created_by, document_index, application_id, expires_at) \

@@ -25,13 +25,14 @@ use crate::support::db::{TestDatabase, execute, text};
 use crate::support::engine::{key_ring, settings};
 
 /// Tables that may be read completely, with the reason. The system catalogue may be read as well.
-const SMALL: [(&str, &str); 6] = [
+const SMALL: [(&str, &str); 7] = [
     ("consumer_partitions", "16 rows per consumer"),
     ("consumer_instances", "one row per consumer and instance"),
     ("outbox_position", "one row"),
     ("statistics_position", "one row"),
     ("circuit_overrides", "one row per country"),
     ("paused_lanes", "one row per lane"),
+    ("webhook_endpoints", "at most webhook_delivery.max_endpoints rows"),
 ];
 
 /// Full scans that a function may begin because they stop early, with the reason.
@@ -94,12 +95,13 @@ fn violations(case: &Case, plans: &[Plan]) -> Vec<String> {
 }
 
 /// Functions that run in a transaction of `storage/transaction.rs`, by the beginning of their names.
-const TRANSACTIONS: [&str; 24] = [
+const TRANSACTIONS: [&str; 25] = [
     "consumers::",
     "applications::candidates::by_ids",
     "applications::change",
     "applications::insert",
     "decisions::store",
+    "deliveries::",
     "failed_jobs::mark",
     "idempotency::",
     "applications::begin",

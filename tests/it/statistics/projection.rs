@@ -6,6 +6,7 @@ use aval::clock::Clock;
 use aval::domain::application::Country;
 use aval::storage::applications::{Insertion, insert};
 use aval::storage::outbox;
+use aval::storage::outbox::OutboxRetention;
 use aval::storage::statistics::{differences, project};
 use diesel_async::AsyncPgConnection;
 
@@ -174,7 +175,7 @@ async fn an_event_is_kept_until_it_is_counted() {
     publish_all(&mut sql).await;
     let later = Clock::system().now() + chrono::TimeDelta::days(30);
     let hour = Duration::from_secs(3600);
-    let retention = outbox::OutboxRetention { minimum: hour, unread: hour };
+    let retention = OutboxRetention { minimum: hour, unread: hour };
     assert_eq!(outbox::delete_expired(&mut sql, later, retention, 1000).await.unwrap(), 0);
     assert_eq!(project(&mut sql, 7).await.unwrap(), 7);
     assert_eq!(outbox::delete_expired(&mut sql, later, retention, 1000).await.unwrap(), 7);

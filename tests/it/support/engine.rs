@@ -40,7 +40,7 @@ pub(crate) const QUICK: [(&str, &str); 14] = [
 
 /// The scheduled tasks. On a new database they are due at the first start. They are off unless a test enables them, so
 /// they do not delete expired rows that a test needs.
-pub(crate) const SCHEDULED_TASKS: [&str; 13] = [
+pub(crate) const SCHEDULED_TASKS: [&str; 14] = [
     "make_partitions",
     "expire_credentials",
     "expire_outbox",
@@ -50,6 +50,7 @@ pub(crate) const SCHEDULED_TASKS: [&str; 13] = [
     "expire_staff_views",
     "expire_security_events",
     "expire_webhooks",
+    "expire_webhook_deliveries",
     "expire_job_history",
     "expire_circuit_changes",
     "expire_scheduled_runs",

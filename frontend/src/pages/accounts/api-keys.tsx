@@ -3,8 +3,6 @@ import {
     Badge,
     Button,
     Checkbox,
-    Code,
-    CopyButton,
     Group,
     Modal,
     NativeSelect,
@@ -15,7 +13,7 @@ import {
 } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { modals } from '@mantine/modals';
-import { IconCheck, IconCopy, IconKey } from '@tabler/icons-react';
+import { IconKey } from '@tabler/icons-react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useMemo, useState } from 'react';
 import { useTranslation } from 'react-i18next';
@@ -25,6 +23,7 @@ import { CursorTable, useCursorList } from '../../ui/cursor-list';
 import type { Column } from '../../ui/data-table';
 import { fieldErrors, notifyError, notifySuccess, useErrorText } from '../../ui/errors';
 import { Page } from '../../ui/page';
+import { ShownOnce } from '../../ui/shown-once';
 import { Empty } from '../../ui/states';
 import { Time } from '../../ui/text';
 
@@ -203,7 +202,16 @@ function CreateKey({ onDone }: { onDone: () => void }) {
             }
         },
     });
-    if (create.data?.key) return <ShownOnce secret={create.data.key} onDone={onDone} />;
+    if (create.data?.key) {
+        return (
+            <ShownOnce
+                title={t('api_keys.shown_once')}
+                hint={t('api_keys.shown_once_hint')}
+                secret={create.data.key}
+                onDone={onDone}
+            />
+        );
+    }
     return (
         <form noValidate onSubmit={form.onSubmit((values) => create.mutate(values))}>
             <Stack>
@@ -250,35 +258,5 @@ function CreateKey({ onDone }: { onDone: () => void }) {
                 </Group>
             </Stack>
         </form>
-    );
-}
-
-function ShownOnce({ secret, onDone }: { secret: string; onDone: () => void }) {
-    const { t } = useTranslation();
-    return (
-        <Stack>
-            <Alert color="orange" title={t('api_keys.shown_once')}>
-                {t('api_keys.shown_once_hint')}
-            </Alert>
-            <Code block translate="no">
-                {secret}
-            </Code>
-            <Group justify="flex-end">
-                <CopyButton value={secret}>
-                    {({ copied, copy }) => (
-                        <Button
-                            variant="default"
-                            onClick={copy}
-                            leftSection={
-                                copied ? <IconCheck size={16} aria-hidden /> : <IconCopy size={16} aria-hidden />
-                            }
-                        >
-                            {copied ? t('action.copied') : t('action.copy')}
-                        </Button>
-                    )}
-                </CopyButton>
-                <Button onClick={onDone}>{t('action.close')}</Button>
-            </Group>
-        </Stack>
     );
 }

@@ -37,6 +37,14 @@ const KINDS = [
     'dead_letters_replayed',
     'dead_letters_skipped',
     'consumer_replayed',
+    'webhook_endpoint_created',
+    'webhook_endpoint_changed',
+    'webhook_endpoint_disabled',
+    'webhook_endpoint_enabled',
+    'webhook_endpoint_deleted',
+    'webhook_endpoint_secret_rotated',
+    'webhooks_repeated',
+    'webhook_tested',
 ] as const;
 type Kind = (typeof KINDS)[number];
 

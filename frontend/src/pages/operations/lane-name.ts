@@ -10,6 +10,7 @@ export function useLaneName(): (lane: string) => string {
     return useCallback(
         (lane) => {
             if (lane === 'webhooks') return t('lanes.webhooks');
+            if (lane === 'deliveries') return t('lanes.deliveries');
             return /^[A-Z]{2}$/.test(lane) ? countryName(lane, language) : lane;
         },
         [t, language],

@@ -1,0 +1,69 @@
+//! Many endpoints, of which one never answers.
+
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use super::{ENDPOINTS, LOOPBACK, Receiver, batch, create, publish};
+use crate::support::app::TestApp;
+use crate::support::eventually;
+
+const ENDPOINT_COUNT: usize = 60;
+const EVENTS: u128 = 4;
+const TOYS: &str = "circuit.opened.v1";
+
+/// Publishes events and returns the 99th percentile of the time until they are delivered to the healthy endpoints, in
+/// milliseconds.
+async fn p99(app: &TestApp, first_subject: u128) -> f64 {
+    let subjects = first_subject..first_subject + EVENTS;
+    let list: Vec<String> =
+        subjects.clone().map(|subject| format!("'{}'", uuid::Uuid::from_u128(subject))).collect();
+    for subject in subjects {
+        publish(app, TOYS, subject, json!({})).await;
+    }
+    let of_phase =
+        format!("FROM webhook_deliveries WHERE status = 'delivered' AND subject IN ({})", list.join(", "));
+    let expected = (ENDPOINT_COUNT * usize::try_from(EVENTS).unwrap()).to_string();
+    let count = format!("SELECT count(*) {of_phase}");
+    eventually("the deliveries to healthy endpoints", async || {
+        (app.sql(&count).await == expected).then_some(())
+    })
+    .await;
+    let p99 = "SELECT percentile_disc(0.99) WITHIN GROUP (ORDER BY extract(epoch FROM finished_at - created_at) * 1000)";
+    app.sql(&format!("{p99} {of_phase}")).await.parse().unwrap()
+}
+
+#[actix_rt::test]
+async fn an_endpoint_that_hangs_does_not_delay_the_others() {
+    let app = TestApp::start(&LOOPBACK).await;
+    let receiver = Receiver::start();
+    for n in 0..ENDPOINT_COUNT {
+        create(&app, &receiver.url(&format!("/{n}")), json!({"event_types": [TOYS]})).await;
+    }
+    // It accepts connections, because they wait in the listener's backlog, but never answers.
+    let hanging = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", hanging.local_addr().unwrap());
+    let (endpoint, _) = create(&app, &url, json!({"event_types": [TOYS], "enabled": false})).await;
+    // The first phase warms up connections and plans.
+    p99(&app, 100).await;
+    let without = p99(&app, 200).await;
+    app.patch(&format!("{ENDPOINTS}/{endpoint}"), &json!({"enabled": true})).await.expect(200);
+    // The hanging endpoint also has a backlog.
+    batch(&app, &format!(
+        "INSERT INTO webhook_deliveries (endpoint_id, message_id, event_type, subject, status) \
+             SELECT '{endpoint}', m.id, '{TOYS}', gen_random_uuid(), 'pending' FROM webhook_messages m \
+             ON CONFLICT DO NOTHING; \
+         INSERT INTO pending_jobs (task_name, lane, job_args) \
+             SELECT 'deliver_webhook', 'deliveries', jsonb_build_object('delivery_id', id) FROM webhook_deliveries \
+             WHERE endpoint_id = '{endpoint}' AND status = 'pending'"
+    ))
+    .await;
+    let with = p99(&app, 300).await;
+    println!("p99 of healthy endpoints: {without:.0} ms without and {with:.0} ms with the hanging endpoint");
+    let unanswered = format!(
+        "SELECT count(*) FROM webhook_deliveries WHERE endpoint_id = '{endpoint}' AND status = 'pending'"
+    );
+    assert_ne!(app.sql(&unanswered).await, "0");
+    // An attempt at the hanging endpoint takes 15 s. Machines that run tests are busy, so a factor of two is allowed.
+    assert!(with < without * 2.0 + 250.0, "p99 {without:.0} ms became {with:.0} ms");
+    receiver.stop().await;
+}
