@@ -233,11 +233,11 @@ pub(super) const CASES: &[Case] = cases! {
     };
     "consumers::dead_letters::oldest" [0] ["deferred_events_"]
         |sql, _w| async move { consumers::dead_letters::oldest(sql, &EventDeadLetterFilter::default(), 21).await };
-    "consumers::dead_letters::get" [0] ["deferred_events_pkey"] |sql, w| consumers::dead_letters::get(sql, w.event_dead_letter);
+    "consumers::dead_letters::get" [0] ["deferred_events_"] |sql, w| consumers::dead_letters::get(sql, w.event_dead_letter);
     "consumers::dead_letters::lock_consumer" [0] [] |sql, _w| consumers::dead_letters::lock_consumer(sql, "webhooks");
     "consumers::dead_letters::replay" [0] ["deferred_events_pkey"]
         |sql, w| async move { consumers::dead_letters::replay(sql, "webhooks", &[w.event_dead_letter]).await };
-    "consumers::dead_letters::skip" [0] ["deferred_events_pkey"]
+    "consumers::dead_letters::skip" [0] ["deferred_events_"]
         |sql, w| async move { consumers::dead_letters::skip(sql, "webhooks", &[w.event_dead_letter]).await };
     "consumers::dead_letters::rewind" [0] ["inbox_offset_idx", "deferred_events_offset_idx"]
         |sql, _w| consumers::dead_letters::rewind(sql, "webhooks", i64::MAX - 1);
