@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use ipnet::IpNet;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::{Environment, require};
 use crate::error::{Error, Result};
@@ -19,7 +19,6 @@ pub struct WebhookDeliverySettings {
     /// The time limit of an attempt, from resolving the name to the end of the response.
     pub timeout_ms: u64,
     /// The pauses before the second and each later attempt. The delivery is dead after the attempt that follows the last.
-    #[serde(deserialize_with = "one_or_more")]
     pub pauses_ms: Vec<u64>,
     /// The largest number of concurrent attempts of this instance.
     pub max_in_flight: u32,
@@ -37,20 +36,6 @@ pub struct WebhookDeliverySettings {
     pub require_https: bool,
     /// Networks that endpoints may be in although their addresses are not public.
     pub allowed_networks: Vec<IpNet>,
-}
-
-/// Reads a list. A variable with a single number is not a list.
-fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Vec<u64>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Numbers {
-        One(u64),
-        More(Vec<u64>),
-    }
-    Ok(match Numbers::deserialize(deserializer)? {
-        Numbers::One(number) => vec![number],
-        Numbers::More(numbers) => numbers,
-    })
 }
 
 impl WebhookDeliverySettings {

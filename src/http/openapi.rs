@@ -442,6 +442,11 @@ mod tests {
             "/api/v1/applications",
             "/api/v1/applications/{id}/restore",
             "/api/v1/users",
+            "/api/v1/webhook-deliveries/{id}/resend",
+            "/api/v1/webhook-endpoints",
+            "/api/v1/webhook-endpoints/{id}/recover",
+            "/api/v1/webhook-endpoints/{id}/rotate-secret",
+            "/api/v1/webhook-endpoints/{id}/test",
         ];
         assert_eq!(with_key, BTreeSet::from(known));
     }

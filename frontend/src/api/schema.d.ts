@@ -2648,7 +2648,7 @@ export interface components {
             page_size: number;
         };
         WebhookEndpointSecret: components["schemas"]["WebhookEndpointDetails"] & {
-            secret: string | null;
+            secret?: string;
         };
         WebhookEndpointView: {
             countries: components["schemas"]["CountryCode"][];

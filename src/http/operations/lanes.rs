@@ -76,7 +76,7 @@ impl From<PausedLane> for PauseView {
 /// A lane of the queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LaneView {
-    /// The name of the lane: the country code for applications, `webhooks` for webhook retries, `deliveries` for
+    /// The name of the lane: the country code for applications, "webhooks" for webhook retries, "deliveries" for
     /// deliveries to webhook endpoints.
     #[schema(example = "ES")]
     pub lane: &'static str,

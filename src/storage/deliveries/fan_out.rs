@@ -41,9 +41,12 @@ impl FixedStatement for FindSubscribers {
         subscriber AS MATERIALIZED (SELECT e.id, e.ordered, e.disabled_at IS NULL AS is_enabled \
             FROM webhook_endpoints e, input i WHERE e.event_types && i.patterns \
                 AND (e.countries = '{}' OR i.country = ANY (e.countries))), \
+        unfinished AS MATERIALIZED (SELECT u.id FROM subscriber s CROSS JOIN LATERAL (SELECT d.id FROM webhook_deliveries d \
+                WHERE d.endpoint_id = s.id AND d.subject = (SELECT subject FROM input) \
+                    AND d.status IN ('waiting', 'pending') OFFSET 0) AS u \
+            WHERE s.ordered AND s.is_enabled), \
         earlier AS MATERIALIZED (SELECT d.endpoint_id FROM webhook_deliveries d \
-            WHERE d.endpoint_id = ANY (ARRAY(SELECT id FROM subscriber WHERE ordered AND is_enabled)) \
-                AND d.subject = (SELECT subject FROM input) AND d.status IN ('waiting', 'pending') \
+            WHERE d.id = ANY (ARRAY(SELECT id FROM unfinished)) AND d.status IN ('waiting', 'pending') \
             ORDER BY d.id FOR UPDATE) \
         SELECT id, CASE WHEN NOT is_enabled THEN 'skipped' \
             WHEN id IN (SELECT endpoint_id FROM earlier) THEN 'waiting' ELSE 'pending' END AS status FROM subscriber";

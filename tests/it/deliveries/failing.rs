@@ -148,7 +148,7 @@ async fn an_endpoint_is_disabled_after_five_days_of_nothing_but_failures() {
 
 #[actix_rt::test]
 async fn a_stored_url_is_checked_again_at_every_attempt() {
-    let app = TestApp::start(&[("AVAL__WEBHOOK_DELIVERY__PAUSES_MS", "20")]).await;
+    let app = TestApp::start(&[("AVAL__WEBHOOK_DELIVERY__PAUSES_MS", "20,20")]).await;
     let receiver = Receiver::start();
     let (endpoint, _) = create(&app, "https://example.com/", toys()).await;
     for (url, result) in [

@@ -10,7 +10,7 @@ const TOYS: &str = "circuit.opened.v1";
 
 #[actix_rt::test]
 async fn a_delivery_waits_for_the_earlier_one_about_its_subject_and_not_for_others() {
-    let app = TestApp::start(&[LOOPBACK[0], ("AVAL__WEBHOOK_DELIVERY__PAUSES_MS", "600000")]).await;
+    let app = TestApp::start(&[LOOPBACK[0], ("AVAL__WEBHOOK_DELIVERY__PAUSES_MS", "600000,600000")]).await;
     let receiver = Receiver::start();
     let ordered = json!({"event_types": [TOYS], "ordered": true});
     let (endpoint, _) = create(&app, &receiver.url("/"), ordered).await;

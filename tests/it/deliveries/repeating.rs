@@ -31,7 +31,7 @@ async fn one_delivery_is_sent_again_with_the_same_id() {
 
 #[actix_rt::test]
 async fn a_pending_delivery_is_sent_again_immediately() {
-    let app = TestApp::start(&[LOOPBACK[0], ("AVAL__WEBHOOK_DELIVERY__PAUSES_MS", "600000")]).await;
+    let app = TestApp::start(&[LOOPBACK[0], ("AVAL__WEBHOOK_DELIVERY__PAUSES_MS", "600000,600000")]).await;
     let receiver = Receiver::start();
     let (endpoint, _) = create(&app, &receiver.url("/"), json!({"event_types": [TOYS]})).await;
     receiver.answer_with([500]);

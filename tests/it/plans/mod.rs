@@ -136,8 +136,13 @@ enum TableStatistics {
 const SEARCHES: [&str; 2] =
     ["applications::list::list_page of data", "applications::list::list_page of a report"];
 
-/// Cases that need statistics to use their index: searches, which have a short timeout, and a list for operators.
-const NEED_STATISTICS: [&str; 3] = [SEARCHES[0], SEARCHES[1], "failed_jobs::list::list_page of a status"];
+/// Cases that need statistics to use their index: searches, which have a short timeout, and lists for operators.
+const NEED_STATISTICS: [&str; 4] = [
+    SEARCHES[0],
+    SEARCHES[1],
+    "failed_jobs::list::list_page of a status",
+    "deliveries::list::list_page of a status",
+];
 
 /// Functions that run in a transaction for lists, by the beginning of their name.
 const LISTS: [&str; 3] = ["applications::list", "applications::total", "applications::candidates::by_filter"];

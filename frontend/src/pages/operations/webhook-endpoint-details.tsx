@@ -93,7 +93,7 @@ function Actions({ endpoint, onDeleted }: { endpoint: Endpoint; onDeleted: () =>
     const rotate = useMutation({
         mutationFn: () => unwrap(api.POST('/api/v1/webhook-endpoints/{id}/rotate-secret', { params, body: {} })),
         onSuccess: (rotated) => {
-            setSecret(rotated.secret ?? undefined);
+            setSecret(rotated.secret);
             return done(t('webhook_endpoints.rotated'));
         },
         onError: notifyError,
