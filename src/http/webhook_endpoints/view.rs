@@ -125,8 +125,8 @@ impl From<&EndpointWithSecrets> for WebhookEndpointDetails {
 /// A webhook endpoint with its new secret, which is returned only once: the response to a repeated request omits it.
 #[derive(Serialize, ToSchema)]
 pub struct WebhookEndpointSecret {
-    /// The new secret that verifies `v1` signatures. Absent for `v1a`, whose `public_key` is in `secrets`. If it is lost,
-    /// rotate the secret.
+    /// The new secret that verifies HMAC-SHA256 signatures. Absent for ed25519, whose public key is in `secrets`. If it is
+    /// lost, rotate the secret.
     #[schema(value_type = String, required = false, example = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")]
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
