@@ -81,6 +81,134 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/events/consumers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["list_consumers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/events/consumers/{consumer}/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["replay_consumer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/events/dead-letters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["list_event_dead_letters"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/events/dead-letters/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_event_dead_letter"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/events/dead-letters/{id}/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["replay_event_dead_letter"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/events/dead-letters/{id}/skip": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["skip_event_dead_letter"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/events/dead-letters/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["replay_event_dead_letters"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/events/dead-letters/skip": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["skip_event_dead_letters"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/failed-jobs": {
         parameters: {
             query?: never;
@@ -801,6 +929,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["list_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/health": {
         parameters: {
             query?: never;
@@ -1217,6 +1361,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/asyncapi.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_asyncapi_document"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/console": {
         parameters: {
             query?: never;
@@ -1399,6 +1559,28 @@ export interface components {
     schemas: {
         /** @enum {string} */
         AccountStatusName: "active" | "inactive" | "suspended" | "closed" | "unknown";
+        ActedView: {
+            changed: number;
+            dry_run: boolean;
+            matched: number;
+            more: boolean;
+        };
+        ActOnDeadLetterRequest: {
+            reason: string;
+        };
+        ActOnDeadLettersRequest: {
+            consumer?: string | null;
+            dry_run?: boolean | null;
+            error_type?: string | null;
+            event_type?: string | null;
+            from?: string | null;
+            /** Format: int64 */
+            limit?: number | null;
+            reason: string;
+            /** Format: uuid */
+            subject?: string | null;
+            to?: string | null;
+        };
         ActorHealth: {
             actor: string;
             alive: boolean;
@@ -1678,6 +1860,33 @@ export interface components {
             override: components["schemas"]["OverrideView"] | null;
             provider: string;
         };
+        ConsumerList: {
+            consumers: components["schemas"]["ConsumerView"][];
+        };
+        ConsumerPartitionView: {
+            owner: string | null;
+            /** Format: int32 */
+            partition: number;
+            /** Format: int64 */
+            position: number;
+        };
+        ConsumerView: {
+            /** Format: int64 */
+            dead_letters: number;
+            /** Format: int64 */
+            deferred: number;
+            /** Format: double */
+            lag_seconds: number;
+            name: string;
+            /** Format: double */
+            oldest_deferred_seconds: number;
+            partitions: components["schemas"]["ConsumerPartitionView"][];
+            /** Format: int64 */
+            pending: number;
+            /** Format: int64 */
+            position: number;
+            registered: boolean;
+        };
         /** @enum {string} */
         CountryCode: "ES" | "PT" | "IT" | "MX" | "CO" | "BR";
         CountryDescription: {
@@ -1892,8 +2101,66 @@ export interface components {
             reasons: components["schemas"]["ReasonCode"][];
             valid: boolean;
         };
+        EventDeadLetterDetailsView: components["schemas"]["EventDeadLetterView"] & {
+            data: {
+                [key: string]: unknown;
+            };
+        };
+        EventDeadLetterPage: {
+            dead_letters: components["schemas"]["EventDeadLetterView"][];
+            next_cursor: string | null;
+            /** Format: int64 */
+            page_size: number;
+        };
+        EventDeadLetterView: {
+            /** Format: int32 */
+            attempts: number;
+            blocks_subject: boolean;
+            consumer: string;
+            /** Format: date-time */
+            dead_since: string | null;
+            error_message: string | null;
+            error_type: string | null;
+            /** Format: uuid */
+            event_id: string;
+            event_type: string;
+            /** Format: uuid */
+            id: string;
+            /** Format: int64 */
+            offset: number;
+            request_id: string | null;
+            /** Format: uuid */
+            subject: string;
+            /** Format: date-time */
+            time: string;
+        };
+        EventView: {
+            data: {
+                [key: string]: unknown;
+            };
+            datacontenttype: string;
+            /** Format: uuid */
+            epoch: string;
+            /** Format: uuid */
+            id: string;
+            requestid: string | null;
+            sequence: string;
+            source: string;
+            specversion: string;
+            /** Format: uuid */
+            subject: string;
+            /** Format: date-time */
+            time: string;
+            traceparent: string | null;
+            type: string;
+        };
         /** @enum {string} */
         FailedJobStatus: "pending" | "reviewed" | "reprocessed" | "ignored";
+        FeedView: {
+            events: components["schemas"]["EventView"][];
+            more: boolean;
+            next: string;
+        };
         /** @enum {string} */
         FieldCode: "ambiguous" | "bad_account" | "bad_amount" | "bad_boolean" | "bad_check_digit" | "bad_code" | "bad_cursor" | "bad_date" | "bad_email" | "bad_format" | "bad_identifier" | "bad_length" | "bad_module" | "bad_name" | "bad_note" | "bad_provider" | "bad_range" | "bad_reason" | "bad_reference" | "bad_state" | "bad_text" | "bad_time" | "bad_type" | "bad_url" | "bad_uuid" | "bad_value" | "blocked_word" | "duplicate_field" | "duplicate_parameter" | "in_the_future" | "inexact_number" | "needs_country" | "not_a_person" | "not_allowed" | "not_positive" | "not_searchable" | "nul_character" | "out_of_range" | "personal_data" | "read_only" | "repeated_digits" | "required" | "scope_needs_role" | "staff_only" | "too_common" | "too_deep" | "too_large" | "too_many" | "too_many_rows" | "too_obvious" | "too_old" | "underage" | "unknown_action" | "unknown_country" | "unknown_event_type" | "unknown_field" | "unknown_level" | "unknown_mode" | "unknown_outcome" | "unknown_parameter" | "unknown_risk_band" | "unknown_role" | "unknown_scope" | "unknown_separator" | "unknown_sort" | "unknown_status" | "unknown_target" | "unknown_task" | "unknown_time_zone" | "unknown_value" | "wrong_reference";
         /** @enum {string} */
@@ -2183,7 +2450,7 @@ export interface components {
             type: string;
         };
         /** @enum {string} */
-        ProblemCode: "malformed_request" | "unauthenticated" | "credential_malformed" | "credential_expired" | "credential_revoked" | "wrong_credential_kind" | "forbidden" | "not_found" | "method_not_allowed" | "request_timeout" | "conflict" | "duplicate_application" | "assigned_to_another" | "not_under_review" | "count_changed" | "duplicate_view" | "unknown_label" | "archived" | "in_flight" | "illegal_transition" | "expectation_failed" | "precondition_failed" | "payload_too_large" | "uri_too_long" | "unsupported_media_type" | "validation_failed" | "idempotency_key_reused" | "upgrade_required" | "rate_limited" | "header_too_large" | "request_refused" | "internal_error" | "overloaded" | "unavailable" | "timeout";
+        ProblemCode: "malformed_request" | "unauthenticated" | "credential_malformed" | "credential_expired" | "credential_revoked" | "wrong_credential_kind" | "forbidden" | "not_found" | "method_not_allowed" | "request_timeout" | "conflict" | "duplicate_application" | "assigned_to_another" | "not_under_review" | "count_changed" | "duplicate_view" | "unknown_label" | "archived" | "in_flight" | "illegal_transition" | "expectation_failed" | "events_expired" | "precondition_failed" | "payload_too_large" | "uri_too_long" | "unsupported_media_type" | "validation_failed" | "idempotency_key_reused" | "upgrade_required" | "rate_limited" | "header_too_large" | "request_refused" | "internal_error" | "overloaded" | "unavailable" | "timeout";
         ProblemField: {
             code: components["schemas"]["FieldCode"];
             detail: string;
@@ -2219,6 +2486,18 @@ export interface components {
         RedisState: "absent" | "up" | "degraded";
         RefreshRequest: {
             refresh_token: string;
+        };
+        ReplayConsumerRequest: {
+            dry_run?: boolean | null;
+            /** Format: int64 */
+            from_offset: number;
+            reason: string;
+        };
+        ReplayConsumerView: {
+            dry_run: boolean;
+            /** Format: int64 */
+            events: number;
+            handled: number | null;
         };
         ReplicaHealth: {
             is_read: boolean;
@@ -2398,7 +2677,7 @@ export interface components {
             time_zone: string;
         };
         /** @enum {string} */
-        ScopeName: "applications:read" | "applications:write" | "applications:review" | "metrics:read" | "operations:read" | "operations:write" | "webhooks:manage";
+        ScopeName: "applications:read" | "applications:write" | "applications:review" | "events:read" | "metrics:read" | "operations:read" | "operations:write" | "webhooks:manage";
         SearchRequest: {
             banking_data?: {
                 [key: string]: unknown;
@@ -2867,6 +3146,259 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["CircuitHistoryPage"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_consumers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConsumerList"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replay_consumer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                consumer: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReplayConsumerRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReplayConsumerView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_event_dead_letters: {
+        parameters: {
+            query?: {
+                consumer?: string;
+                cursor?: string;
+                error_type?: string;
+                event_type?: string;
+                from?: string;
+                page_size?: number;
+                subject?: string;
+                to?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EventDeadLetterPage"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_event_dead_letter: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EventDeadLetterDetailsView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replay_event_dead_letter: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ActOnDeadLetterRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ActedView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    skip_event_dead_letter: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ActOnDeadLetterRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ActedView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replay_event_dead_letters: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ActOnDeadLettersRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ActedView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    skip_event_dead_letters: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ActOnDeadLettersRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ActedView"];
                 };
             };
             default: {
@@ -4667,6 +5199,39 @@ export interface operations {
             };
         };
     };
+    list_events: {
+        parameters: {
+            query?: {
+                after?: string;
+                limit?: number;
+                subject?: string;
+                types?: string;
+                wait?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FeedView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_health_under_api: {
         parameters: {
             query?: never;
@@ -5657,6 +6222,35 @@ export interface operations {
                 };
                 content: {
                     "text/javascript": string;
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_asyncapi_document: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        [key: string]: unknown;
+                    };
                 };
             };
             default: {
