@@ -39,7 +39,7 @@ pub enum DataKind {
     Flag,
     /// A date such as `1980-01-31`.
     Date,
-    /// An e-mail address of at most 254 characters.
+    /// An e-mail address of at most 254 bytes.
     Email,
     /// A code with this minimum and maximum number of ASCII letters and digits. Spaces, points, hyphens and slashes are
     /// not counted.

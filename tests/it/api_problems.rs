@@ -505,6 +505,7 @@ fn routes() -> Vec<(Method, String)> {
         ("{task}", "expire_webhooks"),
         ("{file}", "index.html"),
         ("{page}", "applications"),
+        ("{consumer}", "webhook_deliveries"),
     ];
     let path = |entry: &aval::http::routes::RouteEntry| {
         known.iter().fold(entry.documented_path(), |path, (name, value)| path.replace(name, value))

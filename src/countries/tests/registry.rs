@@ -78,7 +78,7 @@ fn a_country_description_has_everything_that_a_client_needs() {
         serde_json::json!({
             "name": "email",
             "kind": "email",
-            "bounds": "at most 254 characters",
+            "bounds": "at most 254 bytes",
             "personal": true,
             "description": "The applicant's e-mail address",
         })

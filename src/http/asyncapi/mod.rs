@@ -104,9 +104,14 @@ fn operation(action: &str, channel: &str, summary: &str, messages: &[String]) ->
 /// The message of an event type: the schema of the feed with the schema of the data.
 fn event(event_type: &EventType) -> Value {
     let mut payload = json!(EventView::schema());
+    let mut data = json!((event_type.schema)());
+    // The feed omits the name of the owner; webhook endpoints receive it.
+    if let Some(required) = data.get_mut("required").and_then(Value::as_array_mut) {
+        required.retain(|member| member != "created_by");
+    }
     if let Some(properties) = payload.get_mut("properties").and_then(Value::as_object_mut) {
         properties.insert("type".to_owned(), json!({"type": "string", "enum": [event_type.name]}));
-        properties.insert("data".to_owned(), json!((event_type.schema)()));
+        properties.insert("data".to_owned(), data);
     }
     let example = json!({
         "specversion": "1.0",

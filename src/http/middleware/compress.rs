@@ -89,6 +89,8 @@ mod tests {
                 "/api/v1/auth/refresh",
                 "/api/v1/users",
                 "/api/v1/users/{id}",
+                "/api/v1/webhook-endpoints",
+                "/api/v1/webhook-endpoints/{id}/rotate-secret",
                 "/api/v1/ws/tickets",
             ]
         );

@@ -45,24 +45,33 @@ async fn an_endpoint_that_hangs_does_not_delay_the_others() {
     let (endpoint, _) = create(&app, &url, json!({"event_types": [TOYS], "enabled": false})).await;
     // The first phase warms up connections and plans.
     p99(&app, 100).await;
-    let without = p99(&app, 200).await;
-    app.patch(&format!("{ENDPOINTS}/{endpoint}"), &json!({"enabled": true})).await.expect(200);
-    // The hanging endpoint also has a backlog.
-    batch(&app, &format!(
-        "INSERT INTO webhook_deliveries (endpoint_id, message_id, event_type, subject, status) \
-             SELECT '{endpoint}', m.id, '{TOYS}', gen_random_uuid(), 'pending' FROM webhook_messages m \
-             ON CONFLICT DO NOTHING; \
-         INSERT INTO pending_jobs (task_name, lane, job_args) \
-             SELECT 'deliver_webhook', 'deliveries', jsonb_build_object('delivery_id', id) FROM webhook_deliveries \
-             WHERE endpoint_id = '{endpoint}' AND status = 'pending'"
-    ))
-    .await;
-    let with = p99(&app, 300).await;
+    // The smaller of two values each, taken in turns, because other tests run on the machine at the same time.
+    let (mut without, mut with) = (f64::MAX, f64::MAX);
+    for round in [200, 400] {
+        without = without.min(p99(&app, round).await);
+        let path = format!("{ENDPOINTS}/{endpoint}");
+        app.patch(&path, &json!({"enabled": true})).await.expect(200);
+        // The hanging endpoint also has a backlog.
+        batch(&app, &format!(
+            "INSERT INTO webhook_deliveries (endpoint_id, message_id, event_type, subject, status) \
+                 SELECT '{endpoint}', m.id, '{TOYS}', gen_random_uuid(), 'pending' FROM webhook_messages m \
+                 ON CONFLICT DO NOTHING; \
+             INSERT INTO pending_jobs (task_name, lane, job_args) \
+                 SELECT 'deliver_webhook', 'deliveries', jsonb_build_object('delivery_id', id) FROM webhook_deliveries d \
+                 WHERE endpoint_id = '{endpoint}' AND status = 'pending' \
+                     AND NOT EXISTS (SELECT FROM pending_jobs j WHERE j.job_args ->> 'delivery_id' = d.id::text)"
+        ))
+        .await;
+        with = with.min(p99(&app, round + 100).await);
+        let pending = app
+            .sql(&format!(
+                "SELECT count(*) FROM webhook_deliveries WHERE endpoint_id = '{endpoint}' AND status = 'pending'"
+            ))
+            .await;
+        assert_ne!(pending, "0", "the endpoint must not have answered");
+        app.patch(&path, &json!({"enabled": false})).await.expect(200);
+    }
     println!("p99 of healthy endpoints: {without:.0} ms without and {with:.0} ms with the hanging endpoint");
-    let unanswered = format!(
-        "SELECT count(*) FROM webhook_deliveries WHERE endpoint_id = '{endpoint}' AND status = 'pending'"
-    );
-    assert_ne!(app.sql(&unanswered).await, "0");
     // An attempt at the hanging endpoint takes 15 s. Machines that run tests are busy, so a factor of two is allowed.
     assert!(with < without * 2.0 + 250.0, "p99 {without:.0} ms became {with:.0} ms");
     receiver.stop().await;
