@@ -184,42 +184,54 @@ pub async fn queue_next(
     Ok(queued.rows > 0)
 }
 
-/// Deletes expired rows of one table.
+/// Deletes up to `limit` rows of a table whose time is before `before`, and returns how many it deleted.
 macro_rules! delete_before {
-    ($(#[$doc:meta])* $name:ident, $table:ident, $time:ident) => {
-        $(#[$doc])*
-        pub async fn $name(
-            connection: &mut AsyncPgConnection,
-            before: DateTime<Utc>,
-            limit: u32,
-        ) -> Result<usize> {
-            let expired = diesel::alias!($table as expired);
-            let ids = expired
-                .select(expired.field($table::id))
-                .filter(expired.field($table::$time).lt(before))
-                .order(expired.field($table::$time).asc())
-                .limit(i64::from(limit));
-            Ok(diesel::delete($table::table.filter($table::id.eq_any(ids))).execute(connection).await?)
-        }
-    };
+    ($connection:ident, $table:ident, $time:ident, $before:ident, $limit:ident) => {{
+        let expired = diesel::alias!($table as expired);
+        let ids = expired
+            .select(expired.field($table::id))
+            .filter(expired.field($table::$time).lt($before))
+            .order(expired.field($table::$time).asc())
+            .limit(i64::from($limit));
+        Ok(diesel::delete($table::table.filter($table::id.eq_any(ids))).execute($connection).await?)
+    }};
 }
 
-delete_before! {
-    /// Deletes up to `limit` attempts made before `before` and returns how many it deleted.
-    delete_attempts_before, webhook_attempts, attempted_at
+/// Deletes up to `limit` attempts made before `before` and returns how many it deleted.
+pub async fn delete_attempts_before(
+    connection: &mut AsyncPgConnection,
+    before: DateTime<Utc>,
+    limit: u32,
+) -> Result<usize> {
+    delete_before!(connection, webhook_attempts, attempted_at, before, limit)
 }
-delete_before! {
-    /// Deletes up to `limit` deliveries created before `before` and returns how many it deleted. The job of an unfinished
-    /// one then ends without an attempt.
-    delete_deliveries_before, webhook_deliveries, created_at
+
+/// Deletes up to `limit` deliveries created before `before` and returns how many it deleted. The job of an unfinished
+/// one then ends without an attempt.
+pub async fn delete_deliveries_before(
+    connection: &mut AsyncPgConnection,
+    before: DateTime<Utc>,
+    limit: u32,
+) -> Result<usize> {
+    delete_before!(connection, webhook_deliveries, created_at, before, limit)
 }
-delete_before! {
-    /// Deletes up to `limit` bodies stored before `before` and returns how many it deleted.
-    delete_messages_before, webhook_messages, created_at
+
+/// Deletes up to `limit` bodies stored before `before` and returns how many it deleted.
+pub async fn delete_messages_before(
+    connection: &mut AsyncPgConnection,
+    before: DateTime<Utc>,
+    limit: u32,
+) -> Result<usize> {
+    delete_before!(connection, webhook_messages, created_at, before, limit)
 }
-delete_before! {
-    /// Deletes up to `limit` secrets that expired before `before` and returns how many it deleted.
-    delete_secrets_before, webhook_secrets, expires_at
+
+/// Deletes up to `limit` secrets that expired before `before` and returns how many it deleted.
+pub async fn delete_secrets_before(
+    connection: &mut AsyncPgConnection,
+    before: DateTime<Utc>,
+    limit: u32,
+) -> Result<usize> {
+    delete_before!(connection, webhook_secrets, expires_at, before, limit)
 }
 
 struct SupersedeJobs(String);

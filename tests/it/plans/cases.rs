@@ -348,7 +348,7 @@ pub(super) const CASES: &[Case] = cases! {
         |sql, w| refresh_tokens::revoke_of_account(sql, w.user, None, w.now);
     "refresh_tokens::delete_expired" [0] ["refresh_tokens_expiry_idx"] |sql, w| refresh_tokens::delete_expired(sql, w.now);
 
-    "account_contacts::of" [0] ["account_contacts_pkey"] |sql, w| async move { account_contacts::of(sql, &w.keys, &[w.user]).await };
+    "account_contacts::of" [0] ["account_contacts_pkey"] |sql, w| async move { account_contacts::of(sql, &w.keys, &[w.api_key]).await };
     "account_contacts::replace" [0] ["account_contacts_pkey"] |sql, w| async move {
         account_contacts::replace(sql, &w.keys, w.user, &Contact { name: None, email: Email::parse("ana@example.com") }).await
     };
