@@ -92,9 +92,10 @@ test('an empty queue and a refused assignment are explained', async () => {
 test('an application of another analyst shows who reviews it and cannot be decided', async () => {
     const expires_at = new Date(Date.now() + 5 * 60_000).toISOString();
     const assignment = { assigned_to: SECOND, assigned_to_name: 'luis.perez', assigned_at: expires_at, expires_at };
-    const { press } = await open([review(FIRST as string, 'Ana García', { assignment })], () =>
+    const { press, user } = await open([review(FIRST as string, 'Ana García', { assignment })], () =>
         problem(500, 'internal_error'),
     );
+    await user.click(screen.getByRole('tab', { name: 'Assigned to others' }));
     const row = await screen.findByRole('row', { name: /Ana García/ });
     expect(within(row).getByText('Assigned to luis.perez')).toBeDefined();
     expect(within(row).getByRole('timer').textContent).toMatch(/^[45]:\d\d left$/);
