@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ANALYST, go, inspect, signIn, withBrowser } from '../browser.mjs';
+import { ANALYST, call, eventually, go, inspect, settled, signIn, withBrowser } from '../browser.mjs';
 import { APPLICANTS } from './applicants.mjs';
 
 async function create(page, { name, full_name, identity_document, amount, income = '6000' }) {
@@ -46,6 +46,8 @@ test('an analyst rejects an application with a reason, which its history shows',
     await withBrowser({}, async ({ page }) => {
         await signIn(page, ANALYST);
         await page.getByLabel('Status').selectOption('UNDER_REVIEW');
+        await page.waitForURL(/status=UNDER_REVIEW/);
+        await settled(page);
         await page.getByRole('link', { name: full_name }).click();
         await page.getByRole('heading', { level: 1, name: full_name }).waitFor();
         await page.getByRole('button', { name: 'Reject' }).click();
@@ -59,6 +61,12 @@ test('an analyst rejects an application with a reason, which its history shows',
         await page.getByText('The purpose of the loan is not plausible').waitFor();
         await page.getByText(`By ${ANALYST}`).first().waitFor();
         await page.getByRole('button', { name: 'Reject' }).waitFor({ state: 'detached' });
+        // The server may return a cached list for a moment.
+        await eventually(
+            'the list without the application',
+            () => call(ANALYST, 'GET', '/api/v1/applications?status=UNDER_REVIEW'),
+            ({ applications }) => applications.every((listed) => listed.full_name !== full_name),
+        );
         await page.goBack();
         await page.getByLabel('Status').waitFor();
         await page.getByRole('link', { name: full_name }).waitFor({ state: 'detached' });
