@@ -107,6 +107,7 @@ export async function settled(page) {
     await page.waitForFunction(
         () => document.querySelector('[role=status][aria-label] .mantine-Skeleton-root') === null,
     );
+    await page.waitForFunction(() => document.querySelector('[aria-busy=true]') === null);
     await page.waitForFunction(() => document.getAnimations().every((each) => each.playState !== 'running'));
 }
 

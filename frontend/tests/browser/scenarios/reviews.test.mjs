@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ADMIN, ANALYST, call, eventually, go, inspect, signIn, USER, withBrowser } from '../browser.mjs';
+import { ADMIN, ANALYST, call, eventually, go, inspect, settled, signIn, USER, withBrowser } from '../browser.mjs';
 
 // A different document in each run, because an account can have only one open application for a document.
 let number = 30_000_000 + (Math.floor(Date.now() / 1000) % 40_000_000);
@@ -125,6 +125,7 @@ test('the next and the previous application follow the list, and lead back to it
         await signIn(page, ANALYST);
         await page.getByLabel('Country').selectOption('ES');
         await page.waitForURL(/country=ES/);
+        await settled(page);
         const links = page.getByRole('table').getByRole('link');
         await links.nth(1).waitFor();
         const [first, second] = await links.allTextContents();
