@@ -53,16 +53,24 @@ run() (
     node --test --test-concurrency=1 --test-reporter=spec "$@"
 )
 
+# Runs test files, and runs all of them again on a new server if a test fails. Like the retries of nextest, this reports a
+# flaky test without hiding it: both results are in the output.
+run_twice() {
+    run "$@" && return
+    echo "FLAKY or failed: running the tests again on a new server"
+    run "$@"
+}
+
 # The two groups run at the same time, and the load by itself, because it measures times.
 outputs=$(mktemp -d)
 trap 'rm -rf "$outputs"' EXIT
-run tests/browser/*.test.mjs > "$outputs/pages" 2>&1 &
+run_twice tests/browser/*.test.mjs > "$outputs/pages" 2>&1 &
 pages=$!
-run tests/browser/scenarios/*.test.mjs > "$outputs/scenarios" 2>&1 &
+run_twice tests/browser/scenarios/*.test.mjs > "$outputs/scenarios" 2>&1 &
 scenarios=$!
 status=0
 wait "$pages" || status=1
 wait "$scenarios" || status=1
 cat "$outputs/pages" "$outputs/scenarios"
 [ "$status" = 0 ] || exit 1
-run tests/browser/load/*.test.mjs
+run_twice tests/browser/load/*.test.mjs
