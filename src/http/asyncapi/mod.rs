@@ -22,12 +22,17 @@ const WEBSOCKET: &str = "websocket";
 pub(super) fn document(types: &EventRegistry) -> Value {
     let events: Map<String, Value> =
         types.iter().map(|event_type| (event_type.name.to_owned(), event(event_type))).collect();
-    let frames: Map<String, Value> =
-        websocket::messages().into_iter().map(|message| (message.key.clone(), message.object)).collect();
+    let messages = websocket::messages();
     let of_sender = |sender| -> Vec<String> {
-        let messages = websocket::messages().into_iter().filter(|message| message.sender == sender);
-        messages.map(|message| message.key).collect()
+        messages
+            .iter()
+            .filter(|message| message.sender == sender)
+            .map(|message| message.key.clone())
+            .collect()
     };
+    let (from_server, from_client) = (of_sender(Sender::Server), of_sender(Sender::Client));
+    let frames: Map<String, Value> =
+        messages.into_iter().map(|message| (message.key, message.object)).collect();
     let (event_names, frame_names) = (names(&events), names(&frames));
     json!({
         "asyncapi": "3.1.0",
@@ -64,10 +69,10 @@ pub(super) fn document(types: &EventRegistry) -> Value {
         "operations": {
             "publishEvents": operation("send", EVENTS, "Aval publishes an event for every change.", &event_names),
             "sendFrames": operation(
-                "send", WEBSOCKET, "Aval sends updates and responses.", &of_sender(Sender::Server),
+                "send", WEBSOCKET, "Aval sends updates and responses.", &from_server,
             ),
             "receiveMessages": operation(
-                "receive", WEBSOCKET, "Clients authenticate and subscribe.", &of_sender(Sender::Client),
+                "receive", WEBSOCKET, "Clients authenticate and subscribe.", &from_client,
             ),
         },
         "components": {"messages": events.into_iter().chain(frames).collect::<Map<String, Value>>()},

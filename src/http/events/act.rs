@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{event_type, operator, uuid};
+use super::{event_type, operator};
 use crate::accounts::Origin;
 use crate::error::{Error, Result};
 use crate::events::consumers::operators::{
@@ -17,7 +17,9 @@ use crate::http::body::JsonObject;
 use crate::http::extract::{IdPath, RequestContext};
 use crate::http::problem::Answer;
 use crate::http::request::request_body;
-use crate::http::request::values::{identifier, period_end, period_start, required_reason, text, whole};
+use crate::http::request::values::{
+    identifier, period_end, period_start, required_reason, text, uuid, whole,
+};
 use crate::json::boolean;
 
 /// Default number of dead letters per request.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{event_type, uuid};
+use super::event_type;
 use crate::error::Result;
 use crate::events::consumers::operators::{self, EventDeadLetter, EventDeadLetterFilter};
 use crate::http::HttpState;
@@ -16,7 +16,7 @@ use crate::http::keyset::{DEFAULT_PAGE_SIZE, Page, page_size};
 use crate::http::problem::Answer;
 use crate::http::query::Query;
 use crate::http::request::request_query;
-use crate::http::request::values::{any_text, check_period, identifier, period_end, period_start};
+use crate::http::request::values::{any_text, check_period, identifier, period_end, period_start, uuid};
 use crate::storage::seal::KeyRing;
 
 request_query! {

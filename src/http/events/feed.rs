@@ -9,7 +9,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{event_type, uuid};
+use super::event_type;
 use crate::domain::account::{Role, Scope};
 use crate::domain::published::Position;
 use crate::error::{Error, Result};
@@ -22,7 +22,7 @@ use crate::http::auth::Principal;
 use crate::http::problem::Answer;
 use crate::http::query::Query;
 use crate::http::request::request_query;
-use crate::http::request::values::digits;
+use crate::http::request::values::{digits, uuid};
 use crate::json::Refusal;
 
 const DEFAULT_LIMIT: i64 = 100;

@@ -5,10 +5,7 @@ pub mod consumers;
 pub mod dead_letters;
 pub mod feed;
 
-use uuid::Uuid;
-
 use super::extract::RequestContext;
-use super::request::values::bad_uuid;
 use crate::accounts::Origin;
 use crate::events::consumers::operators::{Operator, OperatorRequest};
 use crate::json::Refusal;
@@ -23,10 +20,6 @@ fn operator(origin: &Origin, context: &RequestContext, reason: String) -> Operat
             address: origin.address().map(|address| address.to_string()),
         }),
     }
-}
-
-fn uuid(text: &str) -> Result<Uuid, Refusal> {
-    Uuid::try_parse(text).ok().ok_or_else(bad_uuid)
 }
 
 /// Reads the name of an event type.

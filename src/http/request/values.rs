@@ -7,6 +7,7 @@ use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
 use serde::de::value::Error as ValueError;
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use crate::domain::application::{Country, TermMonths, UnknownCountry};
 use crate::domain::banking::{AccountStatus, CreditScore};
@@ -39,6 +40,10 @@ pub(in crate::http) fn status(text: &str) -> Result<Status, Refusal> {
 
 pub(in crate::http) fn application_id(text: &str) -> Result<ApplicationId, Refusal> {
     text.parse().ok().ok_or_else(bad_uuid)
+}
+
+pub(in crate::http) fn uuid(text: &str) -> Result<Uuid, Refusal> {
+    Uuid::try_parse(text).ok().ok_or_else(bad_uuid)
 }
 
 pub(in crate::http) fn bad_uuid() -> Refusal {

@@ -6,7 +6,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::list::uuid;
 use crate::deliveries::{AttemptFilter, ListedAttempt};
 use crate::domain::delivery::AttemptResult;
 use crate::domain::label::Label;
@@ -17,7 +16,7 @@ use crate::http::keyset::{DEFAULT_PAGE_SIZE, Page, page_size};
 use crate::http::problem::Answer;
 use crate::http::query::Query;
 use crate::http::request::request_query;
-use crate::http::request::values::any_text;
+use crate::http::request::values::{any_text, uuid};
 use crate::json::Refusal;
 use crate::storage::seal::KeyRing;
 

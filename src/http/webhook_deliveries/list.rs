@@ -16,7 +16,7 @@ use crate::http::keyset::{DEFAULT_PAGE_SIZE, Page, page_size};
 use crate::http::problem::Answer;
 use crate::http::query::Query;
 use crate::http::request::request_query;
-use crate::http::request::values::{any_text, bad_uuid, check_period, identifier, period_end, period_start};
+use crate::http::request::values::{any_text, check_period, identifier, period_end, period_start, uuid};
 use crate::json::Refusal;
 use crate::storage::seal::KeyRing;
 
@@ -101,8 +101,4 @@ fn status(text: &str) -> Result<DeliveryStatus, Refusal> {
     let names = || DeliveryStatus::ALL.iter().map(|status| status.as_str()).collect::<Vec<_>>().join(", ");
     let refusal = |_unknown| ("unknown_status", format!("must be one of {}", names()));
     text.parse().map_err(refusal)
-}
-
-pub(super) fn uuid(text: &str) -> Result<Uuid, Refusal> {
-    Uuid::try_parse(text).ok().ok_or_else(bad_uuid)
 }

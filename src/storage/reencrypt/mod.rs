@@ -71,48 +71,36 @@ pub async fn pass(
         total.unreadable += pass.unreadable;
         on_progress(pass.resealed);
     };
-    let mut after = None;
-    loop {
-        let done = applications::reseal_batch(database, logger, after, batch).await?;
-        note(done.pass);
-        after = done.next;
-        if after.is_none() {
-            break;
-        }
-    }
-    let mut after = None;
-    loop {
-        let done = audit::reseal_batch(database, logger, after, batch).await?;
-        note(done.pass);
-        after = done.next;
-        if after.is_none() {
-            break;
-        }
-    }
-    let others = other_columns(&mut *database.get().await?).await?;
-    for field in others {
-        let mut after = None;
-        loop {
-            let done = column::reseal_batch(database, logger, field, after.as_deref(), batch).await?;
-            note(done.pass);
-            after = done.next;
-            if after.is_none() {
-                break;
-            }
-        }
+    each_batch(&mut note, async |after| applications::reseal_batch(database, logger, after, batch).await)
+        .await?;
+    each_batch(&mut note, async |after| audit::reseal_batch(database, logger, after, batch).await).await?;
+    for field in other_columns(&mut *database.get().await?).await? {
+        each_batch(&mut note, async |after: Option<Vec<u8>>| {
+            column::reseal_batch(database, logger, field, after.as_deref(), batch).await
+        })
+        .await?;
     }
     if column::exists(&mut *database.get().await?, SealedField::AccountEmail).await? {
-        let mut after = None;
-        loop {
-            let done = emails::rebuild_batch(database, logger, after, batch).await?;
-            note(done.pass);
-            after = done.next;
-            if after.is_none() {
-                break;
-            }
-        }
+        each_batch(&mut note, async |after| emails::rebuild_batch(database, logger, after, batch).await)
+            .await?;
     }
     Ok(total)
+}
+
+/// Processes the batches of one table. `process` gets where the batch begins; `None` is the beginning of the table.
+async fn each_batch<C>(
+    mut note: impl FnMut(Pass),
+    process: impl AsyncFn(Option<C>) -> Result<Batch<C>>,
+) -> Result<()> {
+    let mut after = None;
+    loop {
+        let done = process(after).await?;
+        note(done.pass);
+        after = done.next;
+        if after.is_none() {
+            return Ok(());
+        }
+    }
 }
 
 /// Sealed columns outside `applications`, whose columns are processed together.
