@@ -17,7 +17,7 @@ pub const EXIT_CODES: [(u8, &str); 6] = [
     ),
 ];
 
-/// The end of `aval --help`.
+/// The list of exit codes at the end of `aval --help`.
 pub fn help() -> String {
     let lines = EXIT_CODES.map(|(code, meaning)| format!("  {code}  {meaning}"));
     format!("Exit codes:\n{}", lines.join("\n"))

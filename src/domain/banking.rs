@@ -20,7 +20,7 @@ pub enum AccountStatus {
     Suspended,
     /// Closed.
     Closed,
-    /// Any other or an unknown state.
+    /// Unknown, or any other state.
     #[serde(other)]
     Unknown,
 }
@@ -59,8 +59,8 @@ impl<'de> Deserialize<'de> for CreditScore {
     }
 }
 
-/// A bureau's report. `None` means that the bureau did not report the value. Aval never assumes a value instead,
-/// neither for nor against the applicant (docs/specification.md, section 3.5).
+/// A bureau's report. `None` means that the bureau did not report the value. Aval never substitutes a
+/// value, either in favour of the applicant or against them (docs/specification.md, section 3.5).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BankingData {
@@ -125,7 +125,7 @@ impl BankingData {
         }
     }
 
-    /// The report for a person of whom the bureau has no record.
+    /// The report for a person without a record at the bureau.
     pub fn thin_file(provider_name: impl Into<String>) -> Self {
         let mut data = Self::empty(provider_name);
         data.additional_data.insert("thin_file".to_owned(), json!(true));

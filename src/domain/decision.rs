@@ -132,9 +132,9 @@ pub enum RiskPart {
     RejectingRules,
     /// Violated review rules.
     ReviewRules,
-    /// The amount that the maximum of 100 removes.
+    /// The points removed because the score cannot exceed 100.
     Cap,
-    /// The amount that the minimum for rejected applications adds.
+    /// The points added because a rejected application has a minimum score.
     Minimum,
 }
 

@@ -1,4 +1,4 @@
-//! The text format of timestamps: RFC 3339 in UTC with `Z` and exactly six decimals.
+//! The text format of timestamps: RFC 3339 in UTC with `Z` and exactly six fractional digits.
 //!
 //! It preserves PostgreSQL's microseconds, and formatted timestamps sort chronologically. The event triggers use the
 //! same format (`append_event`).

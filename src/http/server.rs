@@ -60,7 +60,7 @@ pub(super) async fn unknown_route(request: HttpRequest) -> Result<HttpResponse, 
 }
 
 /// Binds the configured address and builds the server. The server starts when it is awaited, responds with 503 until
-/// the state is opened, and handles no signals, because shutdown is coordinated elsewhere. Fails with
+/// [`HttpServerState::open`] is called, and handles no signals, because shutdown is coordinated elsewhere. Fails with
 /// [`Error::Configuration`] if the address cannot be bound.
 pub fn serve(server_state: &HttpServerState) -> Result<(Server, SocketAddr)> {
     let settings = &server_state.settings().server;

@@ -3,8 +3,8 @@
 //!
 //! One transaction stores and applies a message. The message is applied under a savepoint. If that fails, the message is
 //! kept as failed, and a job retries it with increasing pauses. If the sender sends it again, it is applied immediately and
-//! the job ends. A message is not stored if its sender may not report on the application, if its reference identifies
-//! the applicant, or if that check fails.
+//! the job ends. A message is not stored if its sender may not report on the application, or if its reference identifies
+//! the applicant or cannot be checked.
 //!
 //! ```text
 //! BEGIN ── find the application ── check that the reference does not identify the applicant

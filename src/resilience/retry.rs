@@ -2,8 +2,8 @@
 //!
 //! A failing bureau uses up a job's attempts. A database that is full, restarting or unreachable must not use them up,
 //! or an outage of a few minutes would send all applications in progress to review. Therefore a write that may succeed
-//! later is retried, while the lease is renewed. The retries end with the lease: a worker whose job was given to
-//! another one is stopped when its renewal fails, and its late writes are rejected by the fencing token.
+//! later is retried, while the lease is renewed. The retries end with the lease: a worker whose job was claimed
+//! by another worker is stopped when its renewal fails, and its late writes are rejected by the fencing token.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Repeats a write until it succeeds or fails permanently. The caller must limit the time.
+/// Repeats a write until it succeeds or fails permanently. The caller must impose a time limit.
 ///
 /// # Errors
 /// The write's permanent error.

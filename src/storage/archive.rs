@@ -234,7 +234,7 @@ struct Line {
     line: String,
 }
 
-/// Passes each row of a month's table to `on_line` as one line of JSON, in the order of its key. Columns have
+/// Passes each row of a month's table to `on_line` as one line of JSON, in the order of its key. Columns are in
 /// PostgreSQL's own text format, and personal data stays sealed. Must be called in a transaction with a consistent
 /// snapshot ([`begin_reading`]).
 ///

@@ -71,7 +71,7 @@ impl Instrumentation for SessionObserver {
     }
 }
 
-/// Passes the first piece of formatted text to a function and refuses the rest.
+/// Passes the first piece of formatted text to a function and discards the rest.
 struct FirstPiece<F>(Option<F>);
 
 impl<F: FnOnce(&str)> fmt::Write for FirstPiece<F> {

@@ -76,8 +76,8 @@ fn filtered(queue: Async, level: LogLevel) -> Logger {
     Logger::root(slog::LevelFilter::new(InTrace(queue.fuse()), slog_level(level)).fuse(), o!())
 }
 
-/// Adds the identifiers of the current trace, span and account to a line. It must be outside the asynchronous drain, because only
-/// the thread that logs has them.
+/// Adds the identifiers of the current trace, span and account to a line. It wraps the asynchronous drain, because only
+/// the logging thread has them.
 struct InTrace<D>(D);
 
 impl<D: Drain<Ok = (), Err = slog::Never>> Drain for InTrace<D> {

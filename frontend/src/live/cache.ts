@@ -1,5 +1,5 @@
-// Marks cached applications as outdated when live updates report a change. This concerns applications that no page
-// currently shows: the next page that shows them loads them again, even if the cache would still count them as fresh.
+// Invalidates cached applications when live updates report a change. This applies to applications that no page
+// currently shows: the next page that shows them loads them again, even if the cached data is not yet stale.
 // Open pages update their own data (use-live.ts). Data that could not be loaded during an interruption is loaded when
 // the interruption ends.
 
@@ -7,7 +7,7 @@ import type { QueryClient } from '@tanstack/react-query';
 import { keys } from '../api/queries';
 import { onLive, onUpdates } from './connection';
 
-/** Follows the updates from now on. Call it once. */
+/** Starts invalidating the cache on live updates. Call it once. */
 export function startCacheUpdates(queryClient: QueryClient): void {
     onUpdates((messages) => {
         if (messages.every(({ type }) => type === 'operations_update')) return;

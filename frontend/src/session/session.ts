@@ -21,7 +21,7 @@ const PATH = '/api/v1/auth/browser-session';
 /** Present in the storage of the browser while there is a session, which all tabs share. */
 const SIGNED_IN = 'aval.signed-in';
 
-/** Renews this long before the access token expires, in milliseconds. */
+/** How long before its expiry the access token is renewed, in milliseconds. */
 const RENEW_BEFORE_MS = 30_000;
 
 let session: Session | undefined;
@@ -97,7 +97,7 @@ export async function resumeSession(): Promise<void> {
         const access = await renewSession();
         if (access !== undefined) await identify(access);
     } catch {
-        // The server cannot be reached. The sign-in page reports this when it is used.
+        // The server cannot be reached. The sign-in page shows the error when the user signs in.
     }
 }
 
@@ -150,8 +150,8 @@ export async function accessToken(): Promise<string | undefined> {
 }
 
 /**
- * A new access token, in place of one that was refused. Concurrent callers share one renewal, also those of other tabs,
- * because a refresh token can be used once. If the server refuses the renewal, the session ends.
+ * Returns a new access token, in place of one that was rejected. Concurrent callers share one renewal, including callers in
+ * other tabs, because a refresh token can be used only once. If the server rejects the renewal, the session ends.
  */
 export function renewSession(refused?: string): Promise<string | undefined> {
     if (token !== undefined && token.access !== refused) return Promise.resolve(token.access);
@@ -161,7 +161,7 @@ export function renewSession(refused?: string): Promise<string | undefined> {
     return renewal;
 }
 
-/** One tab at a time. Browsers offer locks, like the cookie, only to pages that were loaded securely. */
+/** Renews in one tab at a time. Like the cookie, the Web Locks API requires a secure context (HTTPS or localhost). */
 async function renewAlone(): Promise<string | undefined> {
     return await navigator.locks.request('aval.renewal', renew);
 }

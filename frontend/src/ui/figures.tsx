@@ -1,6 +1,6 @@
 import { Card, SimpleGrid, Text } from '@mantine/core';
 
-/** A row of figures with their names. */
+/** A row of figures with labels. */
 export function Figures({ figures }: { figures: [name: string, figure: string][] }) {
     return (
         <SimpleGrid cols={{ base: 2, lg: 4 }}>

@@ -12,9 +12,9 @@ use crate::domain::account::AccountName;
 /// The minimum and maximum length in characters, after normalization.
 const MIN_CHARS: usize = 12;
 const MAX_CHARS: usize = 128;
-/// The number of characters for the strength estimate, whose duration grows with their third power.
+/// The estimate uses only this many characters, because its running time is cubic in the length.
 const ESTIMATED_CHARS: usize = 40;
-/// The minimum number of guesses, as a decimal logarithm.
+/// The minimum number of guesses, as a base-10 logarithm.
 const MIN_GUESSES_LOG10: f64 = 9.0;
 
 /// Common words in passwords in the languages of Aval's countries, which `zxcvbn` (English) does not contain, and the
@@ -116,7 +116,7 @@ pub fn check_length(password: &SecretString) -> Result<(), PasswordProblem> {
     }
 }
 
-/// Checks a new password.
+/// Checks a new password against all rules.
 ///
 /// # Errors
 /// The violated rule.

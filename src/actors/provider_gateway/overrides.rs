@@ -1,8 +1,8 @@
 //! The operators' circuit breaker overrides, as known to this instance.
 //!
-//! The database is the source of truth. [`CircuitOverrides`] keeps the result of the last read, with the end of each override
-//! as a time of this instance's monotonic clock. The gateway applies it before every use of a breaker. Therefore a new
-//! gateway applies the overrides from its first call, and an override ends on time even while the database is unavailable.
+//! The database is the source of truth. [`CircuitOverrides`] caches the overrides that were read last, and when each one
+//! ends on this instance's monotonic clock. The gateway applies the overrides before every use of a breaker. Therefore a
+//! new gateway applies them from its first call, and an override ends on time even while the database is unavailable.
 //!
 //! [`CircuitOverrides::follow`] reads the table after a notification, after a change by this instance, when an override
 //! ends, and on a poll, in case a notification was lost.

@@ -45,7 +45,7 @@ pub struct StatusArgs {
     json: bool,
 }
 
-/// Everything on the screen.
+/// All data that the command prints.
 #[derive(Serialize)]
 struct Overview {
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]

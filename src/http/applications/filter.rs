@@ -120,7 +120,7 @@ fn amount(text: &str) -> Result<Money, Refusal> {
     Money::parse(text).map_err(refuse_amount)
 }
 
-/// The document of a verdict.
+/// The normalized document of a verdict.
 ///
 /// # Errors
 /// All reasons why the document is invalid.

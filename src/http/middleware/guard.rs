@@ -10,8 +10,8 @@ use crate::http::HttpServerState;
 use crate::http::problem::Rejection;
 use crate::supervision::limited::run_limited;
 
-/// Limits the time of a handler, including reading the body, and turns a panic into a 500. It wraps each resource
-/// rather than the actix application, because the request can only be cloned once its route is known.
+/// Limits the running time of a handler, including reading the body, and turns a panic into a 500. It wraps each
+/// resource rather than the actix application, because the request can only be cloned once its route is known.
 pub(in crate::http) async fn guard(
     server_state: HttpServerState,
     request: ServiceRequest,

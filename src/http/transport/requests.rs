@@ -1,7 +1,7 @@
 //! Splits the bytes of an HTTP/1 connection into requests.
 //!
-//! The server's own parser ([`Codec`]) finds the end of a request, so that both always agree. Request heads are passed
-//! on unchanged, except for headers that actix-http does not handle correctly:
+//! The server's own parser ([`Codec`]) finds the end of a request, so this module and the server always agree.
+//! Request heads are passed on unchanged, except for headers that actix-http does not handle correctly:
 //!
 //! - `Upgrade` to anything but WebSocket on its route is removed: a server ignores an upgrade that it does not support
 //!   and continues with HTTP/1.1 on the same connection (RFC 9110, section 7.8), whereas actix-http treats every

@@ -159,7 +159,7 @@ pub(super) fn narrow<'a, ST>(
         query = query.filter(applications::created_by.eq(account.clone()));
     }
     // The country and the status come from this crate. They are part of the SQL text so that PostgreSQL plans for the
-    // actual value. A plan for any status could read all applications to find the few that have a rare status.
+    // actual value. A generic plan could scan all applications to find the few that have a rare status.
     if let Some(country) = filter.country {
         query = query.filter(sql::<Bool>(&format!("applications.country = '{}'", country.code())));
     }

@@ -53,7 +53,7 @@ pub(crate) enum Link {
     Up,
     /// Everything is forwarded with this delay.
     Slow(Duration),
-    /// Nothing is forwarded, and no connection is closed. Held data is forwarded when the link is healed.
+    /// Nothing is forwarded, and no connection is closed. Held data is forwarded when the link is up again.
     Silent,
     /// Connections are closed, and new ones are closed immediately.
     Cut,

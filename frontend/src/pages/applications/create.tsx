@@ -49,7 +49,7 @@ interface Values {
     requested_amount: string;
     monthly_income: string;
     term_months: number | string;
-    /** The members of the country; an empty text is an absent member. */
+    /** The country-specific data; members with an empty string are not sent. */
     members: Record<string, string>;
 }
 
@@ -79,7 +79,7 @@ function CreateForm({ countries }: { countries: Country[] }) {
     const { values } = form;
     const country = countries.find(({ code }) => code === values.country) ?? first;
     const check = useDocumentCheck(values.country, values.identity_document);
-    // A request that is sent twice with the same key creates one application. Other content needs another key.
+    // A request that is sent twice with the same idempotency key creates one application. Different content needs a new key.
     const key = useRef({ content: '', value: '' });
 
     const create = useMutation({
@@ -112,7 +112,7 @@ function CreateForm({ countries }: { countries: Country[] }) {
         return {
             value: values[name],
             error: form.errors[name],
-            // The exact text, because a number could not hold every amount.
+            // The exact text, because a JavaScript number cannot represent every amount.
             onValueChange: ({ value }: { value: string }) => form.setFieldValue(name, value),
             ...separators(country.code),
             decimalScale: 2,
@@ -246,7 +246,7 @@ function requestBody(values: Values, country: Country): Schema<'CreateRequest'> 
     };
 }
 
-/** Why the application was not created. Errors of single fields are shown at the fields. */
+/** Why the application was not created. Field errors are shown next to their fields. */
 function CreateFailure({ error }: { error: unknown }) {
     const { t } = useTranslation();
     const errorText = useErrorText();

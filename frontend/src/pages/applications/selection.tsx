@@ -7,7 +7,7 @@ import { useLanguage } from '../../i18n/i18n';
 import type { Column } from '../../ui/data-table';
 import { BulkDialog } from './bulk-dialog';
 
-/** The applications that are selected: some by their identifiers, or all that match the filters. */
+/** The selected applications: a set of identifiers, or all that match the filters. */
 export type Selection = ReadonlySet<string> | 'all';
 
 const NONE: Selection = new Set<string>();
@@ -17,7 +17,7 @@ export interface SelectionState {
     select: (selection: Selection) => void;
 }
 
-/** The selection in a list. It ends when the filters change. */
+/** The selection in a list. It is cleared when the filters change. */
 export function useSelection(filterText: string): SelectionState {
     const [state, setState] = useState({ filterText, selection: NONE });
     const select = useCallback((selection: Selection) => setState({ filterText, selection }), [filterText]);

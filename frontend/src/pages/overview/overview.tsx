@@ -26,7 +26,7 @@ const Charts = lazy(() => import('./charts'));
 
 const PERIODS = ['7', '30', '90'] as const;
 
-/** The time from an update to the reload of the statistics, in milliseconds. The server publishes a change before it counts it. */
+/** The delay between an update and the reload, in milliseconds. The server publishes a change before it counts it. */
 const RELOAD_MS = 2000;
 
 /** The applications created and decided in a period, by country and day. Admins also see the queue. */
@@ -68,7 +68,7 @@ export function OverviewPage() {
     );
 }
 
-/** Loads the statistics again after applications have changed, at most once in {@link RELOAD_MS}. */
+/** Loads the statistics again after applications have changed, at most once every {@link RELOAD_MS}. */
 function useLiveStatistics(): void {
     const queryClient = useQueryClient();
     useEffect(() => {
