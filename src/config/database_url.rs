@@ -36,7 +36,7 @@ pub struct DatabaseUrl {
     pub root_certificate_file: Option<PathBuf>,
 }
 
-/// Parameters that detect a server whose host has disappeared (power failure, failover, dropped route). In
+/// Parameters that detect a server whose host has become unreachable (power failure, failover, dropped route). In
 /// that case `statement_timeout` cannot end the statement, and TCP alone waits 15 minutes, or hours on an idle connection.
 /// The parameters have no effect on Unix sockets. Parameters in the operator's URL take precedence.
 const DEAD_PEER_PARAMETERS: [(&str, u32); 5] = [

@@ -60,7 +60,7 @@ impl DataMember {
         Self { name, kind, personal: true, description }
     }
 
-    /// Parses a value. Amounts become strings with two decimals.
+    /// Parses a value. Amounts become strings with two decimal places.
     ///
     /// # Errors
     /// A refusal if the type is wrong or the value is out of bounds.

@@ -1,9 +1,9 @@
 //! The instalment, and the quotients for the ratios of section 3 of docs/specification.md, in exact arithmetic.
 //!
-//! Comparisons do not divide: `a / b > limit` is evaluated as `a > limit * b`, which is exact in decimals and valid for
+//! Comparisons do not divide: `a / b > limit` is evaluated as `a > limit * b`, which is exact in decimal arithmetic and valid for
 //! an income of zero. Only displayed values are divided and rounded.
 //!
-//! Overflow is impossible. Amounts are below 10^10 with two decimals ([`Money`]), thresholds at most 10 with six
+//! Overflow is impossible. Amounts are below 10^10 with two decimal places ([`Money`]), thresholds at most 10 with six
 //! decimals, annual rates at most 5, and terms at most 84 months. The largest product is of the order of 10^13 with
 //! eight decimals, and a [`Decimal`] holds 28 digits.
 
@@ -50,7 +50,7 @@ impl Quotient {
         self.numerator >= limit.get() * self.denominator
     }
 
-    /// The quotient for display, with six decimals; `None` if the denominator is zero.
+    /// The quotient for display, with six decimal places; `None` if the denominator is zero.
     pub(super) fn displayed(self) -> Option<Decimal> {
         let exact = self.numerator.checked_div(self.denominator)?;
         Some(exact.round_dp_with_strategy(SHOWN_DECIMALS, RoundingStrategy::MidpointNearestEven).normalize())

@@ -20,7 +20,7 @@ pub struct ApplicationChanged {
     pub status: Status,
     /// The status before the change; `null` for the creation.
     pub previous_status: Option<Status>,
-    /// The risk score of the latest decision, as text with two decimals.
+    /// The risk score of the latest decision, as text with two decimal places.
     #[serde(with = "rust_decimal::serde::str_option", default)]
     pub risk_score: Option<Decimal>,
     /// The application's version after the change.

@@ -1,7 +1,7 @@
 //! Money as exact decimals, never binary floats.
 //!
 //! Amounts are parsed from the exact text of a JSON number or string. Other forms, such as `1e3`, `1_000`, `+5` and
-//! `0.001`, are rejected (docs/specification.md, section 3.7). Amounts are written as strings with two decimals. An
+//! `0.001`, are rejected (docs/specification.md, section 3.7). Amounts are written as strings with two decimal places. An
 //! amount does not include its currency, which follows from the country.
 
 use std::fmt;
@@ -11,15 +11,15 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-/// An amount from 0.00 to 9,999,999,999.99 with two decimals, the range of `NUMERIC(12,2)`.
+/// An amount from 0.00 to 9,999,999,999.99 with two decimal places, the range of `NUMERIC(12,2)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Money(Decimal);
 
 /// Why a string is not an amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MoneyError {
-    /// The text is not 1 to 10 digits with at most two decimals.
-    #[error("must be 1 to 10 digits, optionally followed by a point and 1 or 2 decimals")]
+    /// The text is not 1 to 10 digits with at most two decimal places.
+    #[error("must be 1 to 10 digits, optionally followed by a point and 1 or 2 digits")]
     BadFormat,
     /// Zero where a positive amount is required.
     #[error("must be above zero")]

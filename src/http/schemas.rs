@@ -149,7 +149,7 @@ impl PartialSchema for Amount {
     fn schema() -> RefOr<Schema> {
         amount(
             ObjectBuilder::new().minimum(Some(0.0)),
-            "A number, or a decimal string, with at most two decimals",
+            "A number, or a decimal string, with at most two decimal places",
         )
     }
 }
@@ -162,7 +162,7 @@ pub(super) struct PositiveAmount;
 impl PartialSchema for PositiveAmount {
     fn schema() -> RefOr<Schema> {
         let number = ObjectBuilder::new().exclusive_minimum(Some(0.0));
-        amount(number, "A number greater than zero, or a decimal string, with at most two decimals")
+        amount(number, "A number greater than zero, or a decimal string, with at most two decimal places")
     }
 }
 

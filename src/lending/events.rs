@@ -33,7 +33,7 @@ fn schema() -> Schema {
             "previous_status",
             nullable(one_of(&Status::ALL, "Its status before the change; null for the creation")),
         ),
-        ("risk_score", nullable(text("The risk score of the last decision, with two decimals"))),
+        ("risk_score", nullable(text("The risk score of the last decision, with two decimal places"))),
         ("version", integer("Its version after the change")),
         ("created_by", text("The account that created it")),
         ("updated_at", timestamp("The time of the change")),

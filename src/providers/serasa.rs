@@ -1,7 +1,7 @@
 //! Serasa Experian, Brazil: JSON with a list of reports and amounts in Brazilian notation (`1.234,56`).
 //!
 //! The Serasa Score is from 0 to 1000 and is mapped linearly onto 300-850, rounded half to even (`score_scale`).
-//! Amounts must have correctly placed thousands separators and exactly two decimals. Similar strings such as `1.23,45`
+//! Amounts must have correctly placed thousands separators and exactly two decimal places. Similar strings such as `1.23,45`
 //! or `1234.56` are rejected, because reading them wrongly could change the amount by a factor of a hundred.
 
 mod simulated;
@@ -127,7 +127,7 @@ fn reais(field: &str, text: Option<&str>) -> Result<Option<Money>, MalformedRepo
     .transpose()
 }
 
-/// Converts `1.234,56` to `1234.56`. `None` if the separators are misplaced or there are not exactly two decimals.
+/// Converts `1.234,56` to `1234.56`. `None` if the separators are misplaced or there are not exactly two decimal places.
 fn plain_decimal(text: &str) -> Option<String> {
     let (whole, cents) = text.split_once(',')?;
     let mut groups = whole.split('.');

@@ -1,7 +1,7 @@
 //! Leader election among the instances by a session-level advisory lock.
 //!
 //! The lock lasts as long as its connection. When the leader ends, PostgreSQL releases the lock, and another instance
-//! acquires it. If the leader's machine disappears without closing the connection, TCP timeouts make PostgreSQL detect
+//! acquires it. If the leader's machine fails without closing the connection, TCP timeouts make PostgreSQL detect
 //! that within seconds. Instances that are not the leader retry periodically and keep the connection of a failed attempt
 //! for the next one.
 //!
@@ -25,7 +25,7 @@ diesel::define_sql_function! {
     fn pg_try_advisory_lock(key: BigInt) -> Bool;
 }
 
-/// Makes PostgreSQL detect within about ten seconds that a client has disappeared. The settings have no effect on a Unix
+/// Makes PostgreSQL detect within about ten seconds that a client is unreachable. The settings have no effect on a Unix
 /// socket, where PostgreSQL detects it immediately.
 const PEER_TIMEOUTS: &str = "\
     SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3; \

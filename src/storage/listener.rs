@@ -3,7 +3,7 @@
 //! A notification is a hint. It is lost if no connection listens. Therefore every consumer also polls, and after each new
 //! connection, `events::notifications` reports every topic once.
 //!
-//! A connection whose server has disappeared, or whose server side a proxy has closed, looks like an idle connection.
+//! A connection whose server is unreachable, or whose server side a proxy has closed, looks like an idle connection.
 //! Therefore each listener sends itself a notification every second. If it does not arrive, the connection is lost. This
 //! heartbeat also produces a transaction every second on an idle database, which makes a replica's lag measurable.
 

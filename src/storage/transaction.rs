@@ -95,7 +95,7 @@ pub async fn once<R>(
 }
 
 /// Like [`once`], but PostgreSQL rolls the transaction back and closes the session if no statement arrives for `idle`.
-/// Therefore an instance that has disappeared holds its locks no longer than that.
+/// Therefore an instance that has become unreachable holds its locks no longer than that.
 ///
 /// # Errors
 /// The error of `work`, or the database's error.

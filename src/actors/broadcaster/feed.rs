@@ -25,7 +25,7 @@ pub(super) struct Update {
     pub(super) frame: Frame,
 }
 
-/// Who may see an update.
+/// The audience of an update.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Viewers {
     /// The owner of the application, and staff.

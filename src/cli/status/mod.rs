@@ -33,8 +33,8 @@ pub struct StatusArgs {
     /// URL of an instance; repeat for several. The default is the URL in the local configuration
     #[arg(long = "url", value_name = "URL")]
     urls: Vec<String>,
-    /// Read an access token of an admin from standard input instead of AVAL_TOKEN or AVAL_API_KEY. Only production needs
-    /// one
+    /// Read an access token of an admin from standard input instead of AVAL_TOKEN or AVAL_API_KEY. Required only
+    /// in production
     #[arg(long)]
     token_stdin: bool,
     /// Repeat every SECONDS until interrupted

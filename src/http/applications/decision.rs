@@ -47,10 +47,11 @@ pub struct DecisionView {
 /// A part of the risk score.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct RiskComponentView {
-    /// What the points are for. `cap`: the maximum of 100 was exceeded; `minimum`: the minimum of a rejected application.
+    /// What the points stand for. `cap`: points removed because the score cannot exceed 100; `minimum`: points added
+    /// because a rejected application has a minimum score.
     #[schema(value_type = crate::http::schemas::RiskPartName)]
     pub component: RiskPart,
-    /// The points, with two decimals; negative only for `cap`.
+    /// The points, with two decimal places; negative only for `cap`.
     #[schema(example = "12.34")]
     pub points: String,
 }

@@ -1,4 +1,4 @@
-//! Response types for applications. Documents are masked, amounts and scores are strings with two decimals, and
+//! Response types for applications. Documents are masked, amounts and scores are strings with two decimal places, and
 //! bureau reports are reduced to the values common to all bureaus.
 
 use std::fmt;

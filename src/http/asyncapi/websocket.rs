@@ -125,7 +125,7 @@ fn application() -> Value {
             "enum": Status::ALL.into_iter().map(|status| json!(status)).chain([Value::Null]).collect::<Vec<_>>(),
             "description": "The status before the change; null for the creation",
         },
-        "risk_score": {"type": ["string", "null"], "description": "The risk score of the last decision, with two decimals"},
+        "risk_score": {"type": ["string", "null"], "description": "The risk score of the last decision, with two decimal places"},
         "updated_at": {"type": "string", "format": "date-time", "description": "The time of the change"},
     });
     object(&properties, &["id", "country", "status", "previous_status", "risk_score", "updated_at"])

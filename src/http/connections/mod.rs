@@ -175,7 +175,7 @@ impl Connections {
         let settings = &self.inner.settings;
         let socket = SockRef::from(stream).try_clone()?;
         socket.set_tcp_nodelay(true)?;
-        // The kernel drops a peer that acknowledges nothing, even while the task that writes to it is blocked.
+        // The kernel drops a peer that acknowledges no data, even while the task that writes to it is blocked.
         socket.set_tcp_user_timeout(Some(Duration::from_millis(settings.tcp_user_timeout_ms)))?;
         let peer = ClientAddress::new(stream.peer_addr()?.ip());
         let is_limited = settings.max_connections_per_address > 0 && !peer.is_in(&settings.trusted_proxies);

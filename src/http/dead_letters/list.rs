@@ -19,7 +19,7 @@ use crate::queue::dead_letters::{self, DeadLetterFilter, FailedJobStatus};
 use crate::storage::seal::KeyRing;
 
 request_query! {
-    /// Filters and page of the list.
+    /// Filters and pagination of the list.
     pub struct DeadLetterParameters {
         /// The status.
         #[param(value_type = Option<FailedJobStatus>)]

@@ -20,7 +20,7 @@ use crate::http::request::values::{any_text, check_period, identifier, period_en
 use crate::storage::seal::KeyRing;
 
 request_query! {
-    /// Filters and page of the list.
+    /// Filters and pagination of the list.
     pub struct EventDeadLetterParameters {
         /// The name of the consumer.
         #[param(example = "webhooks")]

@@ -53,7 +53,7 @@ pub struct HealthReport {
     pub redis_version: Option<String>,
 }
 
-/// A role of which one instance at a time is the leader.
+/// A role that one instance at a time leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LeaderHealth {
     /// The name of the role.

@@ -23,7 +23,7 @@ use crate::queue::jobs::{
 use crate::storage::seal::KeyRing;
 
 request_query! {
-    /// Filters and page of the list.
+    /// Filters and pagination of the list.
     pub struct JobListParameters {
         /// The status: `pending`, `processing` or `waiting_external`.
         #[param(value_type = Option<JobStatus>)]

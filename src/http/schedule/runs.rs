@@ -18,7 +18,7 @@ use crate::queue::scheduled_runs::{self, Outcome, RunFilter};
 use crate::storage::seal::KeyRing;
 
 request_query! {
-    /// Filters and page of the list.
+    /// Filters and pagination of the list.
     pub struct RunListParameters {
         /// The name of the task.
         #[param(value_type = Option<String>, example = "expire_webhooks")]

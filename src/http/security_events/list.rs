@@ -23,7 +23,7 @@ const DEFAULT_PAGE_SIZE: i64 = 50;
 const MAX_FILTER_BYTES: usize = 128;
 
 request_query! {
-    /// Filters and page of the list.
+    /// Filters and pagination of the list.
     pub struct SecurityEventParameters {
         /// The kind of event.
         #[param(example = "login_failed")]

@@ -22,7 +22,7 @@ use crate::storage::seal::KeyRing;
 const DEFAULT_PAGE_SIZE: i64 = 50;
 
 request_query! {
-    /// Filters and page of the list.
+    /// Filters and pagination of the list.
     pub struct StaffViewParameters {
         /// The account that viewed the data.
         #[param(example = "ana.garcia")]

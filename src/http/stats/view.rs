@@ -28,7 +28,7 @@ pub struct Decided {
     /// Approved, completed and rejected applications.
     #[schema(example = 100)]
     pub decided: i64,
-    /// The share of approved among decided applications, from 0 to 1 with four decimals; `null` if none has been
+    /// The share of approved among decided applications, from 0 to 1 with four decimal places; `null` if none has been
     /// decided.
     #[schema(example = "0.8000")]
     pub approval_rate: Option<String>,
@@ -52,7 +52,7 @@ pub struct Risks {
     /// Decided without a risk score.
     #[schema(example = 2)]
     pub unknown: i64,
-    /// The average of the known risk scores, with two decimals; `null` if there are none.
+    /// The average of the known risk scores, with two decimal places; `null` if there are none.
     #[schema(example = "33.41")]
     pub average: Option<String>,
 }

@@ -21,7 +21,7 @@ use crate::json::Refusal;
 use crate::storage::seal::KeyRing;
 
 request_query! {
-    /// Filters and page of the list.
+    /// Filters and pagination of the list.
     pub struct WebhookAttemptParameters {
         /// The delivery.
         delivery_id: Option<Uuid> = uuid,

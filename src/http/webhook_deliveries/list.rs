@@ -21,7 +21,7 @@ use crate::json::Refusal;
 use crate::storage::seal::KeyRing;
 
 request_query! {
-    /// Filters and page of the list.
+    /// Filters and pagination of the list.
     pub struct WebhookDeliveryParameters {
         /// The status of the delivery.
         #[param(value_type = Option<crate::http::schemas::WebhookDeliveryStatus>)]

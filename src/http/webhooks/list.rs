@@ -21,7 +21,7 @@ use crate::lending::webhooks::{ListedEvent, WebhookFilter, WebhookStatus};
 use crate::storage::seal::KeyRing;
 
 request_query! {
-    /// Filters and page of the list.
+    /// Filters and pagination of the list.
     pub struct WebhookListParameters {
         /// The status: `applied`, `ignored` or `failed`.
         #[param(value_type = Option<WebhookStatus>)]

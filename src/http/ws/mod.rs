@@ -6,14 +6,15 @@
 //! actor. The broadcaster fills the session's queue, which is bounded
 //! ([`SessionQueue`](crate::actors::broadcaster::SessionQueue)). Dropping the
 //! [`Membership`](crate::actors::broadcaster::Membership) releases the session's resources however the session ends.
-//! `TCP_USER_TIMEOUT`, set by the HTTP server, ends a connection whose peer acknowledges nothing. The memory of a
+//! `TCP_USER_TIMEOUT`, set by the HTTP server, ends a connection whose peer acknowledges no data. The memory of a
 //! connection is bounded: its queue by `websocket.close_above_bytes`, its unsent frames by the budget of one turn and
 //! 32 KiB, and its input by two client messages (`pacing`).
 //!
 //! A client authenticates with the headers of the handshake, like any request, with a ticket in the URL, or with its
 //! first message; until then, no other message is processed. `auth` with another credential of the same account extends
 //! the connection. The credential is checked again every few seconds, and before sending after the actor was suspended.
-//! Disabled accounts and revoked tokens therefore receive nothing more. Close codes of the server:
+//! A client therefore receives no messages after its account is disabled or its token is revoked. Close codes of the
+//! server:
 //!
 //! | code | reason |
 //! |---|---|
@@ -116,10 +117,11 @@ pub struct Realtime {
 /// `operations:read`. The server sends `operations_update` with `epoch`, `offset`, `event_type`, `time` and `data` when
 /// an account, an API key or a circuit breaker changes. Other accounts get the `error` `forbidden`.
 ///
-/// Close codes: 4008 if the client reads too slowly; 4401 if it is not or no longer authenticated; 4408 if it did not
-/// answer a ping; 4429 for too many connections of one account, too many messages, or too many credentials tried. The
-/// close frame has a reason; for 4401 and 4429, an `error` message with a `code` is sent first. A subscription to an
-/// application that does not exist or that the account may not see is answered with the `error` `unknown_application`.
+/// Close codes: 4008 if the client reads too slowly; 4401 if it is not authenticated, or its credential is no longer valid;
+/// 4408 if it did not answer a ping; 4429 for too many connections of one account, too many messages, or too many failed
+/// authentication attempts. The close frame has a reason; for 4401 and 4429, an `error` message with a `code` is sent
+/// first. The response to a subscription to an application that does not exist or that the account may not see is the
+/// `error` `unknown_application`.
 #[utoipa::path(
     get,
     path = "/api/v1/ws",
@@ -210,7 +212,7 @@ pub fn connect(
     Ok(response.streaming(PacedOutput { frames, budget, queue, is_over, connection }))
 }
 
-/// Counts credentials tried from the request's address, if rate limits are available.
+/// Counts authentication attempts from the request's address, if rate limits are available.
 fn attempts(request: &HttpRequest) -> Option<Attempts> {
     let address = *request.extensions().get::<ClientAddress>()?;
     let limiter = request.app_data::<HttpServerState>()?.inner.limiter.clone();

@@ -38,7 +38,7 @@ function add(one: Counts, other: Counts): Counts {
     };
 }
 
-/** The sum of two decimals with at most two decimals. A number could not represent every amount. */
+/** The sum of two decimals with at most two decimal places. A number could not represent every amount. */
 export function addAmounts(one: string, other: string): string {
     const cents = (amount: string) => {
         const [whole = '0', fraction = ''] = amount.split('.');
@@ -99,7 +99,7 @@ export function amountsByDay(
         .sort((one, other) => one.date.localeCompare(other.date));
 }
 
-/** The share of approved among decided applications, with four decimals; undefined if none has been decided. */
+/** The share of approved among decided applications, with four decimal places; undefined if none has been decided. */
 export function approvalRate({ approved, rejected }: Counts): string | undefined {
     const decided = approved + rejected;
     return decided === 0 ? undefined : (approved / decided).toFixed(4);
