@@ -22,7 +22,7 @@ case $what in
         echo "testing with $("$AVAL_PG_BIN/postgres" --version)"
         tests='test(/^(pipeline|plans|status_machine|architecture|database|sessions|roles|embedded|lifecycle|reencrypt)::/)'
         # Excludes one test, which fails with PostgreSQL 18. If the first column of an index has a single value when a
-        # statement is planned, a look-up by the second column (skip scan) costs as much as a look-up by the key, so
+        # statement is planned, a lookup by the second column (skip scan) costs as much as a lookup by the key, so
         # either index may be used.
         if [ "${3:-}" = short ]; then
             tests='(test(/^(pipeline|plans|status_machine|roles|embedded)::/) or test(/^lifecycle::archive/))

@@ -155,7 +155,7 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Error::Forbidden`] if the key would have permissions that its creator does not have, or if the creator is an
-    /// API key and `accounts.keys_make_keys` is off; [`Error::Conflict`] if the name was used before; those of
+    /// API key and `accounts.keys_make_keys` is off; [`Error::Conflict`] if the name was used before; the errors of
     /// [`idempotency::once`].
     pub async fn create_key(
         &self,

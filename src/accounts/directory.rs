@@ -2,8 +2,8 @@
 //!
 //! Entries are cached for a few seconds, so most requests need no query. The database notifies all instances of every
 //! change to an account. The instance that makes a change does not wait for the notification: [`Directory::forget`]
-//! starts a new, empty generation. A concurrent look-up stores its result under the old generation, where later
-//! look-ups do not find it. While notifications are not received, the cache is bypassed.
+//! starts a new, empty generation. A concurrent lookup stores its result under the old generation, where later
+//! lookups do not find it. While notifications are not received, the cache is bypassed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -84,7 +84,7 @@ impl Directory {
         Ok(())
     }
 
-    /// Concurrent look-ups of the same identifier share one query. Missing rows are not cached, because made-up
+    /// Concurrent lookups of the same identifier share one query. Missing rows are not cached, because made-up
     /// identifiers would fill the cache.
     async fn look_up<T: Send + Sync + 'static>(
         &self,

@@ -31,7 +31,7 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] for a wrong username or password or a disabled account; [`Error::RateLimited`] after
-    /// too many failures; [`Error::Overloaded`] during too many concurrent sign-ins.
+    /// too many failures; [`Error::Overloaded`] if there are too many concurrent sign-ins.
     pub async fn login(
         &self,
         username: &str,

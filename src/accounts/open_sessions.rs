@@ -72,7 +72,7 @@ impl Accounts {
     /// Ends one of the caller's sessions and all access tokens of the account.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if the account has no such session; [`Error::Forbidden`] for an API key; those of
+    /// [`Error::NotFound`] if the account has no such session; [`Error::Forbidden`] for an API key; the errors of
     /// [`Accounts::begin_change`].
     pub async fn end_own_session(
         &self,
@@ -86,7 +86,7 @@ impl Accounts {
     /// Ends all sessions and access tokens of the caller.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] for an API key; those of [`Accounts::begin_change`].
+    /// [`Error::Forbidden`] for an API key; the errors of [`Accounts::begin_change`].
     pub async fn sign_out_everywhere(&self, principal: &Principal, origin: &ChangeOrigin) -> Result<()> {
         self.end_sessions(principal.user_id()?, None, origin).await
     }
@@ -94,7 +94,7 @@ impl Accounts {
     /// Ends all sessions and access tokens of an account.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if the account does not exist; those of [`Accounts::begin_change`].
+    /// [`Error::NotFound`] if the account does not exist; the errors of [`Accounts::begin_change`].
     pub async fn end_sessions_of(&self, id: Uuid, origin: &ChangeOrigin) -> Result<()> {
         self.end_sessions(id, None, origin).await
     }

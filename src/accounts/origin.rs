@@ -78,7 +78,7 @@ impl ChangeOrigin {
         self.person().or(self.key())
     }
 
-    /// The user who acts.
+    /// The identifier of the acting user.
     pub(super) fn person(&self) -> Option<Uuid> {
         match &self.actor {
             Initiator::Account(Principal { credential: Credential::Token { user_id, .. }, .. }) => {

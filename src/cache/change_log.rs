@@ -35,7 +35,7 @@ pub(super) struct Stamp {
     pub(super) own: u64,
 }
 
-/// The result of a look-up.
+/// The result of a lookup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Lookup {
     pub(super) epoch: Uuid,
@@ -104,7 +104,7 @@ pub(super) struct ChangeLog {
     waiting: HashMap<String, Waiting>,
     /// The sequence number of the last own change.
     own_changes: u64,
-    /// If the capacity for own changes was exceeded: until this time, look-ups return nothing. By then, every entry that was
+    /// If the capacity for own changes was exceeded: until this time, lookups return nothing. By then, every entry that was
     /// loaded before has expired.
     overflow_until: Duration,
     statistics_stamp: Option<StatisticsStamp>,

@@ -6,7 +6,7 @@
 //!
 //! There are two levels. The first is this instance's memory ([`memory`]), bounded in bytes, with one concurrent load
 //! per key. The second is Redis, if configured ([`redis`]). It lets an instance use what another instance has already
-//! loaded, mainly after a restart. Memory comes first because a look-up takes about a microsecond, needs no connection
+//! loaded, mainly after a restart. Memory comes first because a lookup takes about a microsecond, needs no connection
 //! and works without Redis. Entries in Redis are not invalidated: each stores the offset up to which it is current, and
 //! each reader checks it against its own change log. Therefore no invalidation can be lost while Redis is slow,
 //! unavailable, or restarted with old contents, and an entry that is stored late causes no harm.
@@ -80,7 +80,7 @@ impl Subject {
 label_values! {
     /// The label `operation` of `cache_operation_duration_seconds`.
     pub enum CacheOperation {
-        /// A whole look-up, including the load on a miss.
+        /// A whole lookup, including the load on a miss.
         Get = "get",
         Load = "load",
         RedisGet = "redis_get",

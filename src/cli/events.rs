@@ -41,7 +41,7 @@ enum Action {
         #[arg(long)]
         no_follow: bool,
     },
-    /// Make a consumer handle all events from an offset on again. The effects of these events happen again
+    /// Make a consumer handle all events from an offset onward again. The effects of these events happen again
     Replay {
         /// Name of the consumer
         #[arg(long, value_name = "NAME")]

@@ -66,7 +66,7 @@ pub enum Command {
     Decide(decide::DecideArgs),
     /// Send applications of every country and outcome to a running server and report the decisions
     Demo(demo::DemoArgs),
-    /// Encrypt personal data again after a key change; other instances may keep running
+    /// Re-encrypt personal data after a key change; other instances may keep running
     Reencrypt(reencrypt::ReencryptArgs),
     /// Print published events, replay consumers, and handle their dead letters
     Events(events::EventsArgs),

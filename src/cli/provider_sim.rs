@@ -23,7 +23,7 @@ pub struct ProviderSimArgs {
     /// Port to listen on; 0 selects any free port
     #[arg(long, default_value_t = 8090)]
     pub port: u16,
-    /// Make the bureaus asynchronous: answer 202, and send reports to this URL
+    /// Make the bureaus asynchronous: respond with 202, and send reports to this URL
     ///
     /// The variable WEBHOOK_SECRET must contain the webhook secret of the receiving instance
     #[arg(long)]

@@ -52,6 +52,6 @@ pub async fn run(
         )
         .map(drop);
     }
-    let line = format!("{resealed} rows encrypted again, 0 left with another key");
+    let line = format!("{resealed} rows re-encrypted, 0 left with another key");
     write_text(&mut output, &line).map(drop)
 }

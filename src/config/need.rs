@@ -4,7 +4,7 @@
 /// example, runs without encryption keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// Only settings without other systems and secrets: `aval decide`, `aval provider-sim`.
+    /// Only settings that neither name another system nor hold a secret: `aval decide`, `aval provider-sim`.
     Settings,
     /// Also the settings of the database: `aval migrate`.
     Database,

@@ -4,8 +4,8 @@
 //! an income of zero. Only displayed values are divided and rounded.
 //!
 //! Overflow is impossible. Amounts are below 10^10 with two decimal places ([`Money`]), thresholds at most 10 with six
-//! decimals, annual rates at most 5, and terms at most 84 months. The largest product is of the order of 10^13 with
-//! eight decimals, and a [`Decimal`] holds 28 digits.
+//! decimal places, annual rates at most 5, and terms at most 84 months. The largest product is of the order of 10^13
+//! with eight decimal places, and a [`Decimal`] holds 28 digits.
 
 use rust_decimal::{Decimal, MathematicalOps as _, RoundingStrategy};
 
@@ -13,7 +13,7 @@ use super::thresholds::{AnnualRate, Ratio};
 use crate::domain::application::TermMonths;
 use crate::domain::money::Money;
 
-/// The number of decimals of a displayed ratio.
+/// The number of decimal places of a displayed ratio.
 const SHOWN_DECIMALS: u32 = 6;
 
 /// The monthly instalment of `amount` over `term`, rounded half to even to cents: an annuity at one twelfth of the

@@ -49,7 +49,7 @@ pub(super) struct Broken {
 /// The risk score, and its parts in the order of the calculation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Risk {
-    /// With two decimals.
+    /// With two decimal places.
     pub(super) score: Decimal,
     /// Their sum is `score`.
     pub(super) components: Vec<RiskComponent>,

@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::domain::money::Money;
 use crate::error::{Error, Result};
 
-/// The maximum number of decimals of a ratio or rate. With this limit, no product exceeds the 96 bits of a [`Decimal`].
+/// The maximum number of decimal places of a ratio or rate. With this limit, no product exceeds the 96 bits of a [`Decimal`].
 const MAX_SCALE: u32 = 6;
 
 /// An unparsed thresholds file.
@@ -141,14 +141,14 @@ impl<'de> Deserialize<'de> for Amount {
     }
 }
 
-/// Parses a decimal with at most [`MAX_SCALE`] decimals into its canonical form.
+/// Parses a decimal with at most [`MAX_SCALE`] decimal places into its canonical form.
 fn exact_decimal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Decimal, D::Error> {
     let text = deserializer.deserialize_any(ExactText)?;
     let value = Decimal::from_str_exact(&text)
         .map_err(|error| D::Error::custom(format_args!("is not an exact decimal: {error}")))?
         .normalize();
     if value.scale() > MAX_SCALE {
-        return Err(D::Error::custom(format_args!("must have at most {MAX_SCALE} decimals")));
+        return Err(D::Error::custom(format_args!("must have at most {MAX_SCALE} decimal places")));
     }
     Ok(value)
 }
@@ -204,7 +204,7 @@ mod tests {
             ("ratio = \"10.1\"\nrate = 0\namount = 1", "ratio = \"10.1\""),
             ("ratio = \"-1\"\nrate = 0\namount = 1", "ratio = \"-1\""),
             ("ratio = \"1e-1\"\nrate = 0\namount = 1", "ratio = \"1e-1\""),
-            ("ratio = \"0.0000001\"\nrate = 0\namount = 1", "at most 6 decimals"),
+            ("ratio = \"0.0000001\"\nrate = 0\namount = 1", "at most 6 decimal places"),
             ("ratio = 1\nrate = \"5.01\"\namount = 1", "rate = \"5.01\""),
             ("ratio = 1\nrate = -1\namount = 1", "rate = -1"),
             ("ratio = 1\nrate = 0\namount = 0", "amount = 0"),

@@ -133,8 +133,8 @@ impl<'de> Deserialize<'de> for TermMonths {
     }
 }
 
-/// Who made a change, why, and in which request. Each change has its own attribution, even if several changes share a
-/// transaction (docs/specification.md, section 2).
+/// The account that made a change, its reason and its request. Each change has its own attribution, even if several
+/// changes share a transaction (docs/specification.md, section 2).
 #[derive(Debug, Clone)]
 pub struct Attribution {
     /// A new identifier for each change. The audit trail attributes a change without one to plain SQL.

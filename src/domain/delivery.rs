@@ -49,7 +49,7 @@ named! {
 }
 
 impl DeliveryStatus {
-    /// Whether nothing more happens unless the delivery is repeated.
+    /// Whether the delivery has ended. Only a repetition changes it again.
     pub const fn is_finished(self) -> bool {
         match self {
             Self::Waiting | Self::Pending => false,

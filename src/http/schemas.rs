@@ -68,11 +68,11 @@ enum_schemas! {
     /// [`RiskBand`]
     RiskBandName: RiskBand::ALL, "Risk band by score: low is below 30, medium below 50, high below 70, critical 70 and above";
     /// [`RiskPart`]
-    RiskPartName: RiskPart::ALL, "What a part of the risk score comes from";
+    RiskPartName: RiskPart::ALL, "The source of a part of the risk score";
     /// [`Outcome`]
     DecisionStatus: [Outcome::Approved, Outcome::Rejected, Outcome::UnderReview], "The outcome of a decision";
     /// [`RuleKind`]
-    RuleKindName: [RuleKind::Reject, RuleKind::Review], "What a violation of the rule leads to";
+    RuleKindName: [RuleKind::Reject, RuleKind::Review], "The consequence of violating the rule";
     /// [`RuleResult`]
     RuleResultName: [RuleResult::Passed, RuleResult::Broken, RuleResult::NotEvaluated], "The result of evaluating the rule";
     /// [`Country::currency`]

@@ -79,7 +79,7 @@ impl Lending {
     ///
     /// # Errors
     /// [`Error::Validation`] if the filter matches too many applications; [`Error::CountChanged`]. An error that
-    /// concerns the service instead of one application ends the request; it is returned only if nothing was changed.
+    /// affects the service instead of one application ends the request; it is returned only if nothing was changed.
     pub async fn change_statuses(&self, caller: &Caller, request: &BulkStatus) -> Result<BulkOutcome> {
         let Matched { changeable, skipped } = self.matched(caller, request).await?;
         let mut outcome = BulkOutcome {
@@ -221,7 +221,7 @@ fn refusal(
     is_assigned.then_some("assigned_to_another")
 }
 
-/// Whether the error concerns only this application, so the others can still be changed.
+/// Whether the error affects only this application, so the others can still be changed.
 fn concerns_the_application(error: &Error) -> bool {
     matches!(
         error,

@@ -2,7 +2,7 @@
 //!
 //! Redis is optional: it contains only data that is also in the database or may be lost. A failed command returns
 //! [`Error::Unavailable`] within `redis.command_timeout_ms`, and the caller continues without Redis. After consecutive
-//! failures the [`Breaker`] opens, and commands fail at once until a probe succeeds. Aval starts even if Redis is
+//! failures the [`Breaker`] opens, and commands fail immediately until a probe succeeds. Aval starts even if Redis is
 //! unavailable.
 //!
 //! Failure modes: Redis is slow, unreachable, out of memory, restarted without its data, or replaced by another

@@ -33,13 +33,13 @@ pub enum SecurityEvent {
     ContactChanged,
     /// An operator changed the log level of an instance.
     LogLevelChanged,
-    /// An operator had dead letters of consumers handled again.
+    /// An operator replayed dead letters of consumers.
     DeadLettersReplayed,
-    /// An operator removed dead letters of consumers.
+    /// An operator skipped dead letters of consumers.
     DeadLettersSkipped,
-    /// An operator made a consumer handle events again.
+    /// An operator replayed events to a consumer.
     ConsumerReplayed,
-    /// Deliveries to a webhook endpoint were sent again.
+    /// Deliveries to a webhook endpoint were repeated.
     WebhooksRepeated,
     /// A test message was sent to a webhook endpoint.
     WebhookTested,

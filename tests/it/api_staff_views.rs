@@ -13,7 +13,7 @@ use crate::support::engine::application;
 use crate::support::eventually;
 
 const VIEWS: &str = "/api/v1/admin/staff-views";
-/// Settings with which each view is written at once.
+/// Settings with which each view is written immediately.
 const AT_ONCE: [(&str, &str); 1] = [("AVAL__STAFF_VIEWS__BATCH_SIZE", "1")];
 
 /// An application of the account `tester`, which is not the reader.

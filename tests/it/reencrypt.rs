@@ -422,7 +422,7 @@ async fn the_command_reports_the_number_of_resealed_rows() {
     };
     let done = run_command(NEW_AND_OLD);
     let line = String::from_utf8(done.stdout).unwrap();
-    assert_eq!(line, "5 rows encrypted again, 0 left with another key\n");
+    assert_eq!(line, "5 rows re-encrypted, 0 left with another key\n");
     assert!(done.status.success());
     let refused = run_command(OLD);
     assert!(!refused.status.success());

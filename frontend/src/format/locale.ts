@@ -1,4 +1,4 @@
-// Formats of amounts, numbers and times. What belongs to an application is formatted as in its country, so that the amount
+// Formats of amounts, numbers and times. Values of an application are formatted as in its country, so that the amount
 // on the screen looks like the amount in the contract. Everything else follows the reader's language and time zone.
 
 import type { CountryCode, CurrencyCode } from '../api/types';
@@ -65,7 +65,7 @@ export function formatScore(score: string, language: string): string {
     }).format(score as DecimalText);
 }
 
-/** A decimal in the reader's language, with at most `digits` decimals. */
+/** A decimal in the reader's language, with at most `digits` decimal places. */
 export function formatDecimal(value: string | number, language: string, digits = 2): string {
     return numberFormat(readerLocale(language), { maximumFractionDigits: digits }).format(value as DecimalText);
 }

@@ -1,4 +1,4 @@
-// The newest operations events. They are collected from sign-in on, even while the page is not open.
+// The newest operations events. They are collected from sign-in onward, even while the page is not open.
 
 import { useSyncExternalStore } from 'react';
 import { currentSession, onSessionChange } from '../session/session';

@@ -18,7 +18,7 @@ export const settingsQuery = () =>
 export function useAppliedSettings(): void {
     const { setColorScheme } = useMantineColorScheme();
     const { data } = useQuery(settingsQuery());
-    // Applying the settings renders the page again, with a new `setColorScheme`. They must not be applied again for that.
+    // Applying the settings renders the page again, with a new `setColorScheme`. They must not be applied again because of that.
     const apply = useEffectEvent((settings: Settings) => {
         if (settings.language !== null) void chooseLanguage(settings.language);
         chooseTimeZone(settings.time_zone ?? undefined);

@@ -38,7 +38,7 @@ export function FilterChoice<Value extends string>(props: {
     );
 }
 
-/** A text that takes effect when the reader leaves the field or presses Enter. */
+/** A text input that takes effect when the reader leaves the field or presses Enter. */
 export function FilterText(props: {
     label: string;
     isValid?: (text: string) => boolean;

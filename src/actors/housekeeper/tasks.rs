@@ -25,7 +25,7 @@ use crate::storage::{
 /// The number of expired rows that one statement deletes.
 const DELETE_BATCH: u32 = 5000;
 
-/// How long the addresses from which an account logged in are kept.
+/// How long the addresses from which an account signed in are kept.
 const LOGIN_ADDRESS_RETENTION_DAYS: u32 = 90;
 
 /// A scheduled task.
@@ -33,7 +33,7 @@ const LOGIN_ADDRESS_RETENTION_DAYS: u32 = 90;
 pub enum ScheduledTask {
     /// Creates the partitions of future months.
     MakePartitions,
-    /// Deletes expired tickets and refresh tokens, and old login addresses.
+    /// Deletes expired tickets and refresh tokens, and old sign-in addresses.
     ExpireCredentials,
     /// Deletes old published events.
     ExpireOutbox,

@@ -37,7 +37,7 @@ impl<S> Socket for S where
 
 /// Time limit for a request and for opening the WebSocket.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
-/// Longest `Retry-After` that is honored. A longer one counts as a refusal.
+/// Longest `Retry-After` that is honoured. A longer one counts as a refusal.
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
 /// A client for one server.

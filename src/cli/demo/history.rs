@@ -53,7 +53,7 @@ type Step = (Option<Status>, Status);
 pub(super) struct Violations {
     /// Updates that were sent before.
     pub(super) duplicates: usize,
-    /// Updates in the wrong place, with an offset that did not grow, or after a missing update.
+    /// Updates in the wrong order, with an offset that did not increase, or after a missing update.
     pub(super) out_of_order: usize,
 }
 

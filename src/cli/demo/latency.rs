@@ -42,7 +42,7 @@ fn percentile(sorted: &[Duration], percent: usize) -> Option<Duration> {
     sorted.get(rank.checked_sub(1)?).copied()
 }
 
-/// Milliseconds with one decimal, such as `12.3`, rounded up.
+/// Milliseconds with one decimal place, such as `12.3`, rounded up.
 pub(super) fn ms(duration: Duration) -> String {
     let tenths = duration.as_micros().div_ceil(100);
     format!("{}.{}", tenths / 10, tenths % 10)

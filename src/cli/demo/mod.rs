@@ -46,7 +46,7 @@ use crate::telemetry::terminal;
 
 /// Concurrent requests in the phases that send many.
 const IN_FLIGHT: usize = 32;
-/// How long the run waits for superfluous updates after the last decision.
+/// How long the run waits for unexpected further updates after the last decision.
 const LATE_UPDATE_WAIT: Duration = Duration::from_millis(300);
 
 /// Runs the demonstration, prints the report to `output` and shows progress on the terminal.

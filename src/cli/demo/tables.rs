@@ -15,7 +15,7 @@ use crate::domain::status::Status;
 /// Properties of the output device.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Surface {
-    /// Whether to use colors.
+    /// Whether to use colours.
     pub(super) coloured: bool,
     /// Width in columns; `None`: unlimited.
     pub(super) width: Option<u16>,

@@ -166,7 +166,7 @@ fn queue(figures: &[LaneFigures]) -> String {
     table.trim_fmt()
 }
 
-/// A duration in the largest unit that has at least two.
+/// A duration in the largest unit of which it contains at least two.
 fn duration(ms: u64) -> String {
     match ms {
         0..2_000 => format!("{ms} ms"),

@@ -91,7 +91,7 @@ impl WebhookSecret {
 }
 
 /// The keys of `ENCRYPTION_KEY`. The first one encrypts and must be strong. The others only decrypt existing data until
-/// it has been encrypted again.
+/// it has been re-encrypted.
 pub(super) fn sealing_keys(secret: &SecretString) -> Result<Vec<SealingKey>> {
     const NAME: &str = "secrets.encryption (ENCRYPTION_KEY)";
     let mut keys: Vec<SealingKey> = Vec::new();

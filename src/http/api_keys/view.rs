@@ -33,7 +33,7 @@ pub struct ApiKeyView {
     /// The account that the key authenticates as.
     #[schema(example = "key:core-banking")]
     account: String,
-    /// The beginning of the key, by which it can be recognized.
+    /// The first characters of the key, for recognizing it.
     #[schema(example = "aval_019a5d2e7c1a7b3e9a540d7a3c1f5e21_")]
     prefix: String,
     /// The role whose permissions the key cannot exceed.

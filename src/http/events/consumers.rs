@@ -138,7 +138,7 @@ request_body! {
 /// The result of a replay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ReplayConsumerView {
-    /// Number of published events from the offset on, of all types.
+    /// Number of published events from the offset onward, of all types.
     #[schema(example = 711)]
     pub events: i64,
     /// Number of events that the consumer had handled and handles again; `null` in a dry run.
@@ -149,9 +149,9 @@ pub struct ReplayConsumerView {
     pub dry_run: bool,
 }
 
-/// Makes a consumer handle all events from an offset on again.
+/// Makes a consumer handle all events from an offset onward again.
 ///
-/// The effects of these events happen again. Dead letters and deferred events from the offset on are removed, because their
+/// The effects of these events happen again. Dead letters and deferred events from the offset onward are removed, because their
 /// events are handled again. Positions that are before the offset stay unchanged.
 #[utoipa::path(
     post,

@@ -9,7 +9,7 @@
 //! - [`bounds()`] refuses heads that are too large;
 //! - [`gate()`] refuses requests during startup.
 //!
-//! Around each resource, [`guard()`] limits the time and catches panics. Around each route:
+//! Around each resource, [`guard()`] limits the running time and catches panics. Around each route:
 //!
 //! - [`limit_address()`] counts the request for its client address;
 //! - [`authorize()`] enforces the access rule of the route table;

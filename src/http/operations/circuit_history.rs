@@ -21,7 +21,7 @@ use crate::resilience::circuit_breaker::CircuitMode;
 use crate::storage::seal::KeyRing;
 
 request_query! {
-    /// The country and the page of the list.
+    /// The country and the pagination of the list.
     pub struct CircuitHistoryParameters {
         /// The country, as an ISO 3166-1 alpha-2 code; case is ignored.
         #[param(value_type = Option<crate::http::schemas::CountryCode>)]

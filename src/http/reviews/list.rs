@@ -23,7 +23,7 @@ use crate::lending::reviews::ReviewFilter;
 use crate::storage::seal::KeyRing;
 
 request_query! {
-    /// Filters and page of the queue.
+    /// Filters and pagination of the queue.
     pub struct ReviewParameters {
         /// The country, as an ISO 3166-1 alpha-2 code; case is ignored.
         #[param(value_type = Option<crate::http::schemas::CountryCode>)]

@@ -73,7 +73,7 @@ pub struct DayView {
 /// The activity of the days of a period.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DailyStatistics {
-    /// The time as of which the figures are valid.
+    /// The time at which the figures were current.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub as_of: DateTime<Utc>,
     /// One entry for each day and country, oldest first, with zeros if nothing happened.

@@ -121,7 +121,7 @@ pub struct Period {
 /// Statistics for all countries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StatisticsView {
-    /// The time as of which the figures are valid.
+    /// The time at which the figures were current.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub as_of: DateTime<Utc>,
     /// Application counts and approval rate.
@@ -138,7 +138,7 @@ pub struct StatisticsView {
 /// Statistics for one country.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CountryStatisticsView {
-    /// The time as of which the figures are valid.
+    /// The time at which the figures were current.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub as_of: DateTime<Utc>,
     /// The totals of the country.

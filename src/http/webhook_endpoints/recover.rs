@@ -58,7 +58,7 @@ pub struct RecoveredView {
     dry_run: bool,
 }
 
-/// Sends the deliveries of an endpoint again that ended without success.
+/// Resends the deliveries of an endpoint that ended without success.
 ///
 /// These are the dead deliveries and those that were skipped while the endpoint was disabled. Each gets all its attempts
 /// again.

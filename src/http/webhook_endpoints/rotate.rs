@@ -20,7 +20,7 @@ use crate::http::request::values::text;
 request_body! {
     /// A rotation of an endpoint's secret.
     pub struct RotateWebhookSecretRequest {
-        /// The version of the signatures that the new secret makes; the default is that of the current secret.
+        /// The version of the signatures made with the new secret; the default is that of the current secret.
         #[schema(value_type = Option<crate::http::schemas::WebhookAlgorithm>)]
         algorithm: Option<Algorithm> = optional(text(algorithm)),
     }

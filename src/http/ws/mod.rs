@@ -7,7 +7,7 @@
 //! ([`SessionQueue`](crate::actors::broadcaster::SessionQueue)). Dropping the
 //! [`Membership`](crate::actors::broadcaster::Membership) releases the session's resources however the session ends.
 //! `TCP_USER_TIMEOUT`, set by the HTTP server, ends a connection whose peer acknowledges no data. The memory of a
-//! connection is bounded: its queue by `websocket.close_above_bytes`, its unsent frames by the budget of one turn and
+//! connection is bounded: its queue by `websocket.close_above_bytes`, its unsent frames by the budget of one poll and
 //! 32 KiB, and its input by two client messages (`pacing`).
 //!
 //! A client authenticates with the headers of the handshake, like any request, with a ticket in the URL, or with its

@@ -40,7 +40,7 @@ pub(super) struct WsSession {
     checked_at: Duration,
     /// The current second, and the number of client messages received in it.
     received: (u64, u32),
-    /// Bytes that may still be taken from the queue in this turn.
+    /// Bytes that may still be taken from the queue until the next poll.
     budget: Meter,
     /// Client bytes that have been read but not decoded.
     undecoded: Meter,
@@ -113,7 +113,7 @@ impl WsSession {
         self.membership.queue()
     }
 
-    /// Sends as many frames as the turn's budget allows; the output stream triggers the rest.
+    /// Sends as many frames as the budget allows; the output stream triggers the rest.
     fn forward(&mut self, ctx: &mut WebsocketContext<Self>) {
         if self.closing {
             return;

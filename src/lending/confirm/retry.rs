@@ -50,8 +50,8 @@ impl Task for RetryWebhookEvent {
         self.settings().max_attempts
     }
 
-    /// All database errors are retried. Their causes, such as a full disk or a missing privilege, are not faults of the
-    /// message, and an operator can repair them.
+    /// All database errors are retried. Their causes, such as a full disk or a missing privilege, are not caused by the
+    /// message, and an operator can fix them.
     fn retryable(&self, error: &Error) -> bool {
         error.retryable() || matches!(error, Error::Database { .. })
     }

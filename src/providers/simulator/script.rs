@@ -1,7 +1,7 @@
 //! Faults injected into the simulated bureaus, by an operator or a test.
 //!
 //! Faults override the normal responses of a country's bureau. Whether a call fails is determined when it arrives, so
-//! `fail_next = 3` concerns the next three calls that arrive, however long their responses take.
+//! `fail_next = 3` applies to the next three calls that arrive, however long their responses take.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

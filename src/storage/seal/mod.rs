@@ -19,7 +19,7 @@
 //! (the purpose of the blind index, [`KeyRing::document_index`]), or members of `country_specific_data` that are not
 //! declared personal. It does not protect against anyone who holds the keys, which includes every running instance.
 //!
-//! A key ring has one or more keys. The first one seals; all of them open. To rotate keys, first add the new key behind
+//! A key ring has one or more keys. The first one seals; all of them open. To rotate keys, first add the new key after
 //! the old one on every instance, then move it to the front. `aval reencrypt` ([`crate::storage::reencrypt`]) then
 //! reseals the data, and the old key can be removed.
 

@@ -31,7 +31,7 @@ struct ReadDays {
 
 impl FixedStatement for ReadDays {
     const NAME: &'static str = "read_days";
-    /// Amounts are text, because a JSON number would lose decimals.
+    /// Amounts are text, because a JSON number would lose decimal places.
     const SQL: &'static str = reading!(
         "period AS (SELECT ?::date AS first, ?::date AS last), \
         by_day AS (SELECT d.day AS period, d.country, sum(d.created)::bigint AS created, \

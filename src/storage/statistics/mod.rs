@@ -160,7 +160,7 @@ struct ReadFigures {
 
 impl FixedStatement for ReadFigures {
     const NAME: &'static str = "read_figures";
-    /// Amounts are text, because a JSON number would lose decimals.
+    /// Amounts are text, because a JSON number would lose decimal places.
     const SQL: &'static str = reading!(
         "periods AS (SELECT ?::date AS first_day, ?::date AS first_month), \
         counts AS (SELECT c.country, c.status, sum(c.applications)::bigint AS applications, \

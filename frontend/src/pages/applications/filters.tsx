@@ -166,7 +166,7 @@ function Search(props: {
     );
 }
 
-/** A text that takes effect when the reader leaves the field or presses Enter. */
+/** A text input that takes effect when the reader leaves the field or presses Enter. */
 function Committed(props: {
     label: string;
     value: string | undefined;

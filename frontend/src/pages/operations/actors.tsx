@@ -120,7 +120,7 @@ function useColumns(): Column<Actor>[] {
     );
 }
 
-/** From this share of its capacity on, a mailbox is highlighted as nearly full. A full mailbox refuses messages. */
+/** A mailbox is highlighted as nearly full from this share of its capacity. A full mailbox refuses messages. */
 const NEARLY_FULL = 0.8;
 
 function Usage({ label, used, capacity }: { label: string; used: number; capacity: number }) {

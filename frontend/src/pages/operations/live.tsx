@@ -7,7 +7,7 @@ import { Page } from '../../ui/page';
 import { Empty } from '../../ui/states';
 import { Time } from '../../ui/text';
 
-/** The newest events of accounts and circuit breakers since the sign-in. */
+/** The newest events of accounts and circuit breakers since sign-in. */
 export function LivePage() {
     const { t } = useTranslation();
     const events = useOperationsFeed();

@@ -48,7 +48,7 @@ export function WebhookEndpointsPage() {
                 onClose={() => setCreating(false)}
                 title={t('webhook_endpoints.create')}
                 closeButtonProps={{ 'aria-label': t('action.close') }}
-                // A secret is shown once; a click beside the dialog must not lose it.
+                // A secret is shown once; a click outside the dialog must not discard it.
                 closeOnClickOutside={false}
             >
                 <CreateEndpoint onDone={() => setCreating(false)} />

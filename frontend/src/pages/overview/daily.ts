@@ -38,7 +38,7 @@ function add(one: Counts, other: Counts): Counts {
     };
 }
 
-/** The sum of two decimals with at most two decimal places. A number could not represent every amount. */
+/** The sum of two decimals with at most two decimal places. A JavaScript number cannot represent every amount. */
 export function addAmounts(one: string, other: string): string {
     const cents = (amount: string) => {
         const [whole = '0', fraction = ''] = amount.split('.');
@@ -105,7 +105,7 @@ export function approvalRate({ approved, rejected }: Counts): string | undefined
     return decided === 0 ? undefined : (approved / decided).toFixed(4);
 }
 
-/** The first and the last day of a period that ends today, in UTC as the statistics. `now` is in milliseconds since 1970. */
+/** The first and the last day of a period that ends today, in UTC like the statistics. `now` is in milliseconds since 1970. */
 export function period(days: number, now: number): { from: string; to: string } {
     const day = (time: number) => new Date(time).toISOString().slice(0, 10);
     return { from: day(now - (days - 1) * 86_400_000), to: day(now) };

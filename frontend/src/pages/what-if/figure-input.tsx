@@ -9,7 +9,7 @@ export function FigureInput(props: {
     min: number;
     max: number;
     step: number;
-    /** Number of decimals that can be typed. */
+    /** Number of decimal places that can be typed. */
     decimals?: number;
     /** The currency of an amount. */
     unit?: string;
