@@ -45,8 +45,12 @@ impl Shutdown {
         let result = tokio::time::timeout(self.left(min_time), work).await.ok();
         let took = self.clock.monotonic().saturating_sub(began);
         match result {
-            Some(_) => info!(self.logger, "stage done"; "stage" => name, "took_ms" => took.as_millis()),
-            None => warn!(self.logger, "stage timed out"; "stage" => name, "took_ms" => took.as_millis()),
+            Some(_) => {
+                info!(self.logger, "shutdown stage finished"; "stage" => name, "took_ms" => took.as_millis())
+            }
+            None => {
+                warn!(self.logger, "shutdown stage timed out"; "stage" => name, "took_ms" => took.as_millis())
+            }
         }
         result
     }

@@ -167,7 +167,7 @@ async fn claim_round(parts: &JobParts, supervisor: &Handle<Supervisor>) -> Resul
         transaction::single(connection, async |connection| jobs::claim(connection, &claim).await).await
     };
     let claimed = parts.resources.database.run(claim_once).await?;
-    debug!(parts.resources.logger, "claimed"; "jobs" => claimed.jobs.len(), "slots" => slots.len());
+    debug!(parts.resources.logger, "jobs claimed"; "jobs" => claimed.jobs.len(), "slots" => slots.len());
     let round = RoundOutcome {
         full_batch: claimed.jobs.len() >= batch,
         saturated: claimed.jobs.len() == slots.len() && slots.len() < batch,

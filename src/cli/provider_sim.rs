@@ -61,7 +61,7 @@ pub async fn run(args: ProviderSimArgs, clock: Clock, logger: slog::Logger) -> R
         simulator.respond_later(callbacks);
     }
     for country in Country::ALL {
-        slog::info!(logger, "simulated bureau";
+        slog::info!(logger, "serving a simulated bureau";
             "country" => country.code(),
             "bureau" => provider_for(country).name(),
             "base_url" => simulator.base_url(country));
@@ -132,7 +132,9 @@ mod tests {
             let logger = slog::Logger::root(Messages(sender), slog::o!());
             let running = actix_rt::spawn(run(args, Clock::system(), logger));
             for _ in Country::ALL {
-                while messages.recv().await.expect("the simulator ended early") != "simulated bureau" {}
+                while messages.recv().await.expect("the simulator ended early")
+                    != "serving a simulated bureau"
+                {}
             }
             raise(signal).unwrap();
             let signalled_at = Instant::now();

@@ -155,7 +155,7 @@ impl RiskPart {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RiskComponent {
     pub component: RiskPart,
-    /// With two decimals; negative only for [`RiskPart::Cap`].
+    /// With two decimal places; negative only for [`RiskPart::Cap`].
     #[serde(with = "rust_decimal::serde::str")]
     pub points: Decimal,
 }

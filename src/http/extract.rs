@@ -1,6 +1,6 @@
 //! Extractors for values from the path and the context of a request.
 //!
-//! Every extractor fails with a [`Rejection`], so a malformed request is answered with a problem like any other error.
+//! Every extractor fails with a [`Rejection`], so a malformed request gets a problem like any other error.
 //! Bodies are read in [`super::body`], query strings in [`super::query`].
 
 use std::future::{Ready, ready};

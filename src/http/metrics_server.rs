@@ -42,7 +42,7 @@ pub fn serve_metrics(server_state: &HttpServerState) -> Result<Option<(Server, S
         .disable_signals()
         .listen(listener)
         .map_err(refused)?;
-    info!(server_state.inner.logger, "listening for monitoring"; "address" => %address);
+    info!(server_state.inner.logger, "metrics port listening"; "address" => %address);
     Ok(Some((server.run(), address)))
 }
 

@@ -47,6 +47,6 @@ pub async fn request(resources: &Resources, task: &'static str, account: &str) -
     let request =
         async |connection: &mut _| scheduled_runs::request(connection, id, task, now, account).await;
     let run = resources.database.run(request).await?;
-    info!(resources.logger, "run requested"; "task" => task);
+    info!(resources.logger, "run of a scheduled task requested"; "task" => task);
     Ok(run)
 }

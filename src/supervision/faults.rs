@@ -65,7 +65,7 @@ impl Faults {
     /// [`Error::Forbidden`] if fault injection is off.
     pub fn arm(&self, point: FaultPoint, scope: Option<&'static str>, count: u32) -> Result<()> {
         if !self.enabled {
-            return Err(Error::Forbidden(PublicMessage::new("fault injection is off")));
+            return Err(Error::Forbidden(PublicMessage::new("Fault injection is off.")));
         }
         self.lock().insert((point, scope), count);
         Ok(())

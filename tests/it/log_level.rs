@@ -30,7 +30,7 @@ async fn the_level_of_a_module_changes_on_this_instance_and_the_change_is_record
     let id = app.submit(&spanish()).await;
     app.decided(&id).await;
     assert!(has_line(&app, "application decided").await);
-    assert!(!has_line(&app, "claimed").await, "the level is info");
+    assert!(!has_line(&app, "jobs claimed").await, "the level is info");
     let set = app.put(PATH, &change(&app, 60)).await.expect(200);
     assert_eq!(set["configured"], "info");
     assert_eq!(set["instance"], json!(&*app.engine().resources.instance));
@@ -41,7 +41,8 @@ async fn the_level_of_a_module_changes_on_this_instance_and_the_change_is_record
     );
     assert_eq!(app.get(PATH).await.expect(200), set);
     app.submit(&spanish()).await;
-    eventually("a debug line of the scheduler", async || has_line(&app, "claimed").await.then_some(())).await;
+    eventually("a debug line of the scheduler", async || has_line(&app, "jobs claimed").await.then_some(()))
+        .await;
     assert!(!has_line(&app, "write batcher started").await, "other modules keep their level");
     let events = app.get("/api/v1/admin/security-events?kind=log_level_changed").await.expect(200);
     let event = &events["events"][0];

@@ -171,11 +171,11 @@ const ACCESS: Access = Access::AtLeast(Role::User, Scope::ApplicationsRead);
 /// Validates the WebSocket handshake and starts the response.
 fn handshake(request: &HttpRequest) -> std::result::Result<HttpResponseBuilder, Rejection> {
     let malformed = |what: &dyn std::fmt::Display| {
-        Error::Malformed(PublicMessage::new(format!("not a valid WebSocket handshake: {what}")))
+        Error::Malformed(PublicMessage::new(format!("Not a valid WebSocket handshake: {what}")))
     };
     for name in [header::SEC_WEBSOCKET_VERSION, header::SEC_WEBSOCKET_KEY] {
         if request.headers().get_all(&name).count() > 1 {
-            return Err(malformed(&format_args!("{name} is repeated")).into());
+            return Err(malformed(&format_args!("{name} is repeated.")).into());
         }
     }
     match verify_handshake(request.head()) {
@@ -186,7 +186,7 @@ fn handshake(request: &HttpRequest) -> std::result::Result<HttpResponseBuilder, 
     let origins = request.app_data::<HttpServerState>().map(|server_state| &server_state.settings().cors);
     if !may_open_websocket(request.headers(), origins) {
         return Err(
-            Error::Forbidden(PublicMessage::new("The origin of the page may not open WebSockets")).into()
+            Error::Forbidden(PublicMessage::new("The origin of the page may not open WebSockets.")).into()
         );
     }
     ws::handshake(request).map_err(|refused| malformed(&refused).into())

@@ -249,7 +249,7 @@ async fn change_control(shared: Data<Shared>, country: web::Path<String>, body: 
     };
     match shared.script.apply(country, change) {
         Ok(faults) => {
-            slog::info!(shared.logger, "faults changed"; "country" => country.code(), "faults" => ?faults);
+            slog::info!(shared.logger, "injected faults changed"; "country" => country.code(), "faults" => ?faults);
             HttpResponse::Ok().json(state(&shared, country))
         }
         Err(reason) => refused(StatusCode::UNPROCESSABLE_ENTITY, reason),
@@ -259,7 +259,7 @@ async fn change_control(shared: Data<Shared>, country: web::Path<String>, body: 
 async fn reset_control(shared: Data<Shared>, country: web::Path<String>) -> HttpResponse {
     let Ok(country) = country.parse() else { return unknown_country() };
     shared.script.reset(country);
-    slog::info!(shared.logger, "faults changed"; "country" => country.code(), "faults" => "none");
+    slog::info!(shared.logger, "injected faults changed"; "country" => country.code(), "faults" => "none");
     HttpResponse::Ok().json(state(&shared, country))
 }
 

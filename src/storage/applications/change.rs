@@ -201,7 +201,7 @@ fn check(locked: &Locked, initiator: Initiator, change: &Change) -> Result<()> {
         initiator != Initiator::Owner || locked.status == Status::Pending || locked.status.is_terminal();
     match change {
         Change::Restore if locked.deleted => Ok(()),
-        Change::Restore => Err(Error::Conflict(PublicMessage::new("the application is not deleted"))),
+        Change::Restore => Err(Error::Conflict(PublicMessage::new("The application is not deleted."))),
         _ if locked.deleted => Err(Error::NotFound("application")),
         Change::Status(to) if !locked.status.next_for(initiator).any(|next| next == *to) => {
             Err(Error::IllegalTransition {
@@ -212,12 +212,12 @@ fn check(locked: &Locked, initiator: Initiator, change: &Change) -> Result<()> {
         }
         Change::Delete if !may_delete => {
             let status = locked.status;
-            let text = format!("only staff can delete an application whose status is {status}");
+            let text = format!("Only staff can delete an application whose status is {status}.");
             Err(Error::Conflict(PublicMessage::new(text)))
         }
         Change::CountryData(_) if !may_edit => {
             let status = locked.status;
-            let text = format!("only staff can change the data of an application whose status is {status}");
+            let text = format!("Only staff can change the data of an application whose status is {status}.");
             Err(Error::Conflict(PublicMessage::new(text)))
         }
         Change::Status(_) | Change::CountryData(_) | Change::Delete => Ok(()),
