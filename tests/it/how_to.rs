@@ -57,9 +57,9 @@ fn every_file_and_function_that_a_guide_names_exists() {
             let roots = ["src/", "tests/", "docs/", "migrations/", "config/", "scripts/"];
             let exists = if is_path(named) && roots.iter().any(|root| named.starts_with(root)) {
                 EXAMPLES.iter().any(|example| named.contains(example)) || Path::new(named).exists()
-            } else if is_name(named) && named.starts_with("storage::") {
-                let (_, function) = named.rsplit_once("::").unwrap();
-                ["fn ", "mod "].iter().any(|kind| sources.contains(&format!("{kind}{function}")))
+            } else if let Some((_, item)) = named.rsplit_once("::").filter(|_| is_name(named)) {
+                let is_type = item.starts_with(|first: char| first.is_ascii_uppercase());
+                is_type || ["fn ", "mod "].iter().any(|kind| sources.contains(&format!("{kind}{item}")))
             } else if is_name(named) && named.matches('_').count() > 2 {
                 sources.contains(named)
             } else {
