@@ -182,7 +182,7 @@ function Actions({ endpoint, onDeleted }: { endpoint: Endpoint; onDeleted: () =>
     );
 }
 
-/** Resends everything that has not been delivered since a chosen day, after a dry run has counted it. */
+/** Sends again what was not delivered since a day. It can be sent only after a dry run has counted it. */
 function Recover({ endpoint, onDone }: { endpoint: string; onDone: () => void }) {
     const { t } = useTranslation();
     const language = useLanguage();
