@@ -45,6 +45,8 @@ replace() {
 
 status=0
 cargo nextest run --locked --no-fail-fast --test it -E 'test(/^faults::/)' || status=1
+# Prints how much a hanging endpoint delays 500 others.
+cargo nextest run --locked --test it --success-output immediate -E 'test(/^deliveries::hanging::/)' || status=1
 
 sums "$AVAL_FAULT_REPORT" fault runs 'applications accepted' 'requests that failed and were sent again' \
     'events delivered' violations > "$table"

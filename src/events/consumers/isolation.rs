@@ -37,7 +37,8 @@ impl Handling<'_> {
             let limits = (SUBJECT_PAGE, SUBJECT_BATCH);
             isolation::isolate_due(connection, name, partitions.clone(), limits).await?;
             if !events.is_empty() {
-                let isolated = events.iter().map(|event| NewDeferredEvent { is_isolated: true, ..to_defer(event) });
+                let isolated =
+                    events.iter().map(|event| NewDeferredEvent { is_isolated: true, ..to_defer(event) });
                 let isolated: Vec<NewDeferredEvent<'_>> = isolated.collect();
                 deferred::defer(connection, name, &isolated).await?;
                 deferred::schedule_heads(connection, name, subjects(events)).await?;

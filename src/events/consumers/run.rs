@@ -137,11 +137,7 @@ impl ConsumerRun {
 
     /// Reads the next batch of events after the lowest position of some partitions. Returns them with the offset of the last
     /// one, or `None` at the end of the sequence.
-    async fn read_next(
-        &self,
-        held: &[HeldPartition],
-        end: Position,
-    ) -> Result<Option<(Vec<Envelope>, i64)>> {
+    async fn read_next(&self, held: &[HeldPartition], end: Position) -> Result<Option<(Vec<Envelope>, i64)>> {
         let Some(lowest) = held.iter().map(|held| held.position).min() else { return Ok(None) };
         if end.offset <= lowest {
             return Ok(None);

@@ -87,7 +87,8 @@ async fn admins_get_events_about_dead_letters_of_jobs() {
 #[actix_rt::test]
 async fn a_dead_letter_about_an_event_of_a_dead_letter_has_no_event() {
     let app = TestApp::start_idle_with(&QUICK_FAILURES).await;
-    let _consumer = start_failing_at(app.engine(), TypeFilter::of(["account.key_created.v1", "dead_letter.*"]));
+    let _consumer =
+        start_failing_at(app.engine(), TypeFilter::of(["account.key_created.v1", "dead_letter.*"]));
     make_key(&app).await;
     let dead = "SELECT string_agg(type, ' ' ORDER BY id) FROM deferred_events WHERE dead_since IS NOT NULL";
     let both = "account.key_created.v1 dead_letter.created.v1";

@@ -26,7 +26,7 @@ const SUBJECTS: u128 = 24;
 const PAUSE: Duration = Duration::from_millis(10);
 
 const MADE: &str = "toy.made.v1";
-/// Takes 40 ms.
+/// Takes 100 ms.
 const SLOW: &str = "toy.slow.v1";
 /// Always fails.
 pub(super) const POISON: &str = "toy.poison.v1";
@@ -53,7 +53,7 @@ const PREPARE: &str = "
         INSERT INTO effects (event_id, subject) VALUES (NEW.message_id, NEW.subject);
         PERFORM wait_while_on(NEW.event_type);
         IF NEW.event_type = 'toy.slow.v1' THEN
-            PERFORM pg_sleep(0.04);
+            PERFORM pg_sleep(0.1);
         ELSIF NEW.event_type = 'toy.poison.v1' THEN
             RAISE EXCEPTION 'it always fails';
         END IF;
@@ -121,9 +121,14 @@ impl Fault {
                 pace(Duration::from_secs(if is_long() { 60 } else { 2 })).await;
             }
             Self::SlowConsumer => {
-                for _ in 0..if is_long() { 400 } else { 60 } {
+                // They belong to one partition, so one transaction takes three seconds. A lease lasts one second.
+                for _ in 0..if is_long() { 6 } else { 1 } {
                     let subject = stage.any_subject();
-                    stage.write(SLOW, subject).await;
+                    let many = format!(
+                        "SELECT record_event(uuid_v7_now(), '{SLOW}', '{subject}', NULL, '{{}}') FROM generate_series(1, 30)"
+                    );
+                    stage.execute(&many).await;
+                    stage.progress(30).await;
                 }
             }
             Self::PoisonEvent => {
@@ -205,7 +210,10 @@ impl Stage {
         );
         let pid: u32 = text(&mut self.sql, &query).await.unwrap().parse().unwrap();
         let instances = self.cluster.instances.iter();
-        instances.map(|instance| instance.process.pid()).position(|other| other == pid).expect("an owner that runs")
+        instances
+            .map(|instance| instance.process.pid())
+            .position(|other| other == pid)
+            .expect("an owner that runs")
     }
 
     /// Kills the instance that owns the partition of a subject, as the kernel does: it also closes its connections.
