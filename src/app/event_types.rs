@@ -3,6 +3,7 @@
 use crate::accounts;
 use crate::actors::provider_gateway;
 use crate::deliveries;
+use crate::events::dead_letter_events;
 use crate::events::registry::EventRegistry;
 use crate::lending;
 
@@ -13,5 +14,6 @@ pub fn event_types() -> EventRegistry {
         accounts::events::TYPES,
         provider_gateway::events::TYPES,
         deliveries::events::TYPES,
+        dead_letter_events::TYPES,
     ])
 }

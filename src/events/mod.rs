@@ -1,8 +1,9 @@
 //! Events: how committed changes reach every instance and its clients. This module does not depend on the content of
-//! events.
+//! events, except for those about dead letters, which it declares itself.
 
 pub mod bus;
 pub mod consumers;
+pub mod dead_letter_events;
 pub mod envelope;
 pub mod feed;
 pub mod notifications;

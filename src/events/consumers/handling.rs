@@ -19,7 +19,8 @@ use crate::domain::ids::EventId;
 use crate::error::{Error, Result};
 use crate::events::envelope::Envelope;
 use crate::resources::Resources;
-use crate::storage::consumers::deferred::{AfterFailure, NewDeferredEvent, ScheduledSubject};
+use crate::storage::consumers::deferred::{DeferredEvent, NewDeferredEvent, ScheduledSubject};
+use crate::storage::consumers::failures::{self, AfterFailure, Failure};
 use crate::storage::consumers::leases::HeldPartition;
 use crate::storage::consumers::{deferred, inbox, leases, partition_of};
 use crate::storage::transaction::{self, Abort};
@@ -29,7 +30,7 @@ use crate::telemetry::labels::label_values;
 /// How much longer than one attempt a transaction may be idle before PostgreSQL ends it.
 const IDLE_GRACE: Duration = Duration::from_secs(5);
 /// The maximum number of deferred events of one subject that one transaction handles.
-const SUBJECT_BATCH: u32 = 100;
+pub(super) const SUBJECT_BATCH: u32 = 100;
 
 label_values! {
     /// The result of an attempt at an event.
@@ -157,7 +158,8 @@ impl Handling<'_> {
             .transaction(async |connection| {
                 let moved = self.hold(connection, held, position).await?;
                 deferred::defer(connection, name, &[to_defer(event)]).await?;
-                deferred::record_failure(connection, name, event.id, after, error.recorded()).await?;
+                let failure = Failure::new(1, after, error);
+                failures::record_failure(connection, name, event.id, failure).await?;
                 Ok(moved)
             })
             .await?;
@@ -172,6 +174,9 @@ impl Handling<'_> {
     pub(super) async fn retry(&self, scheduled: &ScheduledSubject, held: &[HeldPartition]) -> Result<()> {
         let held: Vec<HeldPartition> =
             held.iter().copied().filter(|held| held.partition == scheduled.partition).collect();
+        if scheduled.is_isolated {
+            return self.retry_isolated(scheduled, &held).await;
+        }
         let mut limit = SUBJECT_BATCH;
         loop {
             let (head, failed_at) = (Cell::new(None), Cell::new(None));
@@ -191,7 +196,7 @@ impl Handling<'_> {
 
     /// Attempts the first deferred events of a subject in one transaction. Sets `head` to the first one, and `failed_at`
     /// to the index of the event whose handler failed.
-    async fn retry_batch(
+    pub(super) async fn retry_batch(
         &self,
         subject: Uuid,
         held: &[HeldPartition],
@@ -204,18 +209,14 @@ impl Handling<'_> {
         self.transaction(async |connection| {
             self.hold(connection, held, 0).await?;
             let first = deferred::first_of_subject(connection, name, subject, limit).await?;
-            let waiting: Vec<_> = first.into_iter().take_while(|deferred| !deferred.is_dead).collect();
+            let waiting = together(first);
             if waiting.is_empty() {
                 return Ok(deferred::unschedule(connection, name, vec![subject]).await?);
             }
             let ids: Vec<Uuid> = waiting.iter().map(|deferred| deferred.id).collect();
             let keys: Vec<(EventId, i64)> =
                 waiting.iter().map(|deferred| (deferred.event.id, deferred.event.offset)).collect();
-            head.set(waiting.first().map(|deferred| FailedHead {
-                id: deferred.event.id,
-                event_type: deferred.event.event_type.clone(),
-                attempts: deferred.attempts,
-            }));
+            head.set(waiting.first().map(FailedHead::of));
             let new = inbox::record(connection, name, &keys).await?;
             for (index, deferred) in (0..).zip(waiting) {
                 let event = Envelope::from(deferred.event);
@@ -236,7 +237,7 @@ impl Handling<'_> {
         Ok(())
     }
 
-    async fn record_retry_failure(
+    pub(super) async fn record_retry_failure(
         &self,
         subject: Uuid,
         head: FailedHead,
@@ -244,11 +245,12 @@ impl Handling<'_> {
         error: &Error,
     ) -> Result<()> {
         let name = self.consumer.name();
-        let attempt = head.attempts + 1;
+        let FailedHead { attempt, .. } = head;
         let after = self.after_failure(attempt);
         self.transaction(async |connection| {
             self.hold(connection, held, 0).await?;
-            deferred::record_failure(connection, name, head.id, after, error.recorded()).await?;
+            let failure = Failure::new(attempt, after, error);
+            failures::record_failure(connection, name, head.id, failure).await?;
             if after == (AfterFailure::GiveUp { blocks_subject: false }) {
                 deferred::schedule_heads(connection, name, vec![subject]).await?;
             }
@@ -265,7 +267,7 @@ impl Handling<'_> {
     }
 
     /// Locks the partitions and moves their positions forward.
-    async fn hold(
+    pub(super) async fn hold(
         &self,
         connection: &mut AsyncPgConnection,
         held: &[HeldPartition],
@@ -276,7 +278,7 @@ impl Handling<'_> {
         expect_all(held, found)
     }
 
-    async fn transaction<R>(
+    pub(super) async fn transaction<R>(
         &self,
         work: impl AsyncFn(&mut AsyncPgConnection) -> Result<R, Abort>,
     ) -> Result<R> {
@@ -291,7 +293,11 @@ impl Handling<'_> {
             let blocks_subject = self.consumer.on_dead_letter() == OnDeadLetter::Park;
             return AfterFailure::GiveUp { blocks_subject };
         }
-        AfterFailure::Retry(self.resources.clock.jitter(settings.backoff_ceiling(attempt)))
+        AfterFailure::Retry(self.pause_after(attempt))
+    }
+
+    pub(super) fn pause_after(&self, attempt: i32) -> Duration {
+        self.resources.clock.jitter(self.resources.settings.events.backoff_ceiling(attempt))
     }
 
     fn report_failure(
@@ -324,12 +330,30 @@ impl Handling<'_> {
     }
 }
 
-/// The first deferred event of a subject.
-struct FailedHead {
+/// The first deferred event of a subject, whose attempt fails.
+pub(super) struct FailedHead {
     id: EventId,
     event_type: String,
-    /// The number of failed attempts before the current one.
-    attempts: i32,
+    /// The number of the attempt.
+    attempt: i32,
+}
+
+impl FailedHead {
+    /// The attempts at an isolated event are counted before they begin.
+    pub(super) fn of(head: &DeferredEvent) -> Self {
+        let attempt = head.attempts + i32::from(!head.is_isolated);
+        Self { id: head.event.id, event_type: head.event.event_type.clone(), attempt }
+    }
+}
+
+/// The first events that are attempted in one transaction: those before a dead letter or an isolated event, or the first one
+/// alone if it is isolated.
+fn together(mut first: Vec<DeferredEvent>) -> Vec<DeferredEvent> {
+    let is_alone = first.first().is_some_and(|head| head.is_isolated);
+    let end = first.iter().position(|deferred| deferred.is_dead || deferred.is_isolated);
+    first.truncate(if is_alone { 1 } else { end.unwrap_or(first.len()) });
+    first.retain(|deferred| !deferred.is_dead);
+    first
 }
 
 /// The position that leaves `after` and later events unread.
@@ -337,14 +361,14 @@ fn position_before(after: &[&Envelope], end: i64) -> i64 {
     after.first().map_or(end, |next| next.offset - 1)
 }
 
-fn subjects(events: &[&Envelope]) -> Vec<Uuid> {
+pub(super) fn subjects(events: &[&Envelope]) -> Vec<Uuid> {
     let mut subjects: Vec<Uuid> = events.iter().map(|event| event.subject).collect();
     subjects.sort_unstable();
     subjects.dedup();
     subjects
 }
 
-fn to_defer(event: &Envelope) -> NewDeferredEvent<'_> {
+pub(super) fn to_defer(event: &Envelope) -> NewDeferredEvent<'_> {
     NewDeferredEvent {
         event_id: event.id,
         event_type: &event.event_type,
@@ -355,5 +379,6 @@ fn to_defer(event: &Envelope) -> NewDeferredEvent<'_> {
         request_id: event.request_id.as_ref(),
         traceparent: event.traceparent.as_deref(),
         data: event.json(),
+        is_isolated: false,
     }
 }

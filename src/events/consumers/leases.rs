@@ -2,7 +2,8 @@
 //!
 //! Every instance reports itself and takes its share of the partitions: all instances have the same number, or one more.
 //! An instance releases what exceeds its share and acquires what is free until it has its share. When an instance
-//! dies, its leases and its report expire, and the others take its partitions.
+//! dies, its leases and its report expire, and the others take its partitions over. A partition counts as taken over if
+//! its former owner did not release it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use slog::{info, warn};
 use crate::error::{Error, Result};
 use crate::resources::Resources;
 use crate::storage::consumers::PARTITIONS;
-use crate::storage::consumers::leases::{self, HeldPartition};
+use crate::storage::consumers::leases::{self, AcquiredPartition, HeldPartition};
 use crate::storage::transaction;
 
 pub(super) struct Leases {
@@ -22,6 +23,8 @@ pub(super) struct Leases {
     interval: Duration,
     /// Sorted by partition.
     held: Vec<HeldPartition>,
+    /// The held partitions whose events in flight have not been isolated yet.
+    taken_over: Vec<i16>,
     /// When the leases are renewed and the shares compared, in monotonic time; `None` for at once.
     due_at: Option<Duration>,
     is_registered: bool,
@@ -38,6 +41,7 @@ impl Leases {
             lease,
             interval: poll.min(lease / 3),
             held: Vec::new(),
+            taken_over: Vec::new(),
             due_at: None,
             is_registered: false,
         }
@@ -47,10 +51,23 @@ impl Leases {
         &self.held
     }
 
-    /// Replaces the held partitions after [`leases::hold`] has moved their positions.
-    pub(super) fn moved(&mut self, mut held: Vec<HeldPartition>) {
-        held.sort_by_key(|held| held.partition);
-        self.held = held;
+    /// The held partitions that were taken over, until [`Leases::isolated`] is called for them.
+    pub(super) fn taken_over(&self) -> Vec<HeldPartition> {
+        self.held.iter().copied().filter(|held| self.taken_over.contains(&held.partition)).collect()
+    }
+
+    /// Records that the events in flight of these partitions have been isolated.
+    pub(super) fn isolated(&mut self, partitions: &[HeldPartition]) {
+        self.taken_over.retain(|taken| !partitions.iter().any(|held| held.partition == *taken));
+    }
+
+    /// Replaces held partitions after [`leases::hold`] has moved their positions.
+    pub(super) fn moved(&mut self, moved: Vec<HeldPartition>) {
+        for moved in moved {
+            if let Some(held) = self.held.iter_mut().find(|held| held.partition == moved.partition) {
+                *held = moved;
+            }
+        }
     }
 
     /// Makes the next call of [`Leases::keep`] check which partitions are still held.
@@ -68,7 +85,7 @@ impl Leases {
             return Ok(());
         }
         let mut connection = resources.database.get().await?;
-        let held = transaction::once(&mut connection, async |connection| {
+        let (held, taken_over) = transaction::once(&mut connection, async |connection| {
             if !self.is_registered {
                 leases::register(connection, self.consumer).await?;
             }
@@ -84,13 +101,16 @@ impl Leases {
                 leases::release(connection, self.consumer, &surplus).await?;
             }
             let missing = share.saturating_sub(held.len());
+            let mut taken_over = Vec::new();
             if missing > 0 {
-                held.extend(
+                let acquired =
                     leases::acquire(connection, self.consumer, &self.instance, self.lease, &held, missing)
-                        .await?,
-                );
+                        .await?;
+                let is_taken_over = |acquired: &&AcquiredPartition| acquired.is_taken_over;
+                taken_over.extend(acquired.iter().filter(is_taken_over).map(|one| one.held.partition));
+                held.extend(acquired.into_iter().map(|acquired| acquired.held));
             }
-            Ok(held)
+            Ok((held, taken_over))
         })
         .await?;
         self.is_registered = true;
@@ -99,8 +119,15 @@ impl Leases {
             info!(resources.logger, "partitions of a consumer changed"; "consumer" => self.consumer,
                 "partitions" => format!("{:?}", partitions(&held)));
         }
-        self.moved(held);
+        self.hold_only(held, taken_over);
         Ok(())
+    }
+
+    fn hold_only(&mut self, mut held: Vec<HeldPartition>, taken_over: Vec<i16>) {
+        held.sort_by_key(|held| held.partition);
+        self.taken_over.retain(|taken| held.iter().any(|held| held.partition == *taken));
+        self.taken_over.extend(taken_over);
+        self.held = held;
     }
 
     /// Releases all partitions, so other instances can acquire them immediately.

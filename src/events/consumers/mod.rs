@@ -4,7 +4,9 @@
 //! has a position in the global sequence of events. The effect of an event, the position and a row of `inbox` are
 //! committed in one transaction, so an effect is never lost and never repeated, whenever an instance ends.
 
+mod groups;
 mod handling;
+mod isolation;
 mod leases;
 pub mod operators;
 mod registry;
@@ -53,6 +55,7 @@ pub trait Consumer: Send + Sync + 'static {
     ///
     /// If this method fails, panics or exceeds `events.handler_timeout_ms`, its changes are rolled back. The event is
     /// repeated with backoff and becomes a dead letter after `events.max_attempts`. Events of other subjects are not delayed.
+    /// An event that ends the process becomes a dead letter, too.
     ///
     /// # Errors
     /// Any error that prevented the effect.

@@ -96,6 +96,7 @@ pub async fn act(
     if wanted.dry_run || letters.is_empty() {
         return Ok(acted);
     }
+    set_origin(connection, (keys, clock), operator).await?;
     let mut by_consumer: BTreeMap<&str, Vec<Uuid>> = BTreeMap::new();
     for letter in &letters {
         by_consumer.entry(&letter.consumer).or_default().push(letter.id);
@@ -110,7 +111,7 @@ pub async fn act(
     let consumers: Vec<&&str> = by_consumer.keys().collect();
     let detail = json!({ "reason": operator.reason, "consumers": consumers, "dead_letters": acted.changed,
         "dead_letter_id": wanted.filter.id });
-    record(connection, (keys, clock), wanted.action.security_event(), operator, detail).await?;
+    record(connection, wanted.action.security_event(), operator, detail).await?;
     Ok(acted)
 }
 
@@ -160,26 +161,33 @@ pub async fn rewind(
     if wanted.dry_run {
         return Ok(Rewound { handled: None, events });
     }
+    set_origin(connection, (keys, clock), operator).await?;
     let handled = dead_letters::rewind(connection, &wanted.consumer, wanted.from_offset - 1).await?;
     let detail = json!({ "reason": operator.reason, "consumer": wanted.consumer, "from_offset": wanted.from_offset,
         "handled_events": handled });
-    record(connection, (keys, clock), SecurityEvent::ConsumerReplayed, operator, detail).await?;
+    record(connection, SecurityEvent::ConsumerReplayed, operator, detail).await?;
     Ok(Rewound { handled: Some(handled), events })
+}
+
+/// States who causes the events and security events of the transaction.
+async fn set_origin(
+    connection: &mut AsyncPgConnection,
+    (keys, clock): (Option<&KeyRing>, &Clock),
+    operator: &Operator,
+) -> Result<()> {
+    let Some((request, keys)) = operator.request.as_ref().zip(keys) else { return Ok(()) };
+    let (address, request_id) = (request.address.as_deref(), Some(request.request_id.as_str()));
+    let actor = Some(operator.account.as_str());
+    security_events::set_origin(connection, keys, clock.new_uuid(), actor, address, request_id).await
 }
 
 async fn record(
     connection: &mut AsyncPgConnection,
-    (keys, clock): (Option<&KeyRing>, &Clock),
     event: SecurityEvent,
     operator: &Operator,
     detail: Value,
 ) -> Result<()> {
-    let actor = Some(operator.account.as_str());
-    if let Some((request, keys)) = operator.request.as_ref().zip(keys) {
-        let (address, request_id) = (request.address.as_deref(), Some(request.request_id.as_str()));
-        security_events::set_origin(connection, keys, clock.new_uuid(), actor, address, request_id).await?;
-    }
-    security_events::record(connection, event, actor, None, detail).await
+    security_events::record(connection, event, Some(operator.account.as_str()), None, detail).await
 }
 
 /// [`act`] in a transaction of its own, for a request.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use slog::{error, info};
 
 use super::AnyConsumer;
+use super::groups::groups;
 use super::handling::{Handling, HandlingResult};
 use super::leases::Leases;
 use super::type_filter::TypeFilter;
@@ -18,7 +19,7 @@ use crate::storage::consumers::leases::HeldPartition;
 use crate::storage::consumers::{deferred, partition_of};
 
 /// The number of subjects with deferred events that are read at a time.
-const SUBJECT_PAGE: u32 = 100;
+pub(super) const SUBJECT_PAGE: u32 = 100;
 
 /// When the next round is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub struct ConsumerRun {
     bus: Arc<dyn EventBus>,
     types: TypeFilter,
     leases: Leases,
+    /// Chooses the group of partitions far behind whose turn it is.
+    turn: usize,
 }
 
 impl ConsumerRun {
@@ -49,7 +52,7 @@ impl ConsumerRun {
         for result in HandlingResult::VALUES {
             resources.metrics.event_consumer_events_total.with_label_values(&[consumer.name(), result]);
         }
-        Self { resources: resources.clone(), consumer, bus, types, leases }
+        Self { resources: resources.clone(), consumer, bus, types, leases, turn: 0 }
     }
 
     /// Renews the leases, handles the next events of the held partitions, and attempts deferred events that are due.
@@ -77,6 +80,7 @@ impl ConsumerRun {
         if self.leases.held().is_empty() {
             return Ok(NextRound::WhenPublished);
         }
+        self.isolate_in_flight().await?;
         let is_behind = self.handle_published().await?;
         let next = self.retry_deferred().await?;
         Ok(if is_behind { NextRound::Now } else { next })
@@ -87,24 +91,66 @@ impl ConsumerRun {
         self.leases.release(&self.resources).await;
     }
 
-    /// Handles the next batch of events. Returns whether there may be more.
+    /// Handles the next batch of events of the foremost partitions, and of one group of partitions far behind, if there
+    /// is one. Returns whether there may be more.
     async fn handle_published(&mut self) -> Result<bool> {
-        let held = self.leases.held();
-        let Some(lowest) = held.iter().map(|held| held.position).min() else { return Ok(false) };
         let end = self.bus.position().await?;
-        if end.offset <= lowest {
-            return Ok(false);
+        let mut groups = groups(self.leases.held(), self.resources.settings.events.batch).into_iter();
+        let Some(foremost) = groups.next() else { return Ok(false) };
+        let is_behind = self.handle_next(&foremost, end).await?;
+        let far_behind: Vec<_> = groups.collect();
+        let Some(turn) = self.turn.checked_rem(far_behind.len()) else { return Ok(is_behind) };
+        self.turn = self.turn.wrapping_add(1);
+        if let Some(group) = far_behind.get(turn) {
+            self.handle_next(group, end).await?;
         }
-        let from = Position { epoch: end.epoch, offset: lowest };
-        let batch = self.resources.settings.events.batch;
-        let events = self.bus.read_after(from, batch).await?;
-        self.report_loss(lowest, events.first().map_or(end.offset + 1, |first| first.offset));
-        let last = events.last().map_or(end.offset, |last| last.offset);
-        let wanted: Vec<&Envelope> = events.iter().filter(|event| self.is_wanted(event, held)).collect();
+        Ok(true)
+    }
+
+    /// Handles the next batch of events of some partitions. Returns whether there may be more.
+    async fn handle_next(&mut self, held: &[HeldPartition], end: Position) -> Result<bool> {
+        let Some((events, last)) = self.read_next(held, end).await? else { return Ok(false) };
         let handling = Handling { resources: &self.resources, consumer: &*self.consumer };
-        let moved = handling.handle(&wanted, held, last).await?;
+        let moved = handling.handle(&self.wanted(&events, held), held, last).await?;
         self.leases.moved(moved);
         Ok(last < end.offset)
+    }
+
+    /// Isolates the events that the former owners of partitions may have been handling when they died.
+    async fn isolate_in_flight(&mut self) -> Result<()> {
+        let mut taken_over = self.leases.taken_over();
+        if taken_over.is_empty() {
+            return Ok(());
+        }
+        let end = self.bus.position().await?;
+        // The batch of the former owner began at the position of the partition or before it.
+        taken_over.sort_by_key(|held| held.position);
+        for held in taken_over.chunk_by(|one, next| one.position == next.position) {
+            let (events, last) = self.read_next(held, end).await?.unwrap_or_default();
+            let handling = Handling { resources: &self.resources, consumer: &*self.consumer };
+            let moved = handling.isolate(&self.wanted(&events, held), held, last).await?;
+            self.leases.moved(moved);
+            self.leases.isolated(held);
+        }
+        Ok(())
+    }
+
+    /// Reads the next batch of events after the lowest position of some partitions. Returns them with the offset of the last
+    /// one, or `None` at the end of the sequence.
+    async fn read_next(&self, held: &[HeldPartition], end: Position) -> Result<Option<(Vec<Envelope>, i64)>> {
+        let Some(lowest) = held.iter().map(|held| held.position).min() else { return Ok(None) };
+        if end.offset <= lowest {
+            return Ok(None);
+        }
+        let from = Position { epoch: end.epoch, offset: lowest };
+        let events = self.bus.read_after(from, self.resources.settings.events.batch).await?;
+        self.report_loss(lowest, events.first().map_or(end.offset + 1, |first| first.offset));
+        let last = events.last().map_or(end.offset, |last| last.offset);
+        Ok(Some((events, last)))
+    }
+
+    fn wanted<'e>(&self, events: &'e [Envelope], held: &[HeldPartition]) -> Vec<&'e Envelope> {
+        events.iter().filter(|event| self.is_wanted(event, held)).collect()
     }
 
     fn is_wanted(&self, event: &Envelope, held: &[HeldPartition]) -> bool {

@@ -178,10 +178,11 @@ impl FixedStatement for SkipDeadLetters {
     const NAME: &'static str = "skip_dead_letters";
     const SQL: &'static str = "\
         WITH skipped AS (DELETE FROM deferred_events WHERE id = ANY (?::uuid[]) AND dead_since IS NOT NULL \
-            RETURNING consumer, event_id, event_offset, subject), \
+            RETURNING id, consumer, event_id, event_offset, subject, type, error_type, attempts), \
         recorded AS (INSERT INTO inbox (consumer, event_id, event_offset) \
             SELECT consumer, event_id, event_offset FROM skipped ON CONFLICT DO NOTHING) \
-        SELECT subject FROM skipped";
+        SELECT subject, record_dead_letter_event('skipped', id, 'event', consumer, type, error_type, attempts, \
+            origin_request()) AS told FROM skipped";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
         binder.bind::<Array<sql_types::Uuid>, _>(&self.ids)
@@ -203,6 +204,25 @@ fn distinct(rows: Vec<SubjectRow>) -> Vec<Uuid> {
     subjects.sort_unstable();
     subjects.dedup();
     subjects
+}
+
+struct ForgetDeferredEvents {
+    consumer: String,
+    position: i64,
+}
+
+impl FixedStatement for ForgetDeferredEvents {
+    const NAME: &'static str = "forget_deferred_events";
+    const SQL: &'static str = "\
+        WITH forgotten AS (DELETE FROM deferred_events WHERE consumer = ? AND event_offset > ? \
+            RETURNING id, consumer, type, error_type, attempts, dead_since) \
+        SELECT record_dead_letter_event('replayed', id, 'event', consumer, type, error_type, attempts, origin_request()) \
+        FROM forgotten WHERE dead_since IS NOT NULL";
+
+    fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
+        binder.bind::<Text, _>(&self.consumer)?;
+        binder.bind::<BigInt, _>(&self.position)
+    }
 }
 
 struct RewindConsumer {
@@ -229,11 +249,9 @@ impl FixedStatement for RewindConsumer {
 pub async fn rewind(connection: &mut AsyncPgConnection, consumer: &str, position: i64) -> Result<usize> {
     let handled = inbox::table.filter(inbox::consumer.eq(consumer)).filter(inbox::event_offset.gt(position));
     let handled = diesel::delete(handled).execute(connection).await?;
-    let deferred = deferred_events::table
-        .filter(deferred_events::consumer.eq(consumer))
-        .filter(deferred_events::event_offset.gt(position));
-    diesel::delete(deferred).execute(connection).await?;
-    Prepared(RewindConsumer { consumer: consumer.to_owned(), position }).execute(connection).await?;
+    let consumer = consumer.to_owned();
+    Prepared(ForgetDeferredEvents { consumer: consumer.clone(), position }).execute(connection).await?;
+    Prepared(RewindConsumer { consumer, position }).execute(connection).await?;
     wake_readers(connection).await?;
     Ok(handled)
 }

@@ -2,6 +2,9 @@
 //!
 //! The events of a subject are handled in the order of their offsets. The first one that blocks the subject is its head.
 //! Only a head has a time for the next attempt. The others wait until it is gone.
+//!
+//! An event that may have ended the process of its instance is isolated: it is attempted alone, and each attempt is
+//! counted before it begins.
 
 use std::time::Duration;
 
@@ -31,6 +34,8 @@ pub struct NewDeferredEvent<'a> {
     pub request_id: Option<&'a RequestId>,
     pub traceparent: Option<&'a str>,
     pub data: &'a RawValue,
+    /// Whether it may have ended the process of its instance.
+    pub is_isolated: bool,
 }
 
 rows! {
@@ -45,22 +50,24 @@ rows! {
         request_id: Option<String> as sql_types::Nullable<Text>,
         traceparent: Option<String> as sql_types::Nullable<Text>,
         data_text: String as Text,
+        is_isolated: bool as sql_types::Bool,
     }
 }
 
 impl FixedStatement for DeferEvents {
     const NAME: &'static str = "defer_events";
     const SQL: &'static str = "\
-        INSERT INTO deferred_events (consumer, event_id, subject, partition, event_offset, type, time, request_id, traceparent, data) \
+        INSERT INTO deferred_events (consumer, event_id, subject, partition, event_offset, type, time, request_id, traceparent, \
+            data, is_isolated) \
         SELECT consumer, event_id, subject, partition, event_offset, type_name, event_time, request_id, traceparent, \
-            data_text::jsonb FROM ? ON CONFLICT DO NOTHING";
+            data_text::jsonb, is_isolated FROM ? ON CONFLICT DO NOTHING";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
         binder.bind_rows("e", self)
     }
 }
 
-/// Defers events. They have no time for an attempt until [`schedule_heads`] or [`record_failure`] sets one.
+/// Defers events. They have no time for an attempt until [`schedule_heads`] or [`super::failures::record_failure`] sets one.
 pub async fn defer(
     connection: &mut AsyncPgConnection,
     consumer: &str,
@@ -77,6 +84,7 @@ pub async fn defer(
         request_id: event.request_id.map(|id| id.as_str().to_owned()),
         traceparent: event.traceparent.map(str::to_owned),
         data_text: event.data.get().to_owned(),
+        is_isolated: event.is_isolated,
     };
     let statement: DeferEvents = events.iter().map(row).collect();
     Prepared(statement).execute(connection).await?;
@@ -123,6 +131,8 @@ pub async fn blocked_subjects(
 pub struct ScheduledSubject {
     pub subject: Uuid,
     pub partition: i16,
+    /// Whether the head is isolated.
+    pub is_isolated: bool,
     /// How long until the attempt is due; zero if it is.
     pub wait: Duration,
 }
@@ -136,7 +146,7 @@ struct ReadScheduledSubjects {
 impl FixedStatement for ReadScheduledSubjects {
     const NAME: &'static str = "read_scheduled_subjects";
     const SQL: &'static str = "\
-        SELECT d.subject, d.partition, \
+        SELECT d.subject, d.partition, d.is_isolated, \
             ceil(extract(epoch FROM d.next_attempt_at - clock_timestamp()) * 1000)::bigint AS wait_ms \
         FROM deferred_events d \
         WHERE d.consumer = ? AND d.next_attempt_at IS NOT NULL AND d.partition = ANY (?::smallint[]) \
@@ -155,6 +165,8 @@ struct ScheduledRow {
     subject: Uuid,
     #[diesel(sql_type = SmallInt)]
     partition: i16,
+    #[diesel(sql_type = sql_types::Bool)]
+    is_isolated: bool,
     #[diesel(sql_type = BigInt)]
     wait_ms: i64,
 }
@@ -172,6 +184,7 @@ pub async fn scheduled_subjects(
     let subject = |row: ScheduledRow| ScheduledSubject {
         subject: row.subject,
         partition: row.partition,
+        is_isolated: row.is_isolated,
         wait: Duration::from_millis(u64::try_from(row.wait_ms).unwrap_or(0)),
     };
     Ok(rows.into_iter().map(subject).collect())
@@ -185,6 +198,7 @@ pub struct DeferredEvent {
     /// The number of failed attempts.
     pub attempts: i32,
     pub is_dead: bool,
+    pub is_isolated: bool,
 }
 
 #[derive(Queryable, Selectable)]
@@ -201,6 +215,7 @@ struct DeferredRow {
     data: StoredText,
     attempts: i32,
     dead_since: Option<DateTime<Utc>>,
+    is_isolated: bool,
 }
 
 impl From<DeferredRow> for DeferredEvent {
@@ -219,6 +234,7 @@ impl From<DeferredRow> for DeferredEvent {
             },
             attempts: row.attempts,
             is_dead: row.dead_since.is_some(),
+            is_isolated: row.is_isolated,
         }
     }
 }
@@ -246,66 +262,6 @@ pub async fn first_of_subject(
 pub async fn remove(connection: &mut AsyncPgConnection, ids: &[Uuid]) -> Result<()> {
     let handled = deferred_events::table.filter(deferred_events::id.eq_any(ids));
     diesel::delete(handled).execute(connection).await?;
-    Ok(())
-}
-
-/// What follows a failed attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AfterFailure {
-    /// Another attempt after this pause.
-    Retry(Duration),
-    /// The event becomes a dead letter.
-    GiveUp {
-        /// Whether later events of the subject wait.
-        blocks_subject: bool,
-    },
-}
-
-struct RecordFailure {
-    consumer: String,
-    event_id: Uuid,
-    pause_ms: Option<i64>,
-    blocks_subject: bool,
-    error_type: String,
-    error_message: String,
-}
-
-impl FixedStatement for RecordFailure {
-    const NAME: &'static str = "record_event_failure";
-    const SQL: &'static str = "\
-        WITH input AS (SELECT ?::text AS consumer, ?::uuid AS event_id, ?::bigint AS pause_ms, ?::boolean AS blocks_subject, \
-            ?::text AS error_type, ?::text AS error_message) \
-        UPDATE deferred_events d SET attempts = d.attempts + 1, error_type = i.error_type, error_message = i.error_message, \
-            next_attempt_at = clock_timestamp() + i.pause_ms * interval '1 millisecond', \
-            dead_since = CASE WHEN i.pause_ms IS NULL THEN clock_timestamp() END, blocks_subject = i.blocks_subject \
-        FROM input i WHERE d.consumer = i.consumer AND d.event_id = i.event_id AND d.dead_since IS NULL";
-
-    fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
-        binder.bind::<Text, _>(&self.consumer)?;
-        binder.bind::<sql_types::Uuid, _>(&self.event_id)?;
-        binder.bind::<sql_types::Nullable<BigInt>, _>(&self.pause_ms)?;
-        binder.bind::<sql_types::Bool, _>(&self.blocks_subject)?;
-        binder.bind::<Text, _>(&self.error_type)?;
-        binder.bind::<Text, _>(&self.error_message)
-    }
-}
-
-/// Records a failed attempt at a deferred event.
-pub async fn record_failure(
-    connection: &mut AsyncPgConnection,
-    consumer: &str,
-    event_id: EventId,
-    after: AfterFailure,
-    (error_type, error_message): (String, String),
-) -> Result<()> {
-    let (pause_ms, blocks_subject) = match after {
-        AfterFailure::Retry(pause) => (Some(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX)), true),
-        AfterFailure::GiveUp { blocks_subject } => (None, blocks_subject),
-    };
-    let event_id = event_id.as_uuid();
-    let consumer = consumer.to_owned();
-    let statement = RecordFailure { consumer, event_id, pause_ms, blocks_subject, error_type, error_message };
-    Prepared(statement).execute(connection).await?;
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, SmallInt, Text};
+use diesel::sql_types::{Array, BigInt, Bool, SmallInt, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::PARTITIONS;
@@ -21,6 +21,16 @@ pub struct HeldPartition {
     /// Proves the lease.
     #[diesel(sql_type = BigInt)]
     pub fence: i64,
+}
+
+/// A partition that an instance has acquired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, QueryableByName)]
+pub struct AcquiredPartition {
+    #[diesel(embed)]
+    pub held: HeldPartition,
+    /// Whether the former owner did not release it. It may have died while it handled events of the partition.
+    #[diesel(sql_type = Bool)]
+    pub is_taken_over: bool,
 }
 
 struct RegisterConsumer {
@@ -158,14 +168,15 @@ impl FixedStatement for AcquirePartitions {
     /// A free partition is one without a valid lease, or one that this instance held before its actor was restarted.
     const SQL: &'static str = "\
         WITH input AS (SELECT ?::text AS consumer, ?::text AS instance, ?::bigint AS lease_ms), \
-        free AS (SELECT c.partition FROM input i CROSS JOIN LATERAL (SELECT p.partition FROM consumer_partitions p \
+        free AS (SELECT c.partition, c.is_taken_over FROM input i CROSS JOIN LATERAL ( \
+                SELECT p.partition, p.owner IS NOT NULL AS is_taken_over FROM consumer_partitions p \
                 WHERE p.consumer = i.consumer AND p.partition <> ALL (?::smallint[]) \
                     AND (p.owner IS NULL OR p.owner = i.instance OR p.leased_until < clock_timestamp()) \
                 ORDER BY p.consumer, p.partition LIMIT ? FOR UPDATE SKIP LOCKED) AS c) \
         UPDATE consumer_partitions c SET owner = i.instance, fence = c.fence + 1, \
             leased_until = clock_timestamp() + i.lease_ms * interval '1 millisecond' \
         FROM input i, free f WHERE c.consumer = i.consumer AND c.partition = f.partition \
-        RETURNING c.partition, c.position, c.fence";
+        RETURNING c.partition, c.position, c.fence, f.is_taken_over";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
         binder.bind::<Text, _>(&self.consumer)?;
@@ -184,7 +195,7 @@ pub async fn acquire(
     lease: Duration,
     held: &[HeldPartition],
     limit: usize,
-) -> Result<Vec<HeldPartition>> {
+) -> Result<Vec<AcquiredPartition>> {
     let statement = AcquirePartitions {
         consumer: consumer.to_owned(),
         instance: instance.to_owned(),

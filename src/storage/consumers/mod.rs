@@ -7,7 +7,9 @@
 
 pub mod dead_letters;
 pub mod deferred;
+pub mod failures;
 pub mod inbox;
+pub mod isolation;
 pub mod leases;
 pub mod overview;
 

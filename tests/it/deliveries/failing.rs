@@ -61,6 +61,31 @@ async fn after_the_last_attempt_the_delivery_is_dead_and_its_dead_letter_can_be_
     receiver.stop().await;
 }
 
+/// Otherwise every dead letter would produce a further delivery, and that one a further dead letter.
+#[actix_rt::test]
+async fn a_delivery_about_a_dead_letter_that_dies_has_no_event() {
+    let app = TestApp::start(&LOOPBACK).await;
+    let receiver = Receiver::start();
+    let both = json!({"event_types": [TOYS, "dead_letter.*"]});
+    let (endpoint, _) = create(&app, &receiver.url("/"), both).await;
+    receiver.answer_with([500; 40]);
+    publish(&app, TOYS, 1, json!({})).await;
+    statuses(&app, &endpoint, "dead dead").await;
+    let bodies = receiver.received();
+    let told = bodies.last().unwrap().event();
+    assert_eq!(told["type"], "dead_letter.created.v1");
+    let (kind, name) = (&told["data"]["kind"], &told["data"]["name"]);
+    assert_eq!((kind, name), (&json!("job"), &json!("deliver_webhook")));
+    assert_eq!(told["data"]["event_type"], TOYS);
+    // The consumer has handled everything, so no further delivery follows.
+    let unread = "SELECT count(*) FROM consumer_partitions, outbox_position WHERE position < last_offset";
+    eventually("all events to be handled", async || (app.sql(unread).await == "0").then_some(())).await;
+    assert_eq!(app.sql("SELECT count(*) FROM failed_jobs").await, "2");
+    assert_eq!(app.sql("SELECT count(*) FROM outbox WHERE type LIKE 'dead_letter.%'").await, "1");
+    assert_eq!(app.sql("SELECT count(*) FROM webhook_deliveries").await, "2");
+    receiver.stop().await;
+}
+
 #[actix_rt::test]
 async fn the_pauses_are_those_of_the_configuration_with_at_most_a_tenth_added() {
     let overrides = [LOOPBACK[0], ("AVAL__WEBHOOK_DELIVERY__PAUSES_MS", "5000,300000")];

@@ -1,5 +1,7 @@
 //! The conformance suite of consumers, which runs for every transport.
 
+mod isolation;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,6 +27,7 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::isolation::*;
 use crate::support::db::{execute, text};
 use crate::support::engine::TestEngine;
 use crate::support::eventually;
@@ -75,6 +78,10 @@ conformance! {
     an_instance_that_dies_in_a_transaction_leaves_no_effect
     a_consumer_that_panics_outside_of_a_handler_is_restarted
     a_stopped_instance_releases_its_partitions_at_once
+    an_event_that_ends_its_process_becomes_a_dead_letter
+    a_waiting_event_that_ends_its_process_becomes_a_dead_letter
+    events_in_flight_keep_their_attempts_when_an_instance_dies
+    a_partition_far_behind_does_not_delay_the_others
 }
 
 /// What a handler does with an event before it succeeds.
@@ -227,18 +234,23 @@ fn start_consumer(resources: &Resources, consumer: Arc<dyn AnyConsumer>, bus: Ar
     Instance { handle, root, arbiters }
 }
 
-/// Runs a consumer of all events that always fails, on the instance of an app.
+/// Runs a consumer of created keys that always fails, on the instance of an app.
 pub(crate) fn start_failing(engine: &Engine) -> impl Sized + use<> {
-    start_consumer(&engine.resources, Arc::new(Failing), engine.shared.consumer_bus())
+    start_failing_at(engine, TypeFilter::of(["account.key_created.v1"]))
 }
 
-struct Failing;
+/// Runs a consumer of events of some types that always fails, on the instance of an app.
+pub(crate) fn start_failing_at(engine: &Engine, types: TypeFilter) -> impl Sized + use<> {
+    start_consumer(&engine.resources, Arc::new(Failing(types)), engine.shared.consumer_bus())
+}
+
+struct Failing(TypeFilter);
 
 impl Consumer for Failing {
     const NAME: &'static str = "failing";
 
     fn event_types(&self) -> TypeFilter {
-        TypeFilter::of(["account.key_created.v1"])
+        self.0.clone()
     }
 
     async fn handle(&self, _: &Envelope, _: &mut AsyncPgConnection) -> Result<()> {

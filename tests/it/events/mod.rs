@@ -2,6 +2,7 @@
 
 mod asyncapi;
 pub(crate) mod consumers;
+mod dead_letters;
 mod feed;
 mod long_poll;
 mod operators;

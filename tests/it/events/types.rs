@@ -99,6 +99,23 @@ async fn every_outbox_row_matches_its_declared_type_and_every_type_is_written() 
     }
     app.delete(&endpoint).await.expect(204);
 
+    for statement in [
+        "INSERT INTO failed_jobs (job_id, task_name, job_args, error_type, error_message, attempts) \
+            VALUES (gen_random_uuid(), 'toy', '{}', 'timeout', 'a test', 3)",
+        "UPDATE failed_jobs SET status = 'reviewed'",
+        "UPDATE failed_jobs SET status = 'reprocessed'",
+        "UPDATE failed_jobs SET status = 'ignored'",
+        "INSERT INTO deferred_events (consumer, event_id, subject, partition, event_offset, type, time, data) \
+            VALUES ('webhook_deliveries', gen_random_uuid(), gen_random_uuid(), 0, 1, 'toy.made.v1', now(), '{}')",
+        "UPDATE deferred_events SET dead_since = now()",
+        "UPDATE deferred_events SET dead_since = NULL",
+        "UPDATE deferred_events SET dead_since = now()",
+    ] {
+        app.execute(statement).await;
+    }
+    let skip = json!({"reason": "a test", "consumer": "webhook_deliveries"});
+    app.post("/api/v1/admin/events/dead-letters/skip", &skip).await.expect(200);
+
     let written: BTreeSet<String> = eventually("every type to be written", async || {
         let types = app.sql("SELECT string_agg(DISTINCT type, ' ') FROM outbox").await;
         let written: BTreeSet<String> = types.split(' ').map(str::to_owned).collect();

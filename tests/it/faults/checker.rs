@@ -96,7 +96,7 @@ struct Line {
     value: String,
 }
 
-async fn lines(connection: &mut AsyncPgConnection, query: &str) -> Vec<String> {
+pub(crate) async fn lines(connection: &mut AsyncPgConnection, query: &str) -> Vec<String> {
     let query = format!("SELECT coalesce(line.value::text, '') AS value FROM ({query}) AS line (value)");
     let found: Vec<Line> = diesel::sql_query(query).load(connection).await.unwrap();
     found.into_iter().map(|line| line.value).collect()

@@ -27,12 +27,16 @@ const IDLE_PATIENCE: Duration = Duration::from_secs(60);
 const RELEASE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Short times, so a fault and the recovery from it take seconds.
-const SETTINGS: [(&str, &str); 16] = [
+const SETTINGS: [(&str, &str); 20] = [
     ("AVAL__LOG__FORMAT", "json"),
     ("AVAL__FAULTS__INJECTION", "true"),
     ("AVAL__JOBS__LEASE_MS", "2000"),
     ("AVAL__JOBS__HEARTBEAT_MS", "500"),
     ("AVAL__JOBS__POLL_INTERVAL_MS", "500"),
+    ("AVAL__EVENTS__LEASE_MS", "1000"),
+    ("EVENTS_BACKOFF_MS", "50"),
+    ("EVENTS_BACKOFF_MAX_MS", "200"),
+    ("EVENTS_MAX_ATTEMPTS", "3"),
     ("AVAL__OUTBOX__POLL_INTERVAL_MS", "500"),
     ("AVAL__OUTBOX__LEADER_RETRY_MS", "250"),
     ("AVAL__REDECISION__TICK_MS", "250"),

@@ -10,6 +10,8 @@
 mod checker;
 mod clock;
 mod cluster;
+mod consumer_checker;
+mod consumers;
 mod disk;
 mod report;
 mod roles;

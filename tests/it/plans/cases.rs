@@ -23,7 +23,8 @@ use aval::storage::applications::{
 use aval::storage::circuit_events::NewCircuitChange;
 use aval::storage::circuit_overrides::SetOverride;
 use aval::storage::consumers::dead_letters::EventDeadLetterFilter;
-use aval::storage::consumers::deferred::{AfterFailure, NewDeferredEvent};
+use aval::storage::consumers::deferred::NewDeferredEvent;
+use aval::storage::consumers::failures::{AfterFailure, Failure};
 use aval::storage::consumers::leases::HeldPartition;
 use aval::storage::decisions::DecisionRecord;
 use aval::storage::deliveries::endpoints::{EndpointChange, EndpointSecret, NewEndpoint};
@@ -92,6 +93,7 @@ fn deferred(w: &World) -> NewDeferredEvent<'static> {
         request_id: None,
         traceparent: None,
         data: serde_json::value::RawValue::NULL,
+        is_isolated: false,
     }
 }
 
@@ -216,10 +218,12 @@ pub(super) const CASES: &[Case] = cases! {
         |sql, w| consumers::deferred::first_of_subject(sql, "webhooks", w.deferred_subject, 100);
     "consumers::deferred::remove" [0] ["deferred_events_pkey"]
         |sql, w| async move { consumers::deferred::remove(sql, &[w.event_dead_letter]).await };
-    "consumers::deferred::record_failure" [0] ["deferred_events_event_key"] |sql, w| {
-        let after = AfterFailure::Retry(SECOND);
-        consumers::deferred::record_failure(sql, "webhooks", EventId::new(w.application.as_uuid()), after, ("x".to_owned(), "x".to_owned()))
+    "consumers::failures::record_failure" [0] ["deferred_events_event_key"] |sql, w| {
+        let failure = Failure::new(1, AfterFailure::Retry(SECOND), &aval::error::Error::NotUnderReview);
+        consumers::failures::record_failure(sql, "webhooks", EventId::new(w.application.as_uuid()), failure)
     };
+    "consumers::isolation::isolate_due" [0] ["deferred_events_due_idx", "deferred_events_subject_idx", "deferred_events_pkey"]
+        |sql, _w| consumers::isolation::isolate_due(sql, "webhooks", (0..16).collect(), (100, 100));
     "consumers::deferred::schedule_heads" [0] ["deferred_events_subject_idx"]
         |sql, w| consumers::deferred::schedule_heads(sql, "webhooks", vec![w.deferred_subject]);
     "consumers::deferred::unschedule" [0] ["deferred_events_"]

@@ -297,7 +297,7 @@ const REST: &str = "\
             next_attempt_at, dead_since, blocks_subject) \
         SELECT 'webhooks', id, overlay(id::text PLACING '0000' FROM 33)::uuid, 0, row_number() OVER (ORDER BY id), \
             'application.status_changed.v1', now(), '{}', 5, \
-            CASE WHEN hashtext(id::text) % 10 = 1 THEN now() + interval '1 hour' END, \
+            CASE WHEN hashtext(id::text) % 10 = 1 THEN now() + (hashtext(id::text) % 100 - 50) * interval '1 minute' END, \
             CASE WHEN hashtext(id::text) % 10 = 2 THEN now() END, hashtext(id::text) % 20 <> 2 FROM applications; \
     INSERT INTO circuit_override_log (id, country, mode, changed_by) SELECT id, country, 'auto', 'test' FROM applications; \
     SET session_replication_role = origin";

@@ -1,13 +1,13 @@
 import { Badge, Button, Card, Group, Menu, Stack, Text, VisuallyHidden } from '@mantine/core';
 import { IconChevronDown } from '@tabler/icons-react';
 import { queryOptions, useQuery, useQueryClient } from '@tanstack/react-query';
-import { useEffect, useMemo, useState } from 'react';
+import { useMemo, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { api, unwrap } from '../../api/client';
 import type { Schema } from '../../api/types';
 import { countryName, formatDecimal, formatDuration } from '../../format/locale';
 import { useLanguage } from '../../i18n/i18n';
-import { onUpdates } from '../../live/connection';
+import { useOperationsRefresh } from '../../live/use-operations-refresh';
 import { type Column, DataTable } from '../../ui/data-table';
 import { notifySuccess } from '../../ui/errors';
 import { Page } from '../../ui/page';
@@ -35,16 +35,7 @@ export function CircuitsPage() {
     const queryClient = useQueryClient();
     const query = useQuery(circuitsQuery());
     const [request, setRequest] = useState<ReasonRequest>();
-    useEffect(
-        () =>
-            onUpdates((messages) => {
-                const concerns = messages.some(
-                    (message) => message.type === 'operations_update' && message.event_type.startsWith('circuit.'),
-                );
-                if (concerns) void queryClient.invalidateQueries({ queryKey: ['circuits'] });
-            }),
-        [queryClient],
-    );
+    useOperationsRefresh('circuit.', 'circuits');
 
     const columns = useMemo<Column<Circuit>[]>(() => {
         const override = (circuit: Circuit, mode: Mode) =>

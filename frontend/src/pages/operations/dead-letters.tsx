@@ -4,6 +4,7 @@ import { useMemo, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { api, unwrap } from '../../api/client';
 import { FAILED_JOB_STATUSES, type Schema } from '../../api/types';
+import { useOperationsRefresh } from '../../live/use-operations-refresh';
 import { CursorTable, useCursorList } from '../../ui/cursor-list';
 import type { Column } from '../../ui/data-table';
 import { Page } from '../../ui/page';
@@ -27,6 +28,7 @@ export function DeadLettersPage() {
         load: (page) =>
             unwrap(api.GET('/api/v1/admin/failed-jobs', { params: { query: { ...page, ...(status && { status }) } } })),
     });
+    useOperationsRefresh('dead_letter.', 'dead-letters');
     const columns = useMemo<Column<DeadLetter>[]>(
         () => [
             {

@@ -45,12 +45,15 @@ export function LivePage() {
     );
 }
 
+/** Beginnings of the types of events that report a problem. */
+const PROBLEMS = ['circuit.opened', 'account.disabled', 'dead_letter.created'];
+
 function Event({ event }: { event: OperationsUpdate }) {
     const { t, i18n } = useTranslation();
     // The version of the event's schema is not displayed.
     const name = event.event_type.replace(/\.v\d+$/, '').replaceAll('.', '_');
     const key = `event.${name}`;
-    const isProblem = event.event_type.startsWith('circuit.opened') || event.event_type.startsWith('account.disabled');
+    const isProblem = PROBLEMS.some((problem) => event.event_type.startsWith(problem));
     return (
         <Table.Tr>
             <Table.Td>
