@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { ADMIN, call, eventually, go, inspect, settled, signIn, withBrowser } from './browser.mjs';
+import { ADMIN, call, eventually, go, inspect, settled, withAccount } from './browser.mjs';
 import { sql } from './database.mjs';
 
 const CONSUMER = 'webhook_deliveries';
@@ -26,8 +26,7 @@ after(() => call(ADMIN, 'POST', `${LETTERS}/skip`, { reason: 'The test has ended
 
 test('an operator skips a dead letter of a consumer, and replays the others after a dry run', async () => {
     const [{ subject }] = await createDeadLetters(3);
-    await withBrowser({}, async ({ page }) => {
-        await signIn(page, ADMIN);
+    await withAccount(ADMIN, async ({ page }) => {
         await go(page, '/console/events');
         await inspect(page, 'events-failed');
         await page.getByRole('button', { name: `Show the dead letters of ${CONSUMER}: 3` }).click();
@@ -74,8 +73,7 @@ test('an operator skips a dead letter of a consumer, and replays the others afte
 
 test('an operator replays a consumer from an offset after a warning that effects are repeated', async () => {
     const last = Number(sql(['SELECT last_offset FROM outbox_position']));
-    await withBrowser({}, async ({ page }) => {
-        await signIn(page, ADMIN);
+    await withAccount(ADMIN, async ({ page }) => {
         await go(page, '/console/events');
         await page.getByRole('button', { name: CONSUMER, exact: true }).click();
         const drawer = page.getByRole('dialog', { name: 'Consumer', exact: true });
