@@ -23,6 +23,8 @@ export default defineConfig({
     test: {
         environment: 'jsdom',
         setupFiles: ['tests/setup.ts'],
+        // One environment for all files: loading the packages for each file would take longer than the tests.
+        isolate: false,
         include: ['tests/**/*.test.{ts,tsx}'],
         // Typing into forms is slow on a busy machine.
         testTimeout: 30_000,

@@ -40,6 +40,8 @@ npm run --silent test
 export AVAL_PASSWORD=orbit-lantern-velvet-93
 # Applications are decided again soon after an outage of a test.
 export AVAL__REDECISION__MIN_INTERVAL_MS=1000
+# The first failed attempt at an event makes it a dead letter.
+export AVAL__EVENTS__MAX_ATTEMPTS=1
 
 # Runs test files one after another against a server of their own.
 run() (

@@ -5,6 +5,7 @@ import type { QueryClient } from '@tanstack/react-query';
 import { createRootRouteWithContext, createRoute, createRouter, Outlet, redirect } from '@tanstack/react-router';
 import { type AssignmentOf, ASSIGNMENTS } from '../api/review-queries';
 import { type ApplicationStatus, type CountryCode, RISK_BANDS, type RiskBand, type Role, STATUSES } from '../api/types';
+import type { EventDeadLetterFilters } from '../pages/operations/event-dead-letters';
 import { isAtLeast } from '../session/roles';
 import { currentSession } from '../session/session';
 import { lazyPage } from './lazy-page';
@@ -218,6 +219,21 @@ const apiKeys = createRoute({
     component: lazyPage(() => import('../pages/accounts/api-keys'), 'ApiKeysPage'),
 });
 
+const events = createRoute({
+    getParentRoute: () => shell,
+    path: 'events',
+    beforeLoad: needs('admin'),
+    validateSearch: (search): EventDeadLetterFilters => ({
+        consumer: text(search['consumer']),
+        event_type: text(search['event_type']),
+        subject: text(search['subject']),
+        error_type: text(search['error_type']),
+        from: text(search['from']),
+        to: text(search['to']),
+    }),
+    component: lazyPage(() => import('../pages/operations/events'), 'EventsPage'),
+});
+
 const webhookEvents = createRoute({
     getParentRoute: () => shell,
     path: 'webhook-events',
@@ -294,6 +310,7 @@ const tree = root.addChildren([
         live,
         users,
         apiKeys,
+        events,
         webhookEvents,
         webhookEndpoints,
         schedule,

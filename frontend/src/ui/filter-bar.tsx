@@ -41,11 +41,18 @@ export function FilterChoice<Value extends string>(props: {
 /** A text input that takes effect when the reader leaves the field or presses Enter. */
 export function FilterText(props: {
     label: string;
+    /** The current filter, if it can also be changed elsewhere, for example by the address. */
+    value?: string | undefined;
     isValid?: (text: string) => boolean;
     onChange: (value: string | undefined) => void;
 }) {
     const { t } = useTranslation();
-    const [text, setText] = useState('');
+    const [text, setText] = useState(props.value ?? '');
+    const [known, setKnown] = useState(props.value);
+    if (known !== props.value) {
+        setKnown(props.value);
+        setText(props.value ?? '');
+    }
     const written = text.trim();
     const isValid = written === '' || (props.isValid?.(written) ?? true);
     const commit = () => {

@@ -10,6 +10,8 @@ import { chromium } from 'playwright-core';
 export const SERVER = process.env.AVAL_URL ?? 'http://localhost:8000';
 export const PASSWORD = process.env.AVAL_PASSWORD ?? '';
 const AXE = readFileSync(new URL('../../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
+/** The rules of axe that depend on the theme, and not only on the elements of a page. */
+export const COLOR_RULES = ['color-contrast', 'link-in-text-block'];
 const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
 const SCREENSHOTS = new URL('../../screenshots/', import.meta.url).pathname;
 const ARGUMENTS = [
@@ -29,13 +31,12 @@ export const ANALYST = 'ana.lopez';
 export const USER = 'bruno.silva';
 
 let browser;
+/** The contexts of signed-in accounts. */
+const contexts = new Map();
 after(() => browser?.close());
 
-/**
- * Opens a page with its own cookies and storage, and closes it after `visit`. `options` are those of a browser context.
- * All pages of a file share one browser, which takes a second to start.
- */
-export async function withBrowser({ server = SERVER, ...options }, visit) {
+/** A browser context. All contexts of a file share one browser, which takes a second to start. */
+async function newContext({ server = SERVER, ...options }) {
     browser ??= await chromium.launch({
         executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
         headless: true,
@@ -50,13 +51,44 @@ export async function withBrowser({ server = SERVER, ...options }, visit) {
         ...options,
     });
     context.setDefaultTimeout(30_000);
-    const problems = [];
     await context.addInitScript(() => {
         globalThis.violations = [];
         document.addEventListener('securitypolicyviolation', (event) => {
             globalThis.violations.push(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`);
         });
     });
+    return context;
+}
+
+/** Opens a page with its own cookies and storage, and closes it after `visit`. `options` are those of a browser context. */
+export async function withBrowser(options, visit) {
+    const context = await newContext(options);
+    try {
+        await visitPage(context, options.server, visit);
+    } finally {
+        await context.close();
+    }
+}
+
+/**
+ * Opens a page with an account signed in, and closes it after `visit`. The visits of an account in a file share cookies and
+ * storage, because signing in and loading the console anew takes longer than most tests. A test that changes what the
+ * browser stores, such as the language, needs `withBrowser`.
+ */
+export async function withAccount(account, visit) {
+    const context = contexts.get(account) ?? (await newContext({}));
+    contexts.set(account, context);
+    await visitPage(context, SERVER, async (opened) => {
+        await opened.page.goto('/');
+        const form = opened.page.locator('input[autocomplete=current-password]');
+        await form.or(opened.page.locator('main h1')).first().waitFor();
+        if (await form.isVisible()) await enterPassword(opened.page, account);
+        await visit(opened);
+    });
+}
+
+async function visitPage(context, server = SERVER, visit) {
+    const problems = [];
     const page = await context.newPage();
     page.on('pageerror', (error) => problems.push(`exception: ${error.message}`));
     page.on('console', (message) => {
@@ -73,13 +105,17 @@ export async function withBrowser({ server = SERVER, ...options }, visit) {
         await visit({ page, context });
         assert.deepEqual(problems, []);
     } finally {
-        await context.close();
+        await page.close();
     }
 }
 
 /** Signs in through the form. */
 export async function signIn(page, account) {
     await page.goto('/');
+    await enterPassword(page, account);
+}
+
+async function enterPassword(page, account) {
     await page.locator('input[autocomplete=username]').fill(account);
     await page.locator('input[autocomplete=current-password]').fill(PASSWORD);
     await page.keyboard.press('Enter');
@@ -111,15 +147,15 @@ export async function settled(page) {
     await page.waitForFunction(() => document.getAnimations().every((each) => each.playState !== 'running'));
 }
 
-/** Checks the page as it is shown, and keeps a screenshot of it. */
-export async function inspect(page, name) {
+/** Checks the page as it is shown, and keeps a screenshot of it. `rules` are tags or rules of axe. */
+export async function inspect(page, name, rules = RULES) {
     await settled(page);
     assert.deepEqual(await page.evaluate(() => globalThis.violations), [], `policy violations on ${name}`);
-    await page.evaluate(AXE);
-    const found = await page.evaluate(async (rules) => {
-        const { violations } = await globalThis.axe.run(document, { runOnly: rules });
+    if (await page.evaluate(() => globalThis.axe === undefined)) await page.evaluate(AXE);
+    const found = await page.evaluate(async (runOnly) => {
+        const { violations } = await globalThis.axe.run(document, { runOnly });
         return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 160)).join(' | ')}`);
-    }, RULES);
+    }, rules);
     assert.deepEqual(found, [], `accessibility of ${name}`);
     const width = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
     assert.ok(width[0] <= width[1], `${name} is wider than the window: ${width}`);

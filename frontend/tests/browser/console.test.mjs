@@ -1,6 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ADMIN, ANALYST, call, go, inspect, SERVER, settled, signIn, USER, withBrowser } from './browser.mjs';
+import {
+    ADMIN,
+    ANALYST,
+    call,
+    go,
+    inspect,
+    SERVER,
+    settled,
+    signIn,
+    USER,
+    withAccount,
+    withBrowser,
+} from './browser.mjs';
 
 /** An application that goes to review: the amount is above the limit of Spain. */
 const LARGE = {
@@ -79,8 +91,7 @@ test('an analyst creates an application, reads its decision and approves it', as
 });
 
 test('a list announces new applications and marks changed ones', async () => {
-    await withBrowser({}, async ({ page }) => {
-        await signIn(page, ANALYST);
+    await withAccount(ANALYST, async ({ page }) => {
         await page.getByText('Live', { exact: true }).waitFor();
         await settled(page);
         const { id } = await call(USER, 'POST', '/api/v1/applications', LARGE);
@@ -96,8 +107,7 @@ test('a list announces new applications and marks changed ones', async () => {
 });
 
 test('filters are in the address, and a document is not', async () => {
-    await withBrowser({}, async ({ page }) => {
-        await signIn(page, ANALYST);
+    await withAccount(ANALYST, async ({ page }) => {
         await page.getByLabel('Country').selectOption('ES');
         await page.getByLabel('Status').selectOption('APPROVED');
         await page.waitForURL(/country=ES.*status=APPROVED/);
@@ -137,8 +147,7 @@ test('a session continues after a reload and ends in every tab', async () => {
 });
 
 test('pages and actions follow the role', async () => {
-    await withBrowser({}, async ({ page }) => {
-        await signIn(page, USER);
+    await withAccount(USER, async ({ page }) => {
         assert.equal(await page.getByRole('link', { name: 'Circuit breakers' }).count(), 0);
         await go(page, '/console/circuits');
         await page.getByRole('heading', { level: 1, name: 'Applications' }).waitFor();
@@ -152,8 +161,7 @@ test('pages and actions follow the role', async () => {
 });
 
 test('an operator forces a breaker and sees it in the live events', async () => {
-    await withBrowser({}, async ({ page }) => {
-        await signIn(page, ADMIN);
+    await withAccount(ADMIN, async ({ page }) => {
         await page.getByText('Live', { exact: true }).waitFor();
         await go(page, '/console/circuits');
         await page.getByRole('button', { name: 'Change the breaker of Brazil' }).click();

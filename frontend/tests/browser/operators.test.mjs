@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { call, go, inspect, settled, signIn, withBrowser } from './browser.mjs';
+import { call, go, inspect, settled, signIn, withAccount, withBrowser } from './browser.mjs';
 
 const ANALYST = 'ana.lopez';
 const ADMIN = 'admin.console';
@@ -19,8 +19,7 @@ const APPLICATION = {
 };
 
 test('a user opens the account and the overview, and no page of operators', async () => {
-    await withBrowser({}, async ({ page }) => {
-        await signIn(page, USER);
+    await withAccount(USER, async ({ page }) => {
         await go(page, '/console/account');
         await page.getByRole('heading', { level: 1, name: 'My account' }).waitFor();
         await go(page, '/console/overview');
@@ -84,8 +83,7 @@ test('a wrong current password is marked, and a new password keeps this browser 
     const account = 'carla.pereira';
     const [old, next] = [process.env.AVAL_PASSWORD, 'meadow-copper-lattice-58'];
     await call(ADMIN, 'POST', '/api/v1/users', { username: account, password: old, role: 'user' });
-    await withBrowser({}, async ({ page }) => {
-        await signIn(page, account);
+    await withAccount(account, async ({ page }) => {
         await go(page, '/console/account');
         const change = async (current, wanted) => {
             await page.getByRole('textbox', { name: 'Current password' }).fill(current);
@@ -106,8 +104,7 @@ test('a wrong current password is marked, and a new password keeps this browser 
 });
 
 test('an operator runs a scheduled task after a confirmation and sees the run', async () => {
-    await withBrowser({}, async ({ page }) => {
-        await signIn(page, ADMIN);
+    await withAccount(ADMIN, async ({ page }) => {
         await go(page, '/console/schedule');
         const button = page.getByRole('button', { name: /^Run now: / }).first();
         const task = (await button.getAttribute('aria-label')).replace('Run now: ', '');
@@ -123,10 +120,8 @@ test('an operator runs a scheduled task after a confirmation and sees the run', 
 });
 
 test('an operator ends all sessions of a user after a confirmation', async () => {
-    await withBrowser({}, async ({ page: theirs }) => {
-        await signIn(theirs, ANALYST);
-        await withBrowser({}, async ({ page }) => {
-            await signIn(page, ADMIN);
+    await withAccount(ANALYST, async ({ page: theirs }) => {
+        await withAccount(ADMIN, async ({ page }) => {
             await go(page, '/console/users');
             await page.getByRole('button', { name: `Change the user ${ANALYST}` }).click();
             await page.getByRole('menuitem', { name: 'Sessions' }).click();
@@ -151,8 +146,7 @@ test('an operator ends all sessions of a user after a confirmation', async () =>
 });
 
 test('an operator changes a log level for a limited time', async () => {
-    await withBrowser({}, async ({ page }) => {
-        await signIn(page, ADMIN);
+    await withAccount(ADMIN, async ({ page }) => {
         await go(page, '/console/log-level');
         await page.getByRole('button', { name: 'Change log level' }).click();
         const dialog = page.getByRole('dialog');
@@ -174,8 +168,7 @@ test('the history of a breaker shows overrides with reason and expiry', async ()
         reason: 'The bureau has announced maintenance',
         expires_at: new Date(Date.now() + 3_600_000).toISOString(),
     });
-    await withBrowser({}, async ({ page }) => {
-        await signIn(page, ADMIN);
+    await withAccount(ADMIN, async ({ page }) => {
         await go(page, '/console/circuits');
         const history = page.getByRole('region', { name: 'History of the breakers' });
         await history.getByText('Portugal: Forced open').waitFor();
@@ -194,8 +187,7 @@ test('the history of a breaker shows overrides with reason and expiry', async ()
 test('staff views show who has looked at an application', async () => {
     const { id } = await call(USER, 'POST', '/api/v1/applications', APPLICATION);
     await call(ANALYST, 'GET', `/api/v1/applications/${id}`);
-    await withBrowser({}, async ({ page }) => {
-        await signIn(page, ADMIN);
+    await withAccount(ADMIN, async ({ page }) => {
         await go(page, '/console/staff-views');
         await page.getByLabel('Application identifier').fill('12345678Z');
         await page.getByText('Not valid').waitFor();

@@ -1,10 +1,11 @@
-import { Button, Drawer, Group, Stack } from '@mantine/core';
+import { Button, Group, Stack } from '@mantine/core';
 import { IconLogout } from '@tabler/icons-react';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useTranslation } from 'react-i18next';
 import { api, unwrap } from '../../api/client';
 import type { Schema } from '../../api/types';
 import { confirmAction } from '../../ui/confirm';
+import { DetailsDrawer } from '../../ui/details-drawer';
 import { notifyError, notifySuccess } from '../../ui/errors';
 import { SessionTable } from '../../ui/session-table';
 import { Empty, QueryView } from '../../ui/states';
@@ -15,16 +16,14 @@ type User = Schema<'UserView'>;
 export function UserSessions({ user, onClose }: { user: User | undefined; onClose: () => void }) {
     const { t } = useTranslation();
     return (
-        <Drawer
-            opened={user !== undefined}
-            onClose={onClose}
-            position="right"
-            size="xl"
+        <DetailsDrawer
             title={user && t('sessions.title_of', { account: user.username })}
-            closeButtonProps={{ 'aria-label': t('action.close') }}
+            opened={user}
+            onClose={onClose}
+            size="xl"
         >
-            {user && <Sessions user={user} />}
-        </Drawer>
+            {(opened) => <Sessions user={opened} />}
+        </DetailsDrawer>
     );
 }
 

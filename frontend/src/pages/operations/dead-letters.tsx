@@ -1,4 +1,4 @@
-import { Badge, Button, Drawer, NativeSelect, Text, UnstyledButton } from '@mantine/core';
+import { Badge, Button, NativeSelect, Text } from '@mantine/core';
 import { IconRefresh } from '@tabler/icons-react';
 import { useMemo, useState } from 'react';
 import { useTranslation } from 'react-i18next';
@@ -7,6 +7,8 @@ import { FAILED_JOB_STATUSES, type Schema } from '../../api/types';
 import { useOperationsRefresh } from '../../live/use-operations-refresh';
 import { CursorTable, useCursorList } from '../../ui/cursor-list';
 import type { Column } from '../../ui/data-table';
+import { DetailsDrawer } from '../../ui/details-drawer';
+import { OpenButton } from '../../ui/open-button';
 import { Page } from '../../ui/page';
 import { Empty } from '../../ui/states';
 import { Time } from '../../ui/text';
@@ -35,14 +37,11 @@ export function DeadLettersPage() {
                 id: 'error',
                 header: t('jobs.error'),
                 cell: ({ row: { original } }) => (
-                    <UnstyledButton onClick={() => setOpened(original.id)}>
-                        <Text size="sm" fw={600} c="var(--mantine-color-anchor)">
-                            {original.error_type}
-                        </Text>
+                    <OpenButton name={original.error_type} onOpen={() => setOpened(original.id)}>
                         <Text size="xs" className="wrap-anywhere" lineClamp={2}>
                             {original.error_message}
                         </Text>
-                    </UnstyledButton>
+                    </OpenButton>
                 ),
             },
             { id: 'task', header: t('jobs.task'), cell: ({ row }) => row.original.task },
@@ -104,16 +103,9 @@ export function DeadLettersPage() {
                 rowId={({ id }) => id}
                 empty={<Empty title={t('dead_letters.none')} hint={t('dead_letters.none_hint')} />}
             />
-            <Drawer
-                opened={opened !== undefined}
-                onClose={() => setOpened(undefined)}
-                position="right"
-                size="lg"
-                title={t('dead_letters.details')}
-                closeButtonProps={{ 'aria-label': t('action.close') }}
-            >
-                {opened && <DeadLetterDetails id={opened} />}
-            </Drawer>
+            <DetailsDrawer title={t('dead_letters.details')} opened={opened} onClose={() => setOpened(undefined)}>
+                {(id) => <DeadLetterDetails id={id} />}
+            </DetailsDrawer>
             <BulkRetry opened={isBulk} onClose={() => setBulk(false)} />
         </Page>
     );

@@ -1,4 +1,4 @@
-import { Badge, Button, Group, Stack, Text, Title, UnstyledButton } from '@mantine/core';
+import { Badge, Button, Group, Stack, Text, Title } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useMemo, useState } from 'react';
 import { useTranslation } from 'react-i18next';
@@ -11,6 +11,7 @@ import type { Column } from '../../ui/data-table';
 import { notifyError, notifySuccess } from '../../ui/errors';
 import { FilterBar, FilterChoice, FilterText } from '../../ui/filter-bar';
 import { LazyJson } from '../../ui/lazy-json';
+import { OpenButton } from '../../ui/open-button';
 import { Empty, QueryView } from '../../ui/states';
 import { Time } from '../../ui/text';
 
@@ -84,11 +85,7 @@ function useColumns(select: (id: string) => void): Column<Delivery>[] {
                 id: 'event',
                 header: t('webhook_endpoints.event'),
                 cell: ({ row: { original } }) => (
-                    <UnstyledButton onClick={() => select(original.id)}>
-                        <Text size="sm" fw={600} c="var(--mantine-color-anchor)" className="wrap-anywhere">
-                            {original.event_type}
-                        </Text>
-                    </UnstyledButton>
+                    <OpenButton name={original.event_type} onOpen={() => select(original.id)} />
                 ),
             },
             {

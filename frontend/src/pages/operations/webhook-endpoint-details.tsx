@@ -1,4 +1,4 @@
-import { Alert, Button, Code, Group, Modal, Stack, Text, TextInput } from '@mantine/core';
+import { Button, Code, Group, Modal, Stack, Text, TextInput } from '@mantine/core';
 import { modals } from '@mantine/modals';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { type ReactNode, useState } from 'react';
@@ -7,8 +7,9 @@ import { api, unwrap } from '../../api/client';
 import type { Schema } from '../../api/types';
 import { formatDecimal } from '../../format/locale';
 import { useLanguage } from '../../i18n/i18n';
+import { CountedForm } from '../../ui/counted-form';
 import { Details } from '../../ui/details';
-import { notifyError, notifySuccess, useErrorText } from '../../ui/errors';
+import { notifyError, notifySuccess } from '../../ui/errors';
 import { ShownOnce } from '../../ui/shown-once';
 import { QueryView } from '../../ui/states';
 import { Optional, Time } from '../../ui/text';
@@ -182,80 +183,37 @@ function Actions({ endpoint, onDeleted }: { endpoint: Endpoint; onDeleted: () =>
     );
 }
 
-/** Sends again what was not delivered since a day. It can be sent only after a dry run has counted it. */
+/** Sends again what was not delivered since a day. */
 function Recover({ endpoint, onDone }: { endpoint: string; onDone: () => void }) {
     const { t } = useTranslation();
     const language = useLanguage();
-    const errorText = useErrorText();
     const queryClient = useQueryClient();
-    const [since, setSince] = useState(() => new Date().toISOString().slice(0, 10));
-    const send = (dry_run: boolean) =>
-        unwrap(
-            api.POST('/api/v1/webhook-endpoints/{id}/recover', {
-                params: { path: { id: endpoint } },
-                body: { since, dry_run },
-            }),
-        );
-    const count = useMutation({ mutationFn: () => send(true) });
-    const recover = useMutation({
-        mutationFn: () => send(false),
-        onSuccess: ({ deliveries }) => {
-            const number = formatDecimal(deliveries, language);
-            notifySuccess(t('webhook_endpoints.recovered', { count: deliveries, number }));
-            onDone();
-            return queryClient.invalidateQueries({ queryKey: ['webhook-endpoints'] });
-        },
-    });
-    const error = count.error ?? recover.error;
-    const matched = count.data?.deliveries;
-    const canRecover = matched !== undefined && matched > 0;
+    const counted = (count: number) => ({ count, number: formatDecimal(count, language) });
     return (
-        <form
-            noValidate
-            onSubmit={(event) => {
-                event.preventDefault();
-                if (canRecover) recover.mutate();
-                else count.mutate();
+        <CountedForm
+            hint={t('webhook_endpoints.recover_hint')}
+            initialValues={{ since: new Date().toISOString().slice(0, 10) }}
+            send={({ since }, dry_run) =>
+                unwrap(
+                    api.POST('/api/v1/webhook-endpoints/{id}/recover', {
+                        params: { path: { id: endpoint } },
+                        body: { since, dry_run },
+                    }),
+                )
+            }
+            matched={({ deliveries }) => deliveries}
+            texts={({ deliveries }) => ({
+                counted: t('webhook_endpoints.matched', counted(deliveries)),
+                confirm: t('webhook_endpoints.recover_counted'),
+            })}
+            onDone={({ deliveries }) => {
+                notifySuccess(t('webhook_endpoints.recovered', counted(deliveries)));
+                return queryClient.invalidateQueries({ queryKey: ['webhook-endpoints'] });
             }}
-        >
-            <Stack>
-                <Text size="sm" c="dimmed">
-                    {t('webhook_endpoints.recover_hint')}
-                </Text>
-                {error && (
-                    <Alert color="red" role="alert">
-                        {errorText(error)}
-                    </Alert>
-                )}
-                <TextInput
-                    type="date"
-                    label={t('webhook_endpoints.since')}
-                    value={since}
-                    onChange={(event) => {
-                        // A count is only valid for the time that it was made with.
-                        count.reset();
-                        setSince(event.currentTarget.value);
-                    }}
-                />
-                <div role="status">
-                    {matched !== undefined && (
-                        <Alert color={matched === 0 ? 'gray' : 'blue'}>
-                            {t('webhook_endpoints.matched', {
-                                count: matched,
-                                number: formatDecimal(matched, language),
-                            })}
-                        </Alert>
-                    )}
-                </div>
-                <Group justify="flex-end">
-                    <Button variant="default" onClick={onDone}>
-                        {t('action.cancel')}
-                    </Button>
-                    <Button type="submit" loading={count.isPending || recover.isPending}>
-                        {t(canRecover ? 'webhook_endpoints.recover_counted' : 'webhook_endpoints.count')}
-                    </Button>
-                </Group>
-            </Stack>
-        </form>
+            onClose={onDone}
+            fields={(form) => (
+                <TextInput type="date" label={t('webhook_endpoints.since')} {...form.getInputProps('since')} />
+            )}
+        />
     );
 }

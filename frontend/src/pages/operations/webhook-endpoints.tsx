@@ -1,4 +1,4 @@
-import { Badge, Button, Drawer, Modal, Stack, Text, UnstyledButton } from '@mantine/core';
+import { Badge, Button, Modal, Stack, Text } from '@mantine/core';
 import { IconSend } from '@tabler/icons-react';
 import { useMemo, useState } from 'react';
 import { useTranslation } from 'react-i18next';
@@ -6,6 +6,8 @@ import { api, unwrap } from '../../api/client';
 import type { Schema } from '../../api/types';
 import { CursorTable, useCursorList } from '../../ui/cursor-list';
 import type { Column } from '../../ui/data-table';
+import { DetailsDrawer } from '../../ui/details-drawer';
+import { OpenButton } from '../../ui/open-button';
 import { Page } from '../../ui/page';
 import { Empty } from '../../ui/states';
 import { Time } from '../../ui/text';
@@ -53,16 +55,14 @@ export function WebhookEndpointsPage() {
             >
                 <CreateEndpoint onDone={() => setCreating(false)} />
             </Modal>
-            <Drawer
-                opened={opened !== undefined}
-                onClose={() => setOpened(undefined)}
-                position="right"
-                size="xl"
+            <DetailsDrawer
                 title={t('webhook_endpoints.details')}
-                closeButtonProps={{ 'aria-label': t('action.close') }}
+                opened={opened}
+                onClose={() => setOpened(undefined)}
+                size="xl"
             >
-                {opened && <EndpointDetails id={opened} onDeleted={() => setOpened(undefined)} />}
-            </Drawer>
+                {(id) => <EndpointDetails id={id} onDeleted={() => setOpened(undefined)} />}
+            </DetailsDrawer>
         </Page>
     );
 }
@@ -75,14 +75,11 @@ function useColumns(open: (id: string) => void): Column<Endpoint>[] {
                 id: 'url',
                 header: t('webhook_endpoints.url'),
                 cell: ({ row: { original } }) => (
-                    <UnstyledButton onClick={() => open(original.id)}>
-                        <Text size="sm" fw={600} c="var(--mantine-color-anchor)" className="wrap-anywhere">
-                            {original.url}
-                        </Text>
+                    <OpenButton name={original.url} onOpen={() => open(original.id)}>
                         <Text size="xs" c="dimmed">
                             {original.description}
                         </Text>
-                    </UnstyledButton>
+                    </OpenButton>
                 ),
             },
             {

@@ -1,4 +1,4 @@
-import { Anchor, Badge, Drawer, Stack, Text, UnstyledButton } from '@mantine/core';
+import { Anchor, Badge, Stack, Text } from '@mantine/core';
 import { Link } from '@tanstack/react-router';
 import { useMemo, useState } from 'react';
 import { useTranslation } from 'react-i18next';
@@ -7,8 +7,10 @@ import { type Schema, WEBHOOK_STATUSES } from '../../api/types';
 import { CursorTable, useCursorList } from '../../ui/cursor-list';
 import type { Column } from '../../ui/data-table';
 import { Details } from '../../ui/details';
+import { DetailsDrawer } from '../../ui/details-drawer';
 import { FilterBar, FilterChoice, FilterText, isUuid } from '../../ui/filter-bar';
 import { LazyJson } from '../../ui/lazy-json';
+import { OpenButton } from '../../ui/open-button';
 import { Page } from '../../ui/page';
 import { Empty } from '../../ui/states';
 import { Country, Optional, Time } from '../../ui/text';
@@ -52,16 +54,9 @@ export function WebhookEventsPage() {
                 rowId={({ id }) => id}
                 empty={<Empty title={t('webhook_events.none')} hint={t('webhook_events.none_hint')} />}
             />
-            <Drawer
-                opened={opened !== undefined}
-                onClose={() => setOpened(undefined)}
-                position="right"
-                size="lg"
-                title={t('webhook_events.details')}
-                closeButtonProps={{ 'aria-label': t('action.close') }}
-            >
-                {opened && <EventDetails event={opened} />}
-            </Drawer>
+            <DetailsDrawer title={t('webhook_events.details')} opened={opened} onClose={() => setOpened(undefined)}>
+                {(event) => <EventDetails event={event} />}
+            </DetailsDrawer>
         </Page>
     );
 }
@@ -74,14 +69,11 @@ function useColumns(open: (event: Event) => void): Column<Event>[] {
                 id: 'provider',
                 header: t('banking.provider'),
                 cell: ({ row: { original } }) => (
-                    <UnstyledButton onClick={() => open(original)}>
-                        <Text size="sm" fw={600} c="var(--mantine-color-anchor)">
-                            {original.provider}
-                        </Text>
+                    <OpenButton name={original.provider} onOpen={() => open(original)}>
                         <Text size="xs" c="dimmed" className="wrap-anywhere" ff="monospace">
                             {original.provider_reference}
                         </Text>
-                    </UnstyledButton>
+                    </OpenButton>
                 ),
             },
             {

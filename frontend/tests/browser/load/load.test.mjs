@@ -4,7 +4,8 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { ANALYST, call, settled, signIn, withBrowser } from '../browser.mjs';
-import { insertApplications, sql, sqlLater } from './many-applications.mjs';
+import { sql, sqlLater } from '../database.mjs';
+import { insertApplications } from './many-applications.mjs';
 
 const APPLICATIONS = 100_000;
 const UPDATES_PER_SECOND = 50;

@@ -1,34 +1,14 @@
 // Fills the database of the server with applications of the past months. The API would take minutes for as many. Names and
 // documents are sealed as src/storage/seal does it (XChaCha20-Poly1305), so that the server can read them.
 
-import { execFile, execFileSync } from 'node:child_process';
 import { createCipheriv, createHash, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { DATA, sql } from '../database.mjs';
 
-const DATA = process.env.AVAL_DATA_DIR ?? '';
-const DATABASE = `postgresql:///aval?user=aval_owner&host=${join(DATA, 'postgres')}`;
 const MONTHS = 5;
 const FIRST_NAMES = ['Ana', 'Luis', 'Sofía', 'João', 'Giulia', 'Marco', 'Beatriz', 'Diego', 'Camila', 'Rafael', 'Elsa'];
 const LAST_NAMES = ['García', 'Ferreira', 'Rossi', 'Hernández', 'Gómez', 'Souza', 'Martín', 'Costa', 'Conti', 'Rojas'];
-
-/** Runs SQL as the owner of the tables, and returns its output without headers. */
-export function sql(statements, input = '') {
-    const options = { input, encoding: 'utf8', maxBuffer: 1 << 28 };
-    return execFileSync('psql', psqlArguments(statements), options).trim();
-}
-
-/** Runs SQL without waiting for it. */
-export function sqlLater(statements) {
-    return new Promise((resolve, reject) => {
-        execFile('psql', psqlArguments(statements), (error) => (error ? reject(error) : resolve()));
-    });
-}
-
-function psqlArguments(statements) {
-    const commands = statements.flatMap((statement) => ['-c', statement]);
-    return [DATABASE, '-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', ...commands];
-}
 
 const CREATE = 'CREATE UNLOGGED TABLE arrived (id uuid, n integer, full_name bytea, identity_document bytea)';
 

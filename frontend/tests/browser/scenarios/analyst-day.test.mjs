@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ANALYST, call, eventually, go, inspect, settled, signIn, withBrowser } from '../browser.mjs';
+import { ANALYST, call, eventually, go, inspect, settled, withAccount } from '../browser.mjs';
 import { APPLICANTS } from './applicants.mjs';
 
 async function create(page, { name, full_name, identity_document, amount, income = '6000' }) {
@@ -17,8 +17,7 @@ async function create(page, { name, full_name, identity_document, amount, income
 }
 
 test('an analyst creates an application of each country and follows its decision', async () => {
-    await withBrowser({}, async ({ page }) => {
-        await signIn(page, ANALYST);
+    await withAccount(ANALYST, async ({ page }) => {
         await page.evaluate(() => {
             globalThis.isSameDocument = true;
         });
@@ -43,8 +42,7 @@ test('an analyst creates an application of each country and follows its decision
 
 test('an analyst rejects an application with a reason, which its history shows', async () => {
     const [{ full_name }] = APPLICANTS;
-    await withBrowser({}, async ({ page }) => {
-        await signIn(page, ANALYST);
+    await withAccount(ANALYST, async ({ page }) => {
         await page.getByLabel('Status').selectOption('UNDER_REVIEW');
         await page.waitForURL(/status=UNDER_REVIEW/);
         await settled(page);

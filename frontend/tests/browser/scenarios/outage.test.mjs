@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { ADMIN, ANALYST, call, eventually, go, inspect, signIn, withBrowser } from '../browser.mjs';
+import { ADMIN, ANALYST, call, eventually, go, inspect, withAccount } from '../browser.mjs';
 import { spanish } from './applicants.mjs';
 
 /** A job becomes a dead letter after three attempts, each of which ends when its actor has panicked four times. */
@@ -38,8 +38,7 @@ async function override(page, mode, reason) {
 }
 
 test('a failing bureau opens its breaker, an operator overrides it, and the applications are decided again', async () => {
-    await withBrowser({}, async ({ page }) => {
-        await signIn(page, ADMIN);
+    await withAccount(ADMIN, async ({ page }) => {
         await go(page, '/console/circuits');
         const spain = page.getByRole('row', { name: /Spain/ });
         await spain.getByText('Closed').waitFor();
@@ -79,8 +78,7 @@ test('an operator retries one dead letter, and the others after a dry run', asyn
     for (const name of ['Iker Soto', 'Sara Gil', 'Hugo Vega', 'Lola Mora']) applications.push(await create(name));
     for (const application of applications) await reaches(application, 'UNDER_REVIEW');
     await fail('application_actor', 0);
-    await withBrowser({}, async ({ page }) => {
-        await signIn(page, ADMIN);
+    await withAccount(ADMIN, async ({ page }) => {
         await go(page, '/console/dead-letters');
         const letters = page.getByRole('row', { name: /panicked/ });
         await letters.nth(3).waitFor();

@@ -1,7 +1,7 @@
 // The figures of the overview change while the page is open.
 
 import { test } from 'node:test';
-import { ADMIN, call, go, inspect, settled, signIn, USER, withBrowser } from '../browser.mjs';
+import { ADMIN, call, go, inspect, settled, USER, withAccount } from '../browser.mjs';
 
 const APPLICATION = {
     full_name: 'Elena Prieto Soler',
@@ -11,8 +11,7 @@ const APPLICATION = {
 };
 
 test('the overview counts a new application without a reload and shows its figures as tables', async () => {
-    await withBrowser({}, async ({ page }) => {
-        await signIn(page, ADMIN);
+    await withAccount(ADMIN, async ({ page }) => {
         await page.getByText('Live', { exact: true }).waitFor();
         await go(page, '/console/overview?country=IT');
         const row = page.getByRole('row', { name: /^Italy/ });

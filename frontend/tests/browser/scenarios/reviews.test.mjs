@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ADMIN, ANALYST, call, eventually, go, inspect, settled, signIn, USER, withBrowser } from '../browser.mjs';
+import { ADMIN, ANALYST, call, eventually, go, inspect, settled, USER, withAccount } from '../browser.mjs';
 
 // A different document in each run, because an account can have only one open application for a document.
 let number = 30_000_000 + (Math.floor(Date.now() / 1000) % 40_000_000);
@@ -41,8 +41,7 @@ const isLive = (page) => page.getByText('Live', { exact: true }).waitFor();
 test('two analysts see each other assign, and decide the queue with the keyboard', async () => {
     const first = await createReview('Irene Vidal Soto');
     await createReview('Jaime Ortega Ruiz');
-    await withBrowser({}, async ({ page }) => {
-        await signIn(page, ANALYST);
+    await withAccount(ANALYST, async ({ page }) => {
         await go(page, '/console/reviews');
         await isLive(page);
         const irene = page.getByRole('row', { name: /Irene Vidal Soto/ });
@@ -83,8 +82,7 @@ test('two analysts see each other assign, and decide the queue with the keyboard
 test('a decision on an application of another analyst is refused with the name of the analyst', async () => {
     const id = await createReview('Laura Molina Prats');
     await call(ADMIN, 'PUT', `/api/v1/applications/${id}/assignment`);
-    await withBrowser({}, async ({ page }) => {
-        await signIn(page, ANALYST);
+    await withAccount(ANALYST, async ({ page }) => {
         await go(page, `/console/applications/${id}`);
         await page.getByText(`Assigned to ${ADMIN}`).waitFor();
         await page.getByRole('button', { name: 'Approve' }).click();
@@ -102,8 +100,7 @@ test('a decision on an application of another analyst is refused with the name o
 
 test('an open dialog shows what another analyst has decided meanwhile', async () => {
     const id = await createReview('Marta Gil Campos');
-    await withBrowser({}, async ({ page }) => {
-        await signIn(page, ANALYST);
+    await withAccount(ANALYST, async ({ page }) => {
         await go(page, `/console/applications/${id}`);
         await isLive(page);
         await page.getByRole('button', { name: 'Approve' }).click();
@@ -121,8 +118,7 @@ test('an open dialog shows what another analyst has decided meanwhile', async ()
 });
 
 test('the next and the previous application follow the list, and lead back to its filters', async () => {
-    await withBrowser({}, async ({ page }) => {
-        await signIn(page, ANALYST);
+    await withAccount(ANALYST, async ({ page }) => {
         await page.getByLabel('Country').selectOption('ES');
         await page.waitForURL(/country=ES/);
         await settled(page);
@@ -141,8 +137,7 @@ test('the next and the previous application follow the list, and lead back to it
 
 test('an administrator undoes a deletion, and an analyst is asked first', async () => {
     const id = await createReview('Nuria Serra Font');
-    await withBrowser({}, async ({ page }) => {
-        await signIn(page, ADMIN);
+    await withAccount(ADMIN, async ({ page }) => {
         await go(page, `/console/applications/${id}`);
         await page.getByRole('button', { name: 'More actions' }).click();
         await page.getByRole('menuitem', { name: 'Delete application' }).click();
@@ -151,8 +146,7 @@ test('an administrator undoes a deletion, and an analyst is asked first', async 
         await go(page, `/console/applications/${id}`);
         await page.getByRole('heading', { level: 1, name: 'Nuria Serra Font' }).waitFor();
     });
-    await withBrowser({}, async ({ page }) => {
-        await signIn(page, ANALYST);
+    await withAccount(ANALYST, async ({ page }) => {
         await go(page, `/console/applications/${id}`);
         await page.getByRole('button', { name: 'More actions' }).click();
         await page.getByRole('menuitem', { name: 'Delete application' }).click();
@@ -166,8 +160,7 @@ test('an administrator undoes a deletion, and an analyst is asked first', async 
 
 test('a deletion is refused and explained if the application has just been changed', async () => {
     const id = await createReview('Berta Roca Sanz');
-    await withBrowser({}, async ({ page }) => {
-        await signIn(page, ADMIN);
+    await withAccount(ADMIN, async ({ page }) => {
         await go(page, `/console/applications/${id}`);
         await page.route(`**/api/v1/applications/${id}`, async (route) => {
             if (route.request().method() === 'DELETE') {
@@ -191,8 +184,7 @@ test('a deletion is refused and explained if the application has just been chang
 test('changes of an application are tried without storing anything', async () => {
     const id = await createReview('Óscar Pardo Leal');
     const before = await call(ANALYST, 'GET', `/api/v1/applications/${id}`);
-    await withBrowser({}, async ({ page }) => {
-        await signIn(page, ANALYST);
+    await withAccount(ANALYST, async ({ page }) => {
         await go(page, `/console/applications/${id}`);
         await page.getByRole('table', { name: 'Composition of the risk score' }).waitFor();
         await page.getByRole('button', { name: 'More actions' }).click();
@@ -219,8 +211,7 @@ test('changes of an application are tried without storing anything', async () =>
 test('all applications that match are counted and then changed together', async () => {
     const amounts = ['31001.00', '31002.00', '31003.00'];
     for (const [index, amount] of amounts.entries()) await createReview(`Pilar Bulk ${'ABC'[index]}`, amount);
-    await withBrowser({}, async ({ page }) => {
-        await signIn(page, ANALYST);
+    await withAccount(ANALYST, async ({ page }) => {
         await page.getByLabel('Amount from').fill('31001');
         await page.keyboard.press('Enter');
         await page.getByLabel('Amount to').fill('31003');
@@ -248,8 +239,7 @@ test('all applications that match are counted and then changed together', async 
 });
 
 test('filters are saved as a view, and never with a document', async () => {
-    await withBrowser({}, async ({ page }) => {
-        await signIn(page, ANALYST);
+    await withAccount(ANALYST, async ({ page }) => {
         await page.getByLabel('Country').selectOption('ES');
         await page.getByLabel('Status').selectOption('REJECTED');
         await page.waitForURL(/status=REJECTED/);
@@ -287,8 +277,7 @@ test('filters are saved as a view, and never with a document', async () => {
 
 test('an identifier opens its application whatever the filters are', async () => {
     const id = await createReview('Raquel Nieto Bravo');
-    await withBrowser({}, async ({ page }) => {
-        await signIn(page, ANALYST);
+    await withAccount(ANALYST, async ({ page }) => {
         await go(page, '/console/applications?country=BR&status=CANCELLED&to=2020-01-01');
         await page.getByText('No applications match').waitFor();
         await page.getByLabel('Document or identifier').fill(id);
