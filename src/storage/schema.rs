@@ -356,6 +356,7 @@ diesel::table! {
         error_type -> Nullable<Text>,
         error_message -> Nullable<Text>,
         deferred_at -> Timestamptz,
+        copied_at -> Nullable<Timestamptz>,
     }
 }
 

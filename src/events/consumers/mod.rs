@@ -5,6 +5,7 @@
 //! committed in one transaction, so an effect is never lost and never repeated, whenever an instance ends.
 
 mod handling;
+mod intake;
 mod leases;
 pub mod operators;
 mod registry;
@@ -13,7 +14,7 @@ pub mod type_filter;
 
 pub use self::handling::HandlingResult;
 pub use self::registry::{AnyConsumer, Consumers};
-pub use self::run::{ConsumerRun, NextRound};
+pub use self::run::{ConsumerRun, NextRound, ReadSource, Sources};
 
 use std::future::Future;
 

@@ -5,6 +5,7 @@ pub(crate) mod consumers;
 mod feed;
 mod long_poll;
 mod operators;
+mod streams;
 mod types;
 
 use std::time::Duration;
