@@ -1,9 +1,9 @@
 //! Event consumers: pass published events to their handlers.
 //!
 //! Each instance with the role consumer has one of these actors for each consumer of the registry. The actor works in
-//! rounds ([`ConsumerRun`]): after a hint that events were published or a stream has delivered entries, when a deferred event becomes due, and on a poll in
-//! case a hint was lost. The poll also renews the leases on the partitions of the consumer, which the instances divide
-//! among them.
+//! rounds ([`ConsumerRun`]): after a hint that events were published or a stream has delivered entries, when a deferred
+//! event becomes due, and on a poll in case a hint was lost. The poll also renews the leases on the partitions of the
+//! consumer, which the instances divide among them.
 //!
 //! Positions and leases are in the database, and handlers that panic do not end a round. A restarted actor acquires its
 //! partitions again and continues at their positions. If an instance dies, others take over within `events.lease_ms`.

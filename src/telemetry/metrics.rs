@@ -109,7 +109,7 @@ macro_rules! metrics {
             }
 
             /// Whether this instance is the leader.
-            pub fn leads(&self, leader: Leader) -> bool {
+            pub fn leads(&self, leader: LeaderRole) -> bool {
                 self.leadership_held.with_label_values(&[leader.as_str()]).get() == 1
             }
 

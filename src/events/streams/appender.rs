@@ -27,7 +27,7 @@ use crate::redis::Operation;
 use crate::resources::Resources;
 use crate::storage::consumers::partition_of;
 use crate::storage::outbox;
-use crate::telemetry::metrics::Leader;
+use crate::telemetry::metrics::LeaderRole;
 
 /// The name of this asynchronous task in logs and metrics.
 pub const NAME: &str = "event_stream_appender";
@@ -49,7 +49,7 @@ pub async fn append(streams: PartitionStreams, resources: Resources) {
             () = streams.inner.published.notified() => {}
             () = tokio::time::sleep(interval) => {}
         }
-        if !resources.metrics.leads(Leader::Relay) || streams.inner.redis.is_degraded() {
+        if !resources.metrics.leads(LeaderRole::Relay) || streams.inner.redis.is_degraded() {
             appender.known = None;
             continue;
         }
