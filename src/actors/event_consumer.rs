@@ -1,9 +1,9 @@
 //! Event consumers: pass published events to their handlers.
 //!
 //! Each instance with the role consumer has one of these actors for each consumer of the registry. The actor works in
-//! rounds ([`ConsumerRun`]): after a hint that events were published, when a deferred event becomes due, and on a poll in
-//! case a hint was lost. The poll also renews the leases on the partitions of the consumer, which the instances divide
-//! among them.
+//! rounds ([`ConsumerRun`]): after a hint that events were published or a stream has delivered entries, when a deferred
+//! event becomes due, and on a poll in case a hint was lost. The poll also renews the leases on the partitions of the
+//! consumer, which the instances divide among them.
 //!
 //! Positions and leases are in the database, and handlers that panic do not end a round. A restarted actor acquires its
 //! partitions again and continues at their positions. If an instance dies, others take over within `events.lease_ms`.
@@ -16,8 +16,7 @@ use slog::{debug, warn};
 use tokio::task::JoinError;
 
 use crate::error::Result;
-use crate::events::bus::EventBus;
-use crate::events::consumers::{AnyConsumer, ConsumerRun, NextRound};
+use crate::events::consumers::{AnyConsumer, ConsumerRun, NextRound, Sources};
 use crate::resources::Resources;
 use crate::supervision::faults::FaultPoint;
 use crate::supervision::handle::{Handle, LivenessGuard};
@@ -32,6 +31,11 @@ pub const NAME: &str = "event_consumer";
 #[rtype(result = "()")]
 pub struct Wake;
 
+/// A hint that the stream has delivered entries.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+struct EntriesRead;
+
 /// Ends the actor after its current round and releases its partitions.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
@@ -42,12 +46,15 @@ pub struct StopConsuming;
 struct Parts {
     resources: Resources,
     consumer: Arc<dyn AnyConsumer>,
-    bus: Arc<dyn EventBus>,
+    sources: Sources,
+    handle: Handle<EventConsumer>,
 }
 
 impl Parts {
     fn run(&self) -> ConsumerRun {
-        ConsumerRun::new(&self.resources, Arc::clone(&self.consumer), Arc::clone(&self.bus))
+        let handle = self.handle.clone();
+        let on_batch = Arc::new(move || handle.hint(EntriesRead));
+        ConsumerRun::new(&self.resources, Arc::clone(&self.consumer), &self.sources, on_batch)
     }
 }
 
@@ -65,15 +72,15 @@ pub struct EventConsumer {
 /// The handles of the event consumers of an instance, one for each consumer of the registry.
 pub type ConsumerHandles = Arc<[Handle<EventConsumer>]>;
 
-/// Keeps an event consumer running behind `handle` that reads events from `bus`.
+/// Keeps an event consumer running behind `handle` that reads events from `sources`.
 pub fn keep(
     root: &Root,
     handle: &Handle<EventConsumer>,
     resources: &Resources,
     consumer: Arc<dyn AnyConsumer>,
-    bus: Arc<dyn EventBus>,
+    sources: Sources,
 ) {
-    let parts = Parts { resources: resources.named(NAME), consumer, bus };
+    let parts = Parts { resources: resources.named(NAME), consumer, sources, handle: handle.clone() };
     root.keep(handle, resources.settings.actors.mailbox_capacity, move |liveness| {
         EventConsumer::new(parts.clone(), liveness)
     });
@@ -175,6 +182,14 @@ impl Handler<Wake> for EventConsumer {
 
     fn handle(&mut self, _: Wake, ctx: &mut Self::Context) {
         self.parts.resources.faults.pass(FaultPoint::EventConsumer, None);
+        self.begin(ctx);
+    }
+}
+
+impl Handler<EntriesRead> for EventConsumer {
+    type Result = ();
+
+    fn handle(&mut self, _: EntriesRead, ctx: &mut Self::Context) {
         self.begin(ctx);
     }
 }

@@ -143,6 +143,7 @@ impl Engine {
             resources.named("accounts").logger,
         )?;
         let shared = Shared::new(&resources)?;
+        shared.check_redis(&resources).await?;
         let countries = Arc::new(Countries::load(resources.settings.countries_dir.as_deref())?);
         let simulator = start_simulator(&resources).await?;
         let overrides = CircuitOverrides::new(resources.clock.clone());
@@ -360,8 +361,8 @@ impl Engine {
 
     fn keep_consumers(&self) {
         for (consumer, handle) in self.consumers.iter().zip(self.handles.consumers.iter()) {
-            let bus = self.shared.consumer_bus();
-            event_consumer::keep(&self.root, handle, &self.resources, Arc::clone(consumer), bus);
+            let sources = self.shared.consumer_sources(&self.resources);
+            event_consumer::keep(&self.root, handle, &self.resources, Arc::clone(consumer), sources);
         }
     }
 

@@ -15,6 +15,7 @@ use crate::config::InstanceRole;
 use crate::error::Result;
 use crate::events::bus;
 use crate::events::notifications;
+use crate::events::streams::PartitionStreams;
 use crate::http::health::{
     ActorHealth, BreakerHealth, HealthReport, HealthSource, LeaderHealth, MigrationHealth, PushChannelHealth,
 };
@@ -33,6 +34,7 @@ pub(super) struct EngineHealth {
     write_batchers: Vec<Handle<WriteBatcher>>,
     running: RunningJobs,
     redis: Option<Redis>,
+    streams: Option<PartitionStreams>,
     fatal: CancellationToken,
 }
 
@@ -52,6 +54,7 @@ impl EngineHealth {
             write_batchers: engine.write_batcher_handles.clone(),
             running: engine.running.clone(),
             redis: engine.shared.redis.clone(),
+            streams: engine.shared.partition_streams.clone(),
             fatal: engine.fatal.clone(),
         }
     }
@@ -183,6 +186,7 @@ impl HealthSource for EngineHealth {
                 replica_latency_ms: replica,
                 redis_latency_ms,
                 redis_version: redis_version.flatten(),
+                streams_problem: self.streams.as_ref().and_then(PartitionStreams::problem),
             }
         }
         .boxed()

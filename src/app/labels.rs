@@ -10,6 +10,7 @@ use crate::cache::{CacheOperation, Subject, follower};
 use crate::deliveries::deliver::DeliverWebhook;
 use crate::domain::application::Country;
 use crate::domain::delivery::{AttemptResult, DeliveryStatus};
+use crate::events::streams::appender;
 use crate::events::{bus, notifications};
 use crate::lending::confirm::retry::RetryWebhookEvent;
 use crate::lending::confirm::{MessageResult, UNKNOWN_PROVIDER};
@@ -25,7 +26,8 @@ use crate::telemetry::trace;
 use crate::{http, redis};
 
 /// Every actor and asynchronous task that is restarted after a failure.
-const SUPERVISED: [&str; 18] = [
+const SUPERVISED: [&str; 19] = [
+    appender::NAME,
     broadcaster::NAME,
     bus::redis::WATCH,
     event_consumer::NAME,

@@ -16,7 +16,9 @@ use crate::error::Result;
 use crate::events::bus::EventBus;
 use crate::events::bus::postgres::PostgresBus;
 use crate::events::bus::redis::{self, EventStream, RedisBus};
+use crate::events::consumers::Sources;
 use crate::events::feed::Feed;
+use crate::events::streams::{self, PartitionStreams, appender};
 use crate::redis::Redis;
 use crate::resources::Resources;
 use crate::storage::replica;
@@ -46,6 +48,8 @@ pub struct Shared {
     pub cache: Cache,
     /// The stream that the leading relay appends to, if Redis is configured.
     pub(super) stream: Option<EventStream>,
+    /// The streams that the leading relay appends to and consumers read, if Redis is configured.
+    pub(super) partition_streams: Option<PartitionStreams>,
     bus: Arc<dyn EventBus>,
     /// The same bus as `bus`, if it reads the stream in Redis.
     watched: Option<RedisBus>,
@@ -61,6 +65,7 @@ impl Shared {
         let Resources { settings, database, clock, metrics, logger, .. } = resources;
         let redis = Redis::new(&settings.redis, clock, metrics, logger)?;
         let stream = redis.clone().map(|redis| EventStream::new(redis, database.clone(), settings, logger));
+        let partition_streams = redis.clone().and_then(|redis| PartitionStreams::new(redis, resources));
         let watched =
             stream.clone().map(|stream| RedisBus::new(stream, database.clone(), Arc::clone(metrics)));
         let bus: Arc<dyn EventBus> = match &watched {
@@ -72,6 +77,7 @@ impl Shared {
             redis,
             cache,
             stream,
+            partition_streams,
             bus,
             watched,
             published: Arc::default(),
@@ -79,14 +85,29 @@ impl Shared {
         })
     }
 
+    /// Checks whether Redis can hold the streams, if this instance uses them.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`](crate::error::Error::Configuration) if it cannot. An unreachable Redis passes.
+    pub(super) async fn check_redis(&self, resources: &Resources) -> Result<()> {
+        let uses_streams = [InstanceRole::Relay, InstanceRole::Consumer]
+            .into_iter()
+            .any(|role| resources.settings.instance.is(role));
+        match (&self.redis, &self.partition_streams) {
+            (Some(redis), Some(_)) if uses_streams => streams::check_server(redis, &resources.logger).await,
+            _ => Ok(()),
+        }
+    }
+
     /// The broadcaster's bus, which updates the cache before sessions receive an event.
     pub(super) fn broadcaster_bus(&self) -> Arc<dyn EventBus> {
         Arc::new(CacheUpdatingBus::new(Arc::clone(&self.bus), self.cache.clone()))
     }
 
-    /// The bus that consumers read. Their positions are in the database.
-    pub fn consumer_bus(&self) -> Arc<dyn EventBus> {
-        Arc::clone(&self.bus)
+    /// Where consumers read events. Their positions are in the database.
+    pub fn consumer_sources(&self, resources: &Resources) -> Sources {
+        let outbox = Arc::new(PostgresBus::new(resources.database.clone()));
+        Sources { outbox, streams: self.partition_streams.clone() }
     }
 
     /// The feed, which reads the outbox: its clients may be far behind the newest events.
@@ -98,8 +119,11 @@ impl Shared {
     /// Returns a function that wakes all readers of events.
     pub(super) fn on_published(&self, readers: &Readers) -> OnPublished {
         let (readers, published) = (readers.clone(), Arc::clone(&self.published));
-        let feed_readers = Arc::clone(&self.feed_readers);
+        let (feed_readers, streams) = (Arc::clone(&self.feed_readers), self.partition_streams.clone());
         Arc::new(move || {
+            if let Some(streams) = &streams {
+                streams.wake_appender();
+            }
             published.notify_one();
             feed_readers.notify_waiters();
             readers.broadcaster.hint(broadcaster::Wake);
@@ -134,6 +158,12 @@ impl Shared {
     pub(super) fn keep(&self, root: &Root, resources: &Resources, readers: &Readers) {
         if let Some(redis) = self.redis.clone() {
             root.keep_task(REDIS_WATCH, move || redis.clone().ping_periodically());
+        }
+        if let Some(streams) = self.partition_streams.clone()
+            && resources.settings.instance.is(InstanceRole::Relay)
+        {
+            let resources = resources.named(appender::NAME);
+            root.keep_task(appender::NAME, move || appender::append(streams.clone(), resources.clone()));
         }
         if !resources.settings.instance.is(InstanceRole::Api) {
             return;

@@ -27,7 +27,24 @@ pub struct EventSettings {
     pub unread_retention_hours: u32,
     /// How long dead letters are kept that no other event waits behind.
     pub dead_letter_retention_days: u32,
+    /// The prefix of the streams in Redis. If empty, events are not written to them.
+    pub stream: String,
+    /// How many of the newest events the streams keep at most for groups that have not read them.
+    pub stream_max_events: u32,
+    /// The prefix of the consumer groups of Aval.
+    pub group: String,
+    /// The name of this instance in consumer groups. If empty, the name of the instance.
+    pub consumer: String,
+    /// How long an entry is pending before another instance takes it over.
+    pub claim_idle_ms: u64,
+    /// The interval at which streams are checked: for entries to take over, lost data and entries to delete.
+    pub claim_interval_ms: u64,
+    /// The stream that dead letters are copied to. If empty, `<stream>:dead-letters`.
+    pub dead_letter_stream: String,
 }
+
+/// How much longer than one attempt an entry must be pending before another instance takes it over.
+const CLAIM_GRACE_MS: u64 = 5000;
 
 impl EventSettings {
     pub(super) fn validate(&self) -> Result<()> {
@@ -48,7 +65,34 @@ impl EventSettings {
             self.dead_letter_retention_days >= 1,
             "events.dead_letter_retention_days",
             "must be at least 1",
-        )
+        )?;
+        self.validate_streams()
+    }
+
+    fn validate_streams(&self) -> Result<()> {
+        for (key, name, may_be_empty) in [
+            ("events.stream", &self.stream, true),
+            ("events.group", &self.group, false),
+            ("events.consumer", &self.consumer, true),
+            ("events.dead_letter_stream", &self.dead_letter_stream, true),
+        ] {
+            require(
+                is_name(name) || may_be_empty && name.is_empty(),
+                key,
+                "must be at most 128 letters, digits, or one of - _ . :",
+            )?;
+        }
+        require(
+            (1000..=10_000_000).contains(&self.stream_max_events),
+            "events.stream_max_events",
+            "must be from 1000 to 10000000",
+        )?;
+        require(
+            self.claim_idle_ms >= self.handler_timeout_ms.saturating_add(CLAIM_GRACE_MS),
+            "events.claim_idle_ms",
+            "must be at least events.handler_timeout_ms + 5000",
+        )?;
+        require(self.claim_interval_ms >= 10, "events.claim_interval_ms", "must be at least 10")
     }
 
     /// How long a lease lasts.
@@ -61,8 +105,24 @@ impl EventSettings {
         Duration::from_millis(self.handler_timeout_ms)
     }
 
+    /// How long an entry is pending before another instance takes it over.
+    pub fn claim_idle(&self) -> Duration {
+        Duration::from_millis(self.claim_idle_ms)
+    }
+
+    /// The interval at which streams are checked.
+    pub fn claim_interval(&self) -> Duration {
+        Duration::from_millis(self.claim_interval_ms)
+    }
+
     /// The upper limit of the pause after attempt number `attempt`, counted from 1. The pause is chosen at random up to it.
     pub fn backoff_ceiling(&self, attempt: i32) -> Duration {
         doubled(self.backoff_ms, self.backoff_max_ms, attempt)
     }
+}
+
+/// Whether a text can be part of the names of keys, groups and consumers.
+fn is_name(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+    (1..=128).contains(&text.len()) && text.bytes().all(fits)
 }

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 pub(super) const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
 
 /// Variables with short names, which platforms set, and their keys.
-const SHORT_VARIABLES: [(&str, &str); 16] = [
+const SHORT_VARIABLES: [(&str, &str); 22] = [
     ("PORT", "server.port"),
     ("METRICS_PORT", "server.metrics_port"),
     ("HEALTH_CHECK_TIMEOUT", "server.health_check_timeout_seconds"),
@@ -23,6 +23,12 @@ const SHORT_VARIABLES: [(&str, &str); 16] = [
     ("EVENTS_BACKOFF_MS", "events.backoff_ms"),
     ("EVENTS_BACKOFF_MAX_MS", "events.backoff_max_ms"),
     ("EVENTS_MAX_ATTEMPTS", "events.max_attempts"),
+    ("EVENTS_STREAM", "events.stream"),
+    ("EVENTS_GROUP", "events.group"),
+    ("EVENTS_CONSUMER", "events.consumer"),
+    ("EVENTS_CLAIM_IDLE_MS", "events.claim_idle_ms"),
+    ("EVENTS_CLAIM_INTERVAL_MS", "events.claim_interval_ms"),
+    ("EVENTS_DLQ_STREAM", "events.dead_letter_stream"),
     ("AVAL_DATA_DIR", "embedded.data_dir"),
     ("AVAL_PG_BIN", "embedded.bin_dir"),
     ("OTEL_SERVICE_NAME", "telemetry.service_name"),

@@ -7,6 +7,7 @@
 //! The JSON form of an envelope is a CloudEvents 1.0 event in structured mode ([`Envelope::to_json`]).
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
@@ -21,6 +22,9 @@ use crate::storage::outbox::StoredEvent;
 
 /// The `source` of every event.
 pub const SOURCE: &str = "/aval";
+
+/// The member of the data with the name of the owner. It determines who may see an event, and is not sent to others.
+const OWNER: &str = "created_by";
 
 type Decoded = Option<Arc<dyn Any + Send + Sync>>;
 
@@ -104,6 +108,33 @@ impl Envelope {
     /// # Errors
     /// [`Error::Internal`] if it cannot be serialized, which does not happen for stored events.
     pub fn to_json(&self, epoch: Uuid) -> Result<Vec<u8>> {
+        self.write(epoch, &self.json)
+    }
+
+    /// The CloudEvents JSON without the owner, and the owner as JSON.
+    ///
+    /// # Errors
+    /// As [`Envelope::to_json`].
+    pub fn to_public_json(&self, epoch: Uuid) -> Result<(Vec<u8>, Option<Box<RawValue>>)> {
+        if !self.json.get().contains(OWNER) {
+            return Ok((self.to_json(epoch)?, None));
+        }
+        let mut members: BTreeMap<String, Box<RawValue>> =
+            serde_json::from_str(self.json.get()).map_err(Error::internal)?;
+        let owner = members.remove(OWNER);
+        let data = serde_json::value::to_raw_value(&members).map_err(Error::internal)?;
+        Ok((self.write(epoch, &data)?, owner))
+    }
+
+    /// The event with an owner, which is JSON; `None` if the data is not an object or the owner is not JSON.
+    pub fn with_owner(mut self, owner: &str) -> Option<Self> {
+        let members = self.json.get().trim_start().strip_prefix('{')?.trim_start();
+        let separator = if members.starts_with('}') { "" } else { "," };
+        self.json = RawValue::from_string(format!("{{\"{OWNER}\":{owner}{separator}{members}")).ok()?;
+        Some(self)
+    }
+
+    fn write(&self, epoch: Uuid, data: &RawValue) -> Result<Vec<u8>> {
         let written = Written {
             specversion: "1.0",
             id: self.id,
@@ -116,7 +147,7 @@ impl Envelope {
             sequence: self.offset.to_string(),
             requestid: self.request_id.as_ref(),
             traceparent: self.traceparent.as_deref(),
-            data: &self.json,
+            data,
         };
         serde_json::to_vec(&written).map_err(Error::internal)
     }
@@ -220,6 +251,26 @@ pub(crate) mod tests {
         assert!(Envelope::from_json(&json, at(1, 8)).is_none());
         assert!(Envelope::from_json(&json, at(2, 9)).is_none());
         assert!(Envelope::from_json(b"{}", at(1, 9)).is_none());
+    }
+
+    #[test]
+    fn the_owner_is_removed_from_the_data_and_can_be_restored() {
+        for (data, public) in [
+            (json!({"created_by": "ana", "size": 3}), json!({"size": 3})),
+            (json!({"created_by": "ana"}), json!({})),
+            (json!({"size": {"created_by": "ana"}}), json!({"size": {"created_by": "ana"}})),
+        ] {
+            let written = envelope("toy.made.v1", 9, &data);
+            let (json, owner) = written.to_public_json(Uuid::nil()).unwrap();
+            let read = Envelope::from_json(&json, Position { epoch: Uuid::nil(), offset: 9 }).unwrap();
+            let data_of = |event: &Envelope| serde_json::from_str::<Value>(event.json().get()).unwrap();
+            assert_eq!(data_of(&read), public);
+            let restored = match owner {
+                Some(owner) => read.with_owner(owner.get()).unwrap(),
+                None => read,
+            };
+            assert_eq!(data_of(&restored), data);
+        }
     }
 
     #[test]

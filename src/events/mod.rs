@@ -9,3 +9,4 @@ pub mod feed;
 pub mod notifications;
 pub mod projection;
 pub mod registry;
+pub mod streams;

@@ -6,6 +6,12 @@ label_values! {
     /// The label `operation` of the metrics of Redis.
     pub enum Operation {
         Ping = "ping",
+        ServerInfo = "server_info",
+        EventsAppend = "events_append",
+        EventsCheck = "events_check",
+        EventsReset = "events_reset",
+        EventsAcknowledge = "events_acknowledge",
+        DeadLetterCopy = "dead_letter_copy",
         CacheGet = "cache_get",
         CacheSet = "cache_set",
         LimitCharge = "limit_charge",

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, Script,
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, Script,
     ScriptInvocation, TlsCertificates,
 };
 use bb8_redis::bb8::{ManageConnection, Pool, RunError};
@@ -70,6 +70,7 @@ struct Inner {
 enum Message<'a> {
     Command(&'a Cmd),
     Script(&'a ScriptInvocation<'a>),
+    Pipeline(&'a Pipeline),
 }
 
 /// Why a command has no usable result.
@@ -173,6 +174,14 @@ impl Redis {
         self.send(operation, Message::Script(script)).await
     }
 
+    /// Sends several commands at once.
+    ///
+    /// # Errors
+    /// As [`Redis::call`].
+    pub async fn pipe<T: FromRedisValue>(&self, operation: Operation, commands: &Pipeline) -> Result<T> {
+        self.send(operation, Message::Pipeline(commands)).await
+    }
+
     /// The version of the server; `None` before Redis 7, whose scripts cannot read it.
     ///
     /// # Errors
@@ -264,6 +273,7 @@ impl Redis {
         let answered: RedisResult<T> = match message {
             Message::Command(command) => command.query_async(connection).await,
             Message::Script(script) => script.invoke_async(connection).await,
+            Message::Pipeline(commands) => commands.query_async(connection).await,
         };
         let lost = |error: &RedisError| error.is_io_error() || error.is_unrecoverable_error();
         pooled.broken = answered.as_ref().is_err_and(lost);

@@ -357,6 +357,7 @@ diesel::table! {
         error_message -> Nullable<Text>,
         deferred_at -> Timestamptz,
         is_isolated -> Bool,
+        copied_at -> Nullable<Timestamptz>,
     }
 }
 

@@ -108,6 +108,11 @@ macro_rules! metrics {
                 Ok(Self { registry, $($field,)+ })
             }
 
+            /// Whether this instance is the leader.
+            pub fn leads(&self, leader: LeaderRole) -> bool {
+                self.leadership_held.with_label_values(&[leader.as_str()]).get() == 1
+            }
+
             /// Records whether this instance is the leader. The metrics of this leader are exported only while it is.
             pub fn lead(&self, leader: LeaderRole, leads: bool) {
                 self.leadership_held.with_label_values(&[leader.as_str()]).set(i64::from(leads));
@@ -251,6 +256,10 @@ metrics! {
     event_consumer_deferred_events: HousekeeperGauges ["consumer"];
     /// Dead letters of the consumer, up to 10,000.
     event_consumer_dead_letters: HousekeeperGauges ["consumer"];
+    /// Events that a consumer read, by source: stream (in Redis) or outbox. Events of other consumers' types are included.
+    event_consumer_events_read_total: IntCounterVec ["consumer", "source"];
+    /// Published events since the oldest one that a consumer group in Redis has not acknowledged; 0 if there is none.
+    event_stream_group_lag_events: RelayGauges ["group"];
 
     /// Open WebSocket connections.
     websocket_connections_active: IntGauge;

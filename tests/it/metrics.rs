@@ -20,11 +20,12 @@ use crate::support::eventually;
 use crate::webhooks::confirmed;
 
 /// The metrics with label values that are not known in advance.
-const OPEN: [(&str, &str); 6] = [
+const OPEN: [(&str, &str); 7] = [
     ("http_requests_total", "any route can have any status code"),
     ("http_request_duration_seconds", "a method of a route has series once it was requested"),
     ("applications_validation_errors_total", "reason codes belong to the rules of each country"),
     ("event_consumer_events_total", "an instance exports the series of the consumers that it runs"),
+    ("event_consumer_events_read_total", "an instance exports the series of the consumers that it runs"),
     ("event_consumer_lost_total", "an instance exports the series of the consumers that it runs"),
     ("db_query_duration_seconds", "operations are named after statements and tables"),
 ];

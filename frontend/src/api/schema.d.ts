@@ -2480,6 +2480,7 @@ export interface components {
             /** Format: int64 */
             latency_ms: number | null;
             state: components["schemas"]["RedisState"];
+            streams_problem: string | null;
             version: string | null;
         };
         /** @enum {string} */

@@ -50,8 +50,8 @@ pub(super) struct Handling<'a> {
 }
 
 impl Handling<'_> {
-    /// Handles or defers `events`, which are in order and belong to the partitions in `held`. Moves the positions of these
-    /// partitions to `end` and returns them.
+    /// Handles or defers `events`, which are in order and belong to the partitions in `ends`. Moves the positions of these
+    /// partitions to those in `ends` and returns them.
     ///
     /// # Errors
     /// [`Error::LeaseLost`], or if the database fails. Then only the first part of the events has been handled, up to the
@@ -59,20 +59,19 @@ impl Handling<'_> {
     pub(super) async fn handle(
         &self,
         events: &[&Envelope],
-        held: &[HeldPartition],
-        end: i64,
+        ends: &[HeldPartition],
     ) -> Result<Vec<HeldPartition>> {
-        let mut held = held.to_vec();
+        let batch = self.resources.settings.events.batch as usize;
         let mut rest = events;
-        let mut limit = rest.len();
+        let mut limit = batch;
         loop {
-            let (batch, after) = rest.split_at_checked(limit).unwrap_or((rest, &[]));
-            let position = position_before(after, end);
+            let (batch_events, after) = rest.split_at_checked(limit).unwrap_or((rest, &[]));
+            let positions = positions_before(after, ends);
             let failed_at = Cell::new(None);
-            match (self.attempt(batch, &held, position, &failed_at).await, failed_at.get()) {
-                (Ok(moved), _) => {
-                    held = moved;
+            let held = match (self.attempt(batch_events, &positions, &failed_at).await, failed_at.get()) {
+                (Ok(held), _) => {
                     rest = after;
+                    held
                 }
                 (Err(error @ (Error::LeaseLost | Error::Unavailable { .. })), None) => return Err(error),
                 (Err(_), Some(failed_at @ 1..)) => {
@@ -80,20 +79,20 @@ impl Handling<'_> {
                     continue;
                 }
                 // The transaction failed outside of the handler, perhaps because of one of its events.
-                (Err(_), None) if batch.len() > 1 => {
-                    limit = batch.len() / 2;
+                (Err(_), None) if batch_events.len() > 1 => {
+                    limit = batch_events.len() / 2;
                     continue;
                 }
                 (Err(error), _) => {
                     let Some((failed, after)) = rest.split_first() else { return Err(error) };
-                    held = self.defer_failed(failed, &held, position_before(after, end), &error).await?;
                     rest = after;
+                    self.defer_failed(failed, &positions_before(after, ends), &error).await?
                 }
-            }
+            };
             if rest.is_empty() {
                 return Ok(held);
             }
-            limit = rest.len();
+            limit = batch;
         }
     }
 
@@ -101,15 +100,14 @@ impl Handling<'_> {
     async fn attempt(
         &self,
         batch: &[&Envelope],
-        held: &[HeldPartition],
-        position: i64,
+        positions: &[HeldPartition],
         failed_at: &Cell<Option<usize>>,
     ) -> Result<Vec<HeldPartition>> {
         let name = self.consumer.name();
         let handled = Cell::new(0);
         let moved = self
             .transaction(async |connection| {
-                let moved = self.hold(connection, held, position).await?;
+                let moved = self.hold(connection, positions).await?;
                 if batch.is_empty() {
                     return Ok(moved);
                 }
@@ -148,15 +146,14 @@ impl Handling<'_> {
     async fn defer_failed(
         &self,
         event: &Envelope,
-        held: &[HeldPartition],
-        position: i64,
+        positions: &[HeldPartition],
         error: &Error,
     ) -> Result<Vec<HeldPartition>> {
         let name = self.consumer.name();
         let after = self.after_failure(1);
         let moved = self
             .transaction(async |connection| {
-                let moved = self.hold(connection, held, position).await?;
+                let moved = self.hold(connection, positions).await?;
                 deferred::defer(connection, name, &[to_defer(event)]).await?;
                 let failure = Failure::new(1, after, error);
                 failures::record_failure(connection, name, event.id, failure).await?;
@@ -207,7 +204,7 @@ impl Handling<'_> {
         let name = self.consumer.name();
         let handled = Cell::new(0);
         self.transaction(async |connection| {
-            self.hold(connection, held, 0).await?;
+            self.hold(connection, held).await?;
             let first = deferred::first_of_subject(connection, name, subject, limit).await?;
             let waiting = together(first);
             if waiting.is_empty() {
@@ -248,7 +245,7 @@ impl Handling<'_> {
         let FailedHead { attempt, .. } = head;
         let after = self.after_failure(attempt);
         self.transaction(async |connection| {
-            self.hold(connection, held, 0).await?;
+            self.hold(connection, held).await?;
             let failure = Failure::new(attempt, after, error);
             failures::record_failure(connection, name, head.id, failure).await?;
             if after == (AfterFailure::GiveUp { blocks_subject: false }) {
@@ -271,10 +268,9 @@ impl Handling<'_> {
         &self,
         connection: &mut AsyncPgConnection,
         held: &[HeldPartition],
-        position: i64,
     ) -> Result<Vec<HeldPartition>> {
         let lease = self.resources.settings.events.lease();
-        let found = leases::hold(connection, self.consumer.name(), held, position, lease).await?;
+        let found = leases::hold(connection, self.consumer.name(), held, lease).await?;
         expect_all(held, found)
     }
 
@@ -356,9 +352,10 @@ fn together(mut first: Vec<DeferredEvent>) -> Vec<DeferredEvent> {
     first
 }
 
-/// The position that leaves `after` and later events unread.
-fn position_before(after: &[&Envelope], end: i64) -> i64 {
-    after.first().map_or(end, |next| next.offset - 1)
+/// The positions that leave `after` and later events unread, and are not beyond `ends`.
+fn positions_before(after: &[&Envelope], ends: &[HeldPartition]) -> Vec<HeldPartition> {
+    let before = after.first().map_or(i64::MAX, |next| next.offset - 1);
+    ends.iter().map(|end| HeldPartition { position: end.position.min(before), ..*end }).collect()
 }
 
 pub(super) fn subjects(events: &[&Envelope]) -> Vec<Uuid> {

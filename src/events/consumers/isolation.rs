@@ -19,21 +19,20 @@ use crate::storage::consumers::isolation;
 use crate::storage::consumers::leases::HeldPartition;
 
 impl Handling<'_> {
-    /// Isolates `events`, which are in order and belong to the partitions in `held`, and the deferred events of these
-    /// partitions that are due. Moves the positions of the partitions to `end` and returns them.
+    /// Isolates `events`, which are in order and belong to the partitions in `ends`, and the deferred events of these
+    /// partitions that are due. Moves the positions of the partitions to those in `ends` and returns them.
     ///
     /// # Errors
     /// [`Error::LeaseLost`], or if the database fails.
     pub(super) async fn isolate(
         &self,
         events: &[&Envelope],
-        held: &[HeldPartition],
-        end: i64,
+        ends: &[HeldPartition],
     ) -> Result<Vec<HeldPartition>> {
         let name = self.consumer.name();
-        let partitions: Vec<i16> = held.iter().map(|held| held.partition).collect();
+        let partitions: Vec<i16> = ends.iter().map(|held| held.partition).collect();
         self.transaction(async |connection| {
-            let moved = self.hold(connection, held, end).await?;
+            let moved = self.hold(connection, ends).await?;
             let limits = (SUBJECT_PAGE, SUBJECT_BATCH);
             isolation::isolate_due(connection, name, partitions.clone(), limits).await?;
             if !events.is_empty() {
@@ -81,7 +80,7 @@ impl Handling<'_> {
     ) -> Result<Option<FailedHead>> {
         let (name, settings) = (self.consumer.name(), &self.resources.settings.events);
         self.transaction(async |connection| {
-            self.hold(connection, held, 0).await?;
+            self.hold(connection, held).await?;
             let first = deferred::first_of_subject(connection, name, scheduled.subject, 1).await?;
             let Some(head) = first.into_iter().find(|head| !head.is_dead) else { return Ok(None) };
             if head.attempts >= settings.max_attempts {

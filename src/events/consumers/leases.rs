@@ -75,14 +75,15 @@ impl Leases {
         self.due_at = None;
     }
 
-    /// Renews the leases and compares the number of partitions with this instance's share, if that is due.
+    /// Renews the leases and compares the number of partitions with this instance's share, if that is due. Returns whether it
+    /// holds other partitions than before.
     ///
     /// # Errors
     /// If the database fails.
-    pub(super) async fn keep(&mut self, resources: &Resources) -> Result<()> {
+    pub(super) async fn keep(&mut self, resources: &Resources) -> Result<bool> {
         let now = resources.clock.monotonic();
         if self.due_at.is_some_and(|due_at| now < due_at) {
-            return Ok(());
+            return Ok(false);
         }
         let mut connection = resources.database.get().await?;
         let (held, taken_over) = transaction::once(&mut connection, async |connection| {
@@ -92,7 +93,7 @@ impl Leases {
             let others = leases::report(connection, self.consumer, &self.instance, self.lease).await?;
             let mut held = match self.held.as_slice() {
                 [] => Vec::new(),
-                held => leases::hold(connection, self.consumer, held, 0, self.lease).await?,
+                held => leases::hold(connection, self.consumer, held, self.lease).await?,
             };
             held.sort_by_key(|held| held.partition);
             let share = share(&self.instance, &others);
@@ -115,12 +116,13 @@ impl Leases {
         .await?;
         self.is_registered = true;
         self.due_at = Some(now + self.interval);
+        let has_changed = fences(&held) != fences(&self.held);
         if partitions(&held) != partitions(&self.held) {
             info!(resources.logger, "partitions of a consumer changed"; "consumer" => self.consumer,
                 "partitions" => format!("{:?}", partitions(&held)));
         }
         self.hold_only(held, taken_over);
-        Ok(())
+        Ok(has_changed)
     }
 
     fn hold_only(&mut self, mut held: Vec<HeldPartition>, taken_over: Vec<i16>) {
@@ -148,6 +150,12 @@ impl Leases {
                 "consumer" => self.consumer, error);
         }
     }
+}
+
+fn fences(held: &[HeldPartition]) -> Vec<(i16, i64)> {
+    let mut fences: Vec<(i16, i64)> = held.iter().map(|held| (held.partition, held.fence)).collect();
+    fences.sort_unstable();
+    fences
 }
 
 fn partitions(held: &[HeldPartition]) -> Vec<i16> {

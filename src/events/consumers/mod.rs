@@ -6,6 +6,7 @@
 
 mod groups;
 mod handling;
+mod intake;
 mod isolation;
 mod leases;
 pub mod operators;
@@ -15,7 +16,7 @@ pub mod type_filter;
 
 pub use self::handling::HandlingResult;
 pub use self::registry::{AnyConsumer, Consumers};
-pub use self::run::{ConsumerRun, NextRound};
+pub use self::run::{ConsumerRun, NextRound, ReadSource, Sources};
 
 use std::future::Future;
 

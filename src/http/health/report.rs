@@ -51,6 +51,8 @@ pub struct HealthReport {
     pub redis_latency_ms: Option<u64>,
     /// The version of the Redis server.
     pub redis_version: Option<String>,
+    /// Why Redis cannot hold event streams; `None` if it can, or if there are none.
+    pub streams_problem: Option<String>,
 }
 
 /// A role that one instance at a time leads.
@@ -184,6 +186,10 @@ pub struct RedisHealth {
     /// The version of the server; `null` if there was no response, or before Redis 7.
     #[schema(example = "7.0.15")]
     pub version: Option<String>,
+    /// Why the server cannot hold event streams, such as its eviction policy; `null` if it can. Consumers then read the
+    /// outbox.
+    #[schema(example = json!(null))]
+    pub streams_problem: Option<String>,
 }
 
 impl RedisHealth {
@@ -193,7 +199,12 @@ impl RedisHealth {
             Some(redis::RedisState::Up) => "up",
             Some(redis::RedisState::Degraded) => "degraded",
         };
-        Self { state, latency_ms: report.redis_latency_ms, version: report.redis_version.clone() }
+        Self {
+            state,
+            latency_ms: report.redis_latency_ms,
+            version: report.redis_version.clone(),
+            streams_problem: report.streams_problem.clone(),
+        }
     }
 }
 
@@ -302,6 +313,7 @@ fn status(
     report: &HealthReport,
 ) -> &'static str {
     let is_healthy = redis_state != "degraded"
+        && report.streams_problem.is_none()
         && replica.is_none_or(|replica| replica.is_read)
         && report.push_channels.iter().all(|channel| channel.up)
         && report.actors.iter().all(|actor| actor.alive)
@@ -333,6 +345,9 @@ mod tests {
         assert_eq!(of(true, "up", &report(true, "open")), "degraded");
         assert_eq!(of(true, "up", &report(false, "closed")), "degraded");
         assert_eq!(of(false, "degraded", &report(true, "closed")), "down");
+        let unsuitable =
+            HealthReport { streams_problem: Some("an eviction policy".to_owned()), ..report(true, "closed") };
+        assert_eq!(of(true, "up", &unsuitable), "degraded");
         let channel = |up| PushChannelHealth { channel: "postgres", up };
         let with_channel = |up| HealthReport { push_channels: vec![channel(up)], ..report(true, "closed") };
         assert_eq!(of(true, "up", &with_channel(true)), "ok");

@@ -8,9 +8,10 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::deferred;
+use super::deferred::{self, DeferredEvent, DeferredRow};
 use crate::error::{Error, Result};
 use crate::storage::json::StoredJson;
+use crate::storage::outbox::StoredEvent;
 use crate::storage::schema::{consumer_partitions, deferred_events, inbox};
 use crate::storage::statement::{Binder, FixedStatement, Prepared};
 
@@ -121,6 +122,48 @@ pub async fn get(connection: &mut AsyncPgConnection, id: Uuid) -> Result<(EventD
     Ok((letter, data.0))
 }
 
+/// A dead letter that has not been copied to the stream of dead letters.
+#[derive(Debug)]
+pub struct UncopiedDeadLetter {
+    pub id: Uuid,
+    pub consumer: String,
+    pub event: StoredEvent,
+    pub attempts: i32,
+    pub error_type: Option<String>,
+    pub error_message: Option<String>,
+}
+
+/// The oldest dead letters that have not been copied, at most `limit`.
+pub async fn uncopied(connection: &mut AsyncPgConnection, limit: u32) -> Result<Vec<UncopiedDeadLetter>> {
+    let rows: Vec<(DeferredRow, String, Option<String>, Option<String>)> = deferred_events::table
+        .select((
+            DeferredRow::as_select(),
+            deferred_events::consumer,
+            deferred_events::error_type,
+            deferred_events::error_message,
+        ))
+        .filter(deferred_events::dead_since.is_not_null())
+        .filter(deferred_events::copied_at.is_null())
+        .order(deferred_events::id.asc())
+        .limit(i64::from(limit))
+        .load(connection)
+        .await?;
+    let letter = |(row, consumer, error_type, error_message): (DeferredRow, String, _, _)| {
+        let DeferredEvent { id, event, attempts, .. } = row.into();
+        UncopiedDeadLetter { id, consumer, event, attempts, error_type, error_message }
+    };
+    Ok(rows.into_iter().map(letter).collect())
+}
+
+/// Records that dead letters have been copied.
+pub async fn mark_copied(connection: &mut AsyncPgConnection, ids: &[Uuid]) -> Result<()> {
+    let copied = deferred_events::table
+        .filter(deferred_events::id.eq_any(ids))
+        .filter(deferred_events::dead_since.is_not_null());
+    diesel::update(copied).set(deferred_events::copied_at.eq(diesel::dsl::now)).execute(connection).await?;
+    Ok(())
+}
+
 /// Locks all partitions of a consumer, so no instance handles its events until the end of the transaction.
 ///
 /// # Errors
@@ -143,7 +186,7 @@ struct ReplayDeadLetters {
 impl FixedStatement for ReplayDeadLetters {
     const NAME: &'static str = "replay_dead_letters";
     const SQL: &'static str = "\
-        UPDATE deferred_events SET dead_since = NULL, blocks_subject = true, attempts = 0 \
+        UPDATE deferred_events SET dead_since = NULL, blocks_subject = true, attempts = 0, copied_at = NULL \
         WHERE id = ANY (?::uuid[]) AND dead_since IS NOT NULL RETURNING subject";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {

@@ -203,7 +203,7 @@ pub struct DeferredEvent {
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = deferred_events, check_for_backend(diesel::pg::Pg))]
-struct DeferredRow {
+pub(super) struct DeferredRow {
     id: Uuid,
     event_id: Uuid,
     type_: String,

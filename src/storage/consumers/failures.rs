@@ -58,7 +58,8 @@ impl FixedStatement for RecordFailure {
             ?::text AS error_type, ?::text AS error_message) \
         UPDATE deferred_events d SET attempts = i.attempt, error_type = i.error_type, error_message = i.error_message, \
             next_attempt_at = clock_timestamp() + i.pause_ms * interval '1 millisecond', \
-            dead_since = CASE WHEN i.pause_ms IS NULL THEN clock_timestamp() END, blocks_subject = i.blocks_subject \
+            dead_since = CASE WHEN i.pause_ms IS NULL THEN clock_timestamp() END, blocks_subject = i.blocks_subject, \
+            copied_at = NULL \
         FROM input i WHERE d.consumer = i.consumer AND d.event_id = i.event_id AND d.dead_since IS NULL";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {

@@ -109,48 +109,48 @@ pub async fn report(
 
 struct HoldPartitions {
     consumer: String,
-    position: i64,
     lease_ms: i64,
     partitions: Vec<i16>,
     fences: Vec<i64>,
+    positions: Vec<i64>,
 }
 
 impl FixedStatement for HoldPartitions {
     const NAME: &'static str = "hold_consumer_partitions";
     const SQL: &'static str = "\
-        WITH input AS (SELECT ?::text AS consumer, ?::bigint AS position, ?::bigint AS lease_ms), \
-        locked AS (SELECT p.consumer, p.partition FROM input i CROSS JOIN unnest(?::smallint[], ?::bigint[]) AS held (partition, fence) \
+        WITH input AS (SELECT ?::text AS consumer, ?::bigint AS lease_ms), \
+        locked AS (SELECT p.consumer, p.partition, held.position FROM input i \
+            CROSS JOIN unnest(?::smallint[], ?::bigint[], ?::bigint[]) AS held (partition, fence, position) \
             CROSS JOIN LATERAL (SELECT c.consumer, c.partition FROM consumer_partitions c \
                 WHERE c.consumer = i.consumer AND c.partition = held.partition AND c.fence = held.fence FOR UPDATE) AS p) \
-        UPDATE consumer_partitions c SET position = greatest(c.position, i.position), \
+        UPDATE consumer_partitions c SET position = greatest(c.position, l.position), \
             leased_until = clock_timestamp() + i.lease_ms * interval '1 millisecond' \
         FROM input i, locked l WHERE c.consumer = l.consumer AND c.partition = l.partition \
         RETURNING c.partition, c.position, c.fence";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
         binder.bind::<Text, _>(&self.consumer)?;
-        binder.bind::<BigInt, _>(&self.position)?;
         binder.bind::<BigInt, _>(&self.lease_ms)?;
         binder.bind::<Array<SmallInt>, _>(&self.partitions)?;
-        binder.bind::<Array<BigInt>, _>(&self.fences)
+        binder.bind::<Array<BigInt>, _>(&self.fences)?;
+        binder.bind::<Array<BigInt>, _>(&self.positions)
     }
 }
 
 /// Locks the rows of the held partitions in the order given, extends their leases, and moves their positions forward to
-/// `position`; 0 keeps them. Partitions whose fence has changed are missing from the result.
+/// those in `held`. Partitions whose fence has changed are missing from the result.
 pub async fn hold(
     connection: &mut AsyncPgConnection,
     consumer: &str,
     held: &[HeldPartition],
-    position: i64,
     lease: Duration,
 ) -> Result<Vec<HeldPartition>> {
     let statement = HoldPartitions {
         consumer: consumer.to_owned(),
-        position,
         lease_ms: milliseconds(lease),
         partitions: held.iter().map(|held| held.partition).collect(),
         fences: held.iter().map(|held| held.fence).collect(),
+        positions: held.iter().map(|held| held.position).collect(),
     };
     Ok(Prepared(statement).load(connection).await?)
 }

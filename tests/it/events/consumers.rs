@@ -10,12 +10,11 @@ use aval::actors::event_consumer::{self, EventConsumer, StopConsuming};
 use aval::app::Engine;
 use aval::clock::Clock;
 use aval::error::{Error, PublicMessage, Result};
-use aval::events::bus::EventBus;
 use aval::events::consumers::operators::{
     self, ActOnDeadLetters, DeadLetterAction, EventDeadLetterFilter, Operator, Rewind,
 };
 use aval::events::consumers::type_filter::TypeFilter;
-use aval::events::consumers::{AnyConsumer, Consumer, OnDeadLetter};
+use aval::events::consumers::{AnyConsumer, Consumer, OnDeadLetter, Sources};
 use aval::events::envelope::Envelope;
 use aval::resources::Resources;
 use aval::supervision::faults::FaultPoint;
@@ -35,9 +34,12 @@ use crate::support::redis::RedisServer;
 
 /// Where the consumers of a test read events.
 #[derive(Clone, Copy)]
-enum Transport {
+pub(super) enum Transport {
     Postgres,
+    /// Streams in Redis.
     Redis,
+    /// Streams in Valkey.
+    Valkey,
 }
 
 /// Runs every test of the suite on a transport.
@@ -58,6 +60,15 @@ macro_rules! conformance {
             $(#[actix_rt::test]
             async fn $test() {
                 super::$test(Transport::Redis).await;
+            })+
+        }
+
+        mod valkey {
+            use super::Transport;
+
+            $(#[actix_rt::test]
+            async fn $test() {
+                super::$test(Transport::Valkey).await;
             })+
         }
     };
@@ -86,7 +97,7 @@ conformance! {
 
 /// What a handler does with an event before it succeeds.
 #[derive(Clone, Copy, PartialEq)]
-enum Fault {
+pub(super) enum Fault {
     Fail,
     Panic,
     /// Never end.
@@ -97,11 +108,11 @@ enum Fault {
 
 /// The faults of the next attempts at the events with a number. Shared by all instances of a test.
 #[derive(Clone, Default)]
-struct Script(Arc<Mutex<HashMap<i32, (Fault, u32)>>>);
+pub(super) struct Script(Arc<Mutex<HashMap<i32, (Fault, u32)>>>);
 
 impl Script {
     /// Makes the next `times` attempts at the events with this number fail.
-    fn set(&self, number: i32, fault: Fault, times: u32) {
+    pub(super) fn set(&self, number: i32, fault: Fault, times: u32) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(number, (fault, times));
     }
 
@@ -193,7 +204,9 @@ impl Consumer for Continuing {
 }
 
 /// Short times, and batches of several events.
-const QUICK_EVENTS: [(&str, &str); 7] = [
+const QUICK_EVENTS: [(&str, &str); 9] = [
+    ("EVENTS_CLAIM_INTERVAL_MS", "100"),
+    ("EVENTS_CLAIM_IDLE_MS", "5300"),
     ("AVAL__EVENTS__BATCH", "20"),
     ("AVAL__EVENTS__LEASE_MS", "1000"),
     ("AVAL__EVENTS__HANDLER_TIMEOUT_MS", "300"),
@@ -204,14 +217,14 @@ const QUICK_EVENTS: [(&str, &str); 7] = [
 ];
 
 /// An engine that publishes events, with a table for the effects of consumers.
-struct Stage {
-    test: TestEngine,
-    script: Script,
-    redis: Option<RedisServer>,
+pub(super) struct Stage {
+    pub(super) test: TestEngine,
+    pub(super) script: Script,
+    pub(super) redis: Option<RedisServer>,
 }
 
 /// An instance that runs one consumer.
-struct Instance {
+pub(super) struct Instance {
     handle: Handle<EventConsumer>,
     root: Root,
     arbiters: Arc<Arbiters>,
@@ -219,18 +232,18 @@ struct Instance {
 
 impl Instance {
     /// Ends the instance as `kill -9` does: its work is dropped in the middle, and its leases remain.
-    fn kill(&self) {
+    pub(super) fn kill(&self) {
         self.root.stop_keeping();
         self.arbiters.stop();
     }
 }
 
 /// Runs a consumer with its own threads, as the composition root does.
-fn start_consumer(resources: &Resources, consumer: Arc<dyn AnyConsumer>, bus: Arc<dyn EventBus>) -> Instance {
+fn start_consumer(resources: &Resources, consumer: Arc<dyn AnyConsumer>, sources: Sources) -> Instance {
     let arbiters = Arc::new(Arbiters::start(1));
     let root = Root::new(resources, Arc::clone(&arbiters), CancellationToken::new());
     let handle = Handle::vacant(event_consumer::NAME);
-    event_consumer::keep(&root, &handle, resources, consumer, bus);
+    event_consumer::keep(&root, &handle, resources, consumer, sources);
     Instance { handle, root, arbiters }
 }
 
@@ -241,7 +254,11 @@ pub(crate) fn start_failing(engine: &Engine) -> impl Sized + use<> {
 
 /// Runs a consumer of events of some types that always fails, on the instance of an app.
 pub(crate) fn start_failing_at(engine: &Engine, types: TypeFilter) -> impl Sized + use<> {
-    start_consumer(&engine.resources, Arc::new(Failing(types)), engine.shared.consumer_bus())
+    start_consumer(
+        &engine.resources,
+        Arc::new(Failing(types)),
+        engine.shared.consumer_sources(&engine.resources),
+    )
 }
 
 struct Failing(TypeFilter);
@@ -259,15 +276,21 @@ impl Consumer for Failing {
 }
 
 impl Stage {
-    async fn open(transport: Transport) -> Self {
+    pub(super) async fn open(transport: Transport) -> Self {
         Self::open_with(transport, &[]).await
     }
 
-    async fn open_with(transport: Transport, overrides: &[(&str, &str)]) -> Self {
+    pub(super) async fn open_with(transport: Transport, overrides: &[(&str, &str)]) -> Self {
         let redis = match transport {
             Transport::Postgres => None,
             Transport::Redis => Some(RedisServer::start()),
+            Transport::Valkey => Some(RedisServer::start_valkey()),
         };
+        Self::open_on(redis, overrides).await
+    }
+
+    /// With this Redis server.
+    pub(super) async fn open_on(redis: Option<RedisServer>, overrides: &[(&str, &str)]) -> Self {
         let url = redis.as_ref().map(RedisServer::url).unwrap_or_default();
         let own = [("REDIS_URL", url.as_str())];
         let test = TestEngine::start(&[&QUICK_EVENTS, &own[..], overrides].concat()).await;
@@ -276,24 +299,25 @@ impl Stage {
         Self { test, script: Script::default(), redis }
     }
 
-    fn resources(&self, instance: &str) -> Resources {
+    pub(super) fn resources(&self, instance: &str) -> Resources {
         Resources { instance: instance.into(), ..self.test.engine.resources.clone() }
     }
 
     /// Starts an instance with the consumer [`Parking`].
-    fn start(&self, instance: &str) -> Instance {
+    pub(super) fn start(&self, instance: &str) -> Instance {
         self.start_consumer(instance, Arc::new(Parking(self.script.clone())))
     }
 
     fn start_consumer(&self, instance: &str, consumer: Arc<dyn AnyConsumer>) -> Instance {
-        start_consumer(&self.resources(instance), consumer, self.test.engine.shared.consumer_bus())
+        let resources = self.resources(instance);
+        start_consumer(&resources, consumer, self.test.engine.shared.consumer_sources(&resources))
     }
 
-    async fn execute(&self, sql: &str) {
+    pub(super) async fn execute(&self, sql: &str) {
         execute(&mut self.test.database.connect().await, sql).await.unwrap();
     }
 
-    async fn text(&self, query: &str) -> String {
+    pub(super) async fn text(&self, query: &str) -> String {
         text(&mut self.test.database.connect().await, query).await.unwrap_or_default()
     }
 
@@ -306,14 +330,14 @@ impl Stage {
     }
 
     /// Writes events with these numbers about a subject.
-    async fn write_toys(&self, subject: Uuid, numbers: impl IntoIterator<Item = i32>) {
+    pub(super) async fn write_toys(&self, subject: Uuid, numbers: impl IntoIterator<Item = i32>) {
         for number in numbers {
             self.write("toy.made.v1", subject, number).await;
         }
     }
 
     /// The numbers of the effects of the events of a subject, in the order in which they happened.
-    async fn effects(&self, subject: Uuid) -> Vec<i32> {
+    pub(super) async fn effects(&self, subject: Uuid) -> Vec<i32> {
         let query = format!(
             "SELECT string_agg(number::text, ' ' ORDER BY seq) FROM effects WHERE subject = '{subject}'"
         );
@@ -321,7 +345,7 @@ impl Stage {
     }
 
     /// Waits until exactly these effects have happened, in this order.
-    async fn expect(&self, subject: Uuid, numbers: impl IntoIterator<Item = i32>) {
+    pub(super) async fn expect(&self, subject: Uuid, numbers: impl IntoIterator<Item = i32>) {
         let numbers: Vec<i32> = numbers.into_iter().collect();
         let mut seen = Vec::new();
         let count = numbers.len();
@@ -334,7 +358,7 @@ impl Stage {
     }
 
     /// Waits until a query returns a text.
-    async fn holds(&self, query: &str, expected: &str) {
+    pub(super) async fn holds(&self, query: &str, expected: &str) {
         let mut seen = String::new();
         eventually(&format!("{query} to return {expected}"), async || {
             seen = self.text(query).await;
@@ -343,9 +367,15 @@ impl Stage {
         .await;
     }
 
-    async fn dead_letters(&self, count: usize) {
+    pub(super) async fn dead_letters(&self, count: usize) {
         self.holds("SELECT count(*) FROM deferred_events WHERE dead_since IS NOT NULL", &count.to_string())
             .await;
+    }
+
+    /// The number of events that the consumer has read from streams.
+    pub(super) fn streamed(&self) -> u64 {
+        let read = &self.test.engine.resources.metrics.event_consumer_events_read_total;
+        read.with_label_values(&["parking", "stream"]).get()
     }
 
     /// Replays or skips all dead letters.
@@ -360,7 +390,7 @@ fn operator() -> Operator {
     Operator { account: "tester".to_owned(), reason: "a test".to_owned(), request: None }
 }
 
-fn new_subject() -> Uuid {
+pub(super) fn new_subject() -> Uuid {
     Clock::system().new_uuid()
 }
 
@@ -377,6 +407,8 @@ async fn the_events_of_a_subject_are_handled_in_order_and_once(transport: Transp
         stage.expect(subject, 0..8).await;
     }
     stage.holds("SELECT count(*) FROM inbox WHERE consumer = 'parking'", "160").await;
+    let has_streamed = stage.streamed() > 0;
+    assert_eq!(has_streamed, stage.redis.is_some(), "events must arrive by the stream if there is one");
 }
 
 async fn a_consumer_only_gets_its_types_and_starts_with_the_oldest_event(transport: Transport) {
@@ -580,8 +612,11 @@ async fn effects_happen_once_while_leases_are_stolen(transport: Transport) {
     }
 }
 
+const LONG_HANDLER: [(&str, &str); 2] =
+    [("AVAL__EVENTS__HANDLER_TIMEOUT_MS", "60000"), ("EVENTS_CLAIM_IDLE_MS", "65000")];
+
 async fn an_instance_that_dies_in_a_transaction_leaves_no_effect(transport: Transport) {
-    let stage = Stage::open_with(transport, &[("AVAL__EVENTS__HANDLER_TIMEOUT_MS", "60000")]).await;
+    let stage = Stage::open_with(transport, &LONG_HANDLER).await;
     let subject = new_subject();
     stage.script.set(2, Fault::Hang, 1);
     let one = stage.start("one");
@@ -682,20 +717,4 @@ async fn the_pause_before_an_attempt_is_random_and_below_its_ceiling() {
     let pauses = "SELECT count(*) FILTER (WHERE next_attempt_at <= clock_timestamp() + interval '10 hours') || ' ' || \
         (max(next_attempt_at) - min(next_attempt_at) > interval '10 minutes') FROM deferred_events";
     assert_eq!(stage.text(pauses).await, "20 true");
-}
-
-#[actix_rt::test]
-async fn effects_happen_once_while_redis_loses_its_data() {
-    let stage = Stage::open(Transport::Redis).await;
-    let _instances = [stage.start("one"), stage.start("two")];
-    let subjects: Vec<Uuid> = (0..8).map(|_| new_subject()).collect();
-    for number in 0..10 {
-        for subject in &subjects {
-            stage.write_toys(*subject, [number]).await;
-        }
-        stage.redis.as_ref().unwrap().flush();
-    }
-    for subject in subjects {
-        stage.expect(subject, 0..10).await;
-    }
 }

@@ -6,6 +6,7 @@ mod dead_letters;
 mod feed;
 mod long_poll;
 mod operators;
+mod streams;
 mod types;
 
 use std::time::Duration;

@@ -201,7 +201,7 @@ pub(super) const CASES: &[Case] = cases! {
 
     "consumers::leases::register" [0] ["outbox_offset_idx"] |sql, _w| consumers::leases::register(sql, "new");
     "consumers::leases::report" [0] [] |sql, _w| consumers::leases::report(sql, "webhooks", "one", SECOND);
-    "consumers::leases::hold" [0] [] |sql, _w| async move { consumers::leases::hold(sql, "webhooks", &held(), 7, SECOND).await };
+    "consumers::leases::hold" [0] [] |sql, _w| async move { consumers::leases::hold(sql, "webhooks", &held(), SECOND).await };
     "consumers::leases::acquire" [0] []
         |sql, _w| async move { consumers::leases::acquire(sql, "webhooks", "one", SECOND, &held(), 16).await };
     "consumers::leases::release" [0] [] |sql, _w| async move { consumers::leases::release(sql, "webhooks", &held()).await };
@@ -245,6 +245,9 @@ pub(super) const CASES: &[Case] = cases! {
         |sql, w| async move { consumers::dead_letters::skip(sql, "webhooks", &[w.event_dead_letter]).await };
     "consumers::dead_letters::rewind" [0] ["inbox_offset_idx", "deferred_events_offset_idx"]
         |sql, _w| consumers::dead_letters::rewind(sql, "webhooks", i64::MAX - 1);
+    "consumers::dead_letters::uncopied" [0] ["deferred_events_"] |sql, _w| consumers::dead_letters::uncopied(sql, 100);
+    "consumers::dead_letters::mark_copied" [0] ["deferred_events_pkey"]
+        |sql, w| async move { consumers::dead_letters::mark_copied(sql, &[w.event_dead_letter]).await };
     "consumers::dead_letters::delete_before" [0] ["deferred_events_"]
         |sql, w| consumers::dead_letters::delete_before(sql, w.now - TimeDelta::days(400), 10);
     "consumers::overview::lags" [0] ["outbox_offset_idx", "deferred_events_"] |sql, _w| consumers::overview::lags(sql);

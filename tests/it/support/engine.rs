@@ -142,11 +142,19 @@ impl TestEngine {
 
 /// Starts an engine on a database that other engines may already use.
 pub(crate) async fn start_engine(database: &TestDatabase, overrides: &[(&str, &str)]) -> Engine {
+    try_start_engine(database, overrides).await.unwrap()
+}
+
+/// Like [`start_engine`], for an engine that may refuse its configuration.
+pub(crate) async fn try_start_engine(
+    database: &TestDatabase,
+    overrides: &[(&str, &str)],
+) -> aval::error::Result<Engine> {
     let logger = slog::Logger::root(slog::Discard, slog::o!());
     let settings = Arc::new(settings_on(database, overrides));
     let telemetry = Telemetry::new(&settings, &Clock::system(), logger, &aval::app::known_labels()).unwrap();
     let url = settings.database.url.clone();
-    Engine::start(settings, &url, telemetry, Clock::system(), CancellationToken::new()).await.unwrap()
+    Engine::start(settings, &url, telemetry, Clock::system(), CancellationToken::new()).await
 }
 
 /// An application that its country's rules approve if the report for its document is clean.

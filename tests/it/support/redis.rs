@@ -1,5 +1,5 @@
-//! A Redis server for one test, without persistence, on a Unix socket. It is killed when the test's process ends, even
-//! if the test panics or is killed.
+//! A Redis or Valkey server for one test, without persistence, on a Unix socket. It is killed when the test's process ends,
+//! even if the test panics or is killed.
 
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
@@ -24,6 +24,9 @@ pub(crate) struct RedisServer {
     port: u16,
     /// The certificate and its key. If they are set, the port accepts only TLS.
     tls: Option<(PathBuf, PathBuf)>,
+    program: PathBuf,
+    /// The eviction policy.
+    policy: &'static str,
     running: Option<Running>,
 }
 
@@ -48,10 +51,31 @@ impl RedisServer {
         Self::start_at(free_port(), Some((certificate, key)))
     }
 
-    fn start_at(port: u16, tls: Option<(PathBuf, PathBuf)>) -> Self {
-        let mut server = Self { home: tempfile::tempdir().unwrap(), port, tls, running: None };
+    /// Starts a Valkey server, which `scripts/install-missing.sh for-tests` installs.
+    pub(crate) fn start_valkey() -> Self {
+        let mut server = Self::stopped(0, None);
+        server.program = valkey();
         server.restart();
         server
+    }
+
+    /// A server that is not running yet.
+    pub(crate) fn stopped(port: u16, tls: Option<(PathBuf, PathBuf)>) -> Self {
+        let (home, program) = (tempfile::tempdir().unwrap(), PathBuf::from("redis-server"));
+        Self { home, port, tls, program, policy: "noeviction", running: None }
+    }
+
+    fn start_at(port: u16, tls: Option<(PathBuf, PathBuf)>) -> Self {
+        let mut server = Self::stopped(port, tls);
+        server.restart();
+        server
+    }
+
+    /// Starts the server with an eviction policy.
+    pub(crate) fn restart_with_policy(&mut self, policy: &'static str) {
+        self.kill();
+        self.policy = policy;
+        self.restart();
     }
 
     /// The value for `REDIS_URL`: with the port if the server listens on one, otherwise with the Unix socket.
@@ -87,7 +111,9 @@ impl RedisServer {
     fn spawn(&self) -> Running {
         let socket = self.socket();
         let mut watchdog = Command::new("sh")
-            .args(["-c", WATCHDOG, "watchdog", "redis-server", "--bind", "127.0.0.1"])
+            .args(["-c", WATCHDOG, "watchdog"])
+            .arg(&self.program)
+            .args(["--bind", "127.0.0.1", "--maxmemory-policy", self.policy])
             .args(self.port_arguments())
             .arg("--unixsocket")
             .arg(&socket)
@@ -175,6 +201,7 @@ impl RedisServer {
                 .as_str()
             {
                 "string" => ::redis::cmd("GET").arg(&key).query(&mut connection).unwrap(),
+                "hash" => flat(&::redis::cmd("HGETALL").arg(&key).query(&mut connection).unwrap()),
                 "stream" => {
                     let entries: ::redis::Value =
                         ::redis::cmd("XRANGE").arg(&key).arg("-").arg("+").query(&mut connection).unwrap();
@@ -191,6 +218,15 @@ impl RedisServer {
     pub(crate) fn socket(&self) -> PathBuf {
         self.home.path().join("redis.sock")
     }
+}
+
+/// The program of the Valkey server.
+fn valkey() -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"));
+    let program = cache.join("aval/valkey-9.1.2/valkey-server");
+    assert!(program.exists(), "{} is missing; run scripts/install-missing.sh for-tests", program.display());
+    program
 }
 
 fn free_port() -> u16 {
