@@ -604,7 +604,11 @@ async fn effects_happen_once_while_leases_are_stolen(transport: Transport) {
             stage.write_toys(*subject, [number]).await;
         }
         stage
-            .execute("UPDATE consumer_partitions SET fence = fence + 1, owner = NULL, leased_until = NULL")
+            .execute(
+                "WITH locked AS (SELECT * FROM consumer_partitions ORDER BY consumer, partition FOR UPDATE) \
+                 UPDATE consumer_partitions c SET fence = c.fence + 1, owner = NULL, leased_until = NULL FROM locked l \
+                 WHERE c.consumer = l.consumer AND c.partition = l.partition",
+            )
             .await;
     }
     for subject in subjects {

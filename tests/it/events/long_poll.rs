@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::support::accounts::{ANALYST, USER};
 use crate::support::app::TestApp;
 use crate::support::builders::spanish;
+use crate::support::eventually;
 
 const FEED: &str = "/api/v1/events";
 
@@ -70,6 +71,9 @@ async fn the_feed_selects_types_and_subjects_and_hides_owners() {
     let app = TestApp::start_idle().await;
     let id = app.submit(&spanish()).await;
     app.submit(&spanish()).await;
+    let unpublished = "SELECT count(*) FROM outbox WHERE relay_offset IS NULL";
+    eventually("both events to be published", async || (app.sql(unpublished).await == "0").then_some(()))
+        .await;
     let path = format!("{FEED}?types=application.*&subject={id}&wait=10");
     let page = app.get(&path).await.expect(200);
     assert_eq!(types(&page), ["application.created.v1"]);
