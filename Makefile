@@ -43,10 +43,11 @@ deployment: ## check the Kubernetes manifests, the Dockerfile and docker-compose
 	cargo build --locked --quiet
 	@scripts/deployment.sh "$${CARGO_TARGET_DIR:-target}/debug/aval"
 
-bench: ## run the micro-benchmarks
+bench: ## run the micro-benchmarks, and measure events per second
 	cargo bench --locked --bench rules
 	cargo bench --locked --bench claims
 	cargo bench --locked --bench traces
+	cargo bench --locked --bench events
 
 dev: ## serve, and restart when the source changes
 	@scripts/install-missing.sh

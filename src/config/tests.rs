@@ -180,6 +180,22 @@ fn production_rejects_unencrypted_connections_to_a_remote_redis() {
 }
 
 #[test]
+fn names_of_streams_are_checked_and_entries_are_taken_over_only_after_the_handler_timeout() {
+    let short = [("EVENTS_CLAIM_IDLE_MS", "14999")];
+    assert!(refusal(&short).contains("events.claim_idle_ms"), "the handler may take 10 seconds");
+    assert!(load(&[short[0], ("AVAL__EVENTS__HANDLER_TIMEOUT_MS", "9999")]).is_ok());
+    assert!(refusal(&[("EVENTS_CLAIM_INTERVAL_MS", "0")]).contains("events.claim_interval_ms"));
+    assert!(refusal(&[("EVENTS_STREAM", "a b")]).contains("events.stream"));
+    assert!(refusal(&[("AVAL__EVENTS__GROUP", "")]).contains("events.group"));
+    assert!(load(&[("AVAL__EVENTS__STREAM", "")]).unwrap().events.stream.is_empty());
+    let named = load(&[("EVENTS_GROUP", "g"), ("EVENTS_CONSUMER", "c"), ("EVENTS_DLQ_STREAM", "d")]).unwrap();
+    assert_eq!(
+        (&*named.events.group, &*named.events.consumer, &*named.events.dead_letter_stream),
+        ("g", "c", "d")
+    );
+}
+
+#[test]
 fn an_invalid_redis_url_is_rejected_without_quoting_it() {
     for url in ["http://:hunter2@cache.example", "hunter2", "rediss://:hunter2@cache.example/#insecure"] {
         let refused = refusal(&[("REDIS_URL", url)]);

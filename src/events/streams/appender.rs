@@ -166,13 +166,16 @@ impl Appender {
             // Another relay has published and appended meanwhile, or the database has lost events.
             end = self.outbox.position().await?;
         }
+        let is_new_epoch = found.is_of_other_epoch(end.epoch);
+        if !is_new_epoch {
+            self.report(&found.groups, bound, end.offset);
+        }
         match found.appended(end).filter(|found| found.end >= bound) {
             Some(known) => {
-                self.report(&found.groups, bound, end.offset);
                 self.groups = Some((Position { epoch: end.epoch, offset: known.end }, found.groups));
                 Ok(known)
             }
-            None => self.create(end, bound, found.is_of_other_epoch(end.epoch)).await,
+            None => self.create(end, bound, is_new_epoch).await,
         }
     }
 

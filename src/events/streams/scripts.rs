@@ -33,7 +33,7 @@ end
 redis.call('HSET', state, 'end', ARGV[3], 'start', ARGV[4])
 return 1";
 
-/// Functions that [`CHECK`] and [`RESET`] share.
+/// Functions that [`CHECK_BODY`] and [`RESET_BODY`] share.
 const GROUPS: &str = "\
 local function digits(id) return tonumber(string.match(id, '^%d+')) end
 local function is_stream(key) return redis.call('TYPE', key).ok == 'stream' end
