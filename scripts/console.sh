@@ -33,10 +33,6 @@ cargo build --locked --quiet
 AVAL_BIN=$(realpath "${CARGO_TARGET_DIR:-target}/debug/aval")
 export AVAL_BIN
 cd frontend
-"$AVAL_BIN" openapi | npm run --silent client -- --check
-npm run --silent lint
-npm run --silent test
-
 export AVAL_PASSWORD=orbit-lantern-velvet-93
 # Applications are decided again soon after an outage of a test.
 export AVAL__REDECISION__MIN_INTERVAL_MS=1000
@@ -63,16 +59,27 @@ run_twice() {
     run "$@"
 }
 
-# The two groups run at the same time, and the load by itself, because it measures times.
+# The client, types, lints, format and unit tests.
+check_sources() {
+    "$AVAL_BIN" openapi | npm run --silent client -- --check && npm run --silent lint && npm run --silent test
+}
+
+# The checks and two groups of browser tests run at the same time. The load runs by itself, because it measures times.
 outputs=$(mktemp -d)
 trap 'rm -rf "$outputs"' EXIT
-run_twice tests/browser/*.test.mjs > "$outputs/pages" 2>&1 &
-pages=$!
-run_twice tests/browser/scenarios/*.test.mjs > "$outputs/scenarios" 2>&1 &
-scenarios=$!
+groups=(check_sources 'run_twice tests/browser/*.test.mjs' 'run_twice tests/browser/scenarios/*.test.mjs')
+processes=()
+for number in "${!groups[@]}"; do
+    # shellcheck disable=SC2086
+    ${groups[number]} > "$outputs/$number" 2>&1 &
+    processes+=($!)
+done
 status=0
-wait "$pages" || status=1
-wait "$scenarios" || status=1
-cat "$outputs/pages" "$outputs/scenarios"
+for process in "${processes[@]}"; do
+    wait "$process" || status=1
+done
+cat "$outputs"/*
+echo "checks and tests without load: $SECONDS s"
 [ "$status" = 0 ] || exit 1
 run_twice tests/browser/load/*.test.mjs
+echo "console: $SECONDS s"

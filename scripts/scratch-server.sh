@@ -1,9 +1,14 @@
 #!/usr/bin/env bash
 # For scripts that test a running Aval from outside: builds it, starts it with a new database and stops it at the end.
-# Source it; it sets $aval (the binary), $scratch (a directory) and AVAL_URL. The server logs to $scratch/log.
+# Source it; it sets $aval (the binary), $scratch (a directory) and AVAL_URL. The server logs to $scratch/log. If AVAL_BIN is
+# set, it is the binary, and nothing is built.
 
-cargo build --locked --quiet
-aval=$(realpath "${CARGO_TARGET_DIR:-target}/debug/aval")
+if [ -n "${AVAL_BIN:-}" ]; then
+    aval=$AVAL_BIN
+else
+    cargo build --locked --quiet
+    aval=$(realpath "${CARGO_TARGET_DIR:-target}/debug/aval")
+fi
 
 scratch=$(mktemp -d)
 # If root runs this, the private PostgreSQL runs as another user, who needs access to the directory.

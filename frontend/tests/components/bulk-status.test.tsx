@@ -25,7 +25,8 @@ function server(change: () => { status: number; body: unknown }): Received[] {
 async function open(onClose: (hasChanged: boolean) => void = () => {}) {
     await show(() => <BulkDialog target={TARGET} onClose={onClose} />);
     const user = userEvent.setup();
-    await user.type(await screen.findByLabelText(/^Reason/), 'Discontinued');
+    await user.click(await screen.findByLabelText(/^Reason/));
+    await user.paste('Discontinued');
     await user.click(screen.getByRole('button', { name: 'Count' }));
     await screen.findByText('9 of 12 applications would change. Nothing has changed yet.');
     return user;

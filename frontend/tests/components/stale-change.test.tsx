@@ -43,7 +43,8 @@ function server(status: object): Received[] {
 async function approve() {
     await show(() => <ChangeDialog change="APPROVED" application={APPLICATION} isStaff onClose={() => {}} />);
     const user = userEvent.setup();
-    await user.type(await screen.findByLabelText(/^Reason/), 'Income confirmed');
+    await user.click(await screen.findByLabelText(/^Reason/));
+    await user.paste('Income confirmed');
     const button = screen.getByRole('button', { name: 'Approve' });
     await waitFor(() => expect(screen.queryByRole('alert') ?? button).toBeDefined());
     return { user, button };
