@@ -174,9 +174,8 @@ impl Engine {
             .map(|_| Handle::vacant(write_batcher::NAME))
             .collect();
         let write_batchers = WriteBatchers::new(write_batcher_handles.iter().cloned());
-        let ingest_writers: Vec<Handle<IngestWriter>> = (0..resources.settings.ingest.writers)
-            .map(|_| Handle::vacant(ingest_writer::NAME))
-            .collect();
+        let ingest_writers: Vec<Handle<IngestWriter>> =
+            (0..resources.settings.ingest.writers).map(|_| Handle::vacant(ingest_writer::NAME)).collect();
         // Register a new task here.
         let tasks: [Box<dyn AnyTask>; 3] = [
             Box::new(ProcessCreditApplication {

@@ -3,9 +3,9 @@
 use super::shared::REDIS_WATCH;
 use crate::actors::broadcaster::{self, FrameKind};
 use crate::actors::housekeeper::{self, tasks::ScheduledTask};
+use crate::actors::ingest_writer::{self, EventResult};
 use crate::actors::job::{self, AttemptStatus};
 use crate::actors::provider_gateway::{self, CallStatus};
-use crate::actors::ingest_writer::{self, EventResult};
 use crate::actors::{event_consumer, outbox_relay, scheduler, supervisor, view_recorder, write_batcher};
 use crate::cache::{CacheOperation, Subject, follower};
 use crate::deliveries::deliver::DeliverWebhook;

@@ -30,18 +30,18 @@ pub struct IngestSettings {
 impl IngestSettings {
     pub(super) fn validate(&self) -> Result<()> {
         require((1..=64).contains(&self.writers), "ingest.writers", "must be from 1 to 64")?;
-        require(
-            (1..=10_000).contains(&self.group_events),
-            "ingest.group_events",
-            "must be from 1 to 10000",
-        )?;
+        require((1..=10_000).contains(&self.group_events), "ingest.group_events", "must be from 1 to 10000")?;
         require(
             (8 << 20..=64 << 30).contains(&self.max_memory_bytes),
             "ingest.max_memory_bytes",
             "must be from 8388608 (8 MiB) to 68719476736 (64 GiB)",
         )?;
         // Events of the last seven days are accepted, and a day is dropped as a whole.
-        require((9..=3650).contains(&self.retention_days), "ingest.retention_days", "must be from 9 to 3650")?;
+        require(
+            (9..=3650).contains(&self.retention_days),
+            "ingest.retention_days",
+            "must be from 9 to 3650",
+        )?;
         require(self.partitions_back_days <= 8, "ingest.partitions_back_days", "must be at most 8")?;
         require(self.partitions_ahead_days <= 60, "ingest.partitions_ahead_days", "must be at most 60")?;
         require(self.keep_rejected <= 1_000_000, "ingest.keep_rejected", "must be at most 1000000")?;

@@ -96,7 +96,7 @@ pub enum Rejection {
 }
 
 /// The result of a handler.
-pub type Answer = Result<HttpResponse, Rejection>;
+pub type HandlerResult = Result<HttpResponse, Rejection>;
 
 impl From<Error> for Rejection {
     fn from(error: Error) -> Self {
@@ -396,6 +396,7 @@ mod tests {
             Rejection::Expectation,
             Rejection::MethodNotAllowed("GET, HEAD".to_owned()),
             Rejection::UnsupportedMediaType,
+            Rejection::UnsupportedEventsType,
             Rejection::PayloadTooLarge { limit_bytes: 2_097_152 },
             Rejection::TargetTooLong { limit_bytes: 8192 },
             Rejection::HeaderTooLarge { limit_bytes: 32_768 },

@@ -160,7 +160,9 @@ fn of_lines(text: &str) -> Result<Vec<&RawValue>> {
         }
         let event = serde_json::from_str(line).map_err(|error| {
             let column = error.column();
-            malformed(format!("The event with index {index} is not valid JSON (line {number}, column {column})."))
+            malformed(format!(
+                "The event with index {index} is not valid JSON (line {number}, column {column})."
+            ))
         })?;
         events.push(event);
     }
@@ -221,7 +223,10 @@ mod tests {
         let lines = vec![event("a"); MAX_EVENTS + 1].join("\n");
         assert_eq!(codes(&lines, BodyFormat::Lines), [(String::new(), "too_many")]);
         assert_eq!(codes(r#"{"events":{}}"#, BodyFormat::Json), [("/events".to_owned(), "bad_type")]);
-        assert_eq!(codes(r#"{"events":[],"a":1}"#, BodyFormat::Json), [("/events".to_owned(), "not_allowed")]);
+        assert_eq!(
+            codes(r#"{"events":[],"a":1}"#, BodyFormat::Json),
+            [("/events".to_owned(), "not_allowed")]
+        );
     }
 
     #[test]

@@ -6,8 +6,8 @@ use uuid::Uuid;
 use super::batch::Batch;
 use super::{Ingest, Receipt};
 use crate::error::{Error, Result};
-pub use crate::storage::ingest::dead_letters::{IngestDeadLetter, IngestDeadLetterFilter};
 use crate::storage::ingest::dead_letters;
+pub use crate::storage::ingest::dead_letters::{IngestDeadLetter, IngestDeadLetterFilter};
 use crate::storage::transaction;
 
 impl Ingest {
@@ -21,8 +21,7 @@ impl Ingest {
         after: Option<Uuid>,
         limit: i64,
     ) -> Result<Vec<IngestDeadLetter>> {
-        let read =
-            async |connection: &mut _| dead_letters::list_page(connection, filter, after, limit).await;
+        let read = async |connection: &mut _| dead_letters::list_page(connection, filter, after, limit).await;
         self.resources.database.run(read).await
     }
 

@@ -17,8 +17,6 @@ use crate::storage::ingest::{NewIngestedEvent, SharedText};
 pub const MAX_ID_CHARS: usize = 64;
 /// The longest type, in characters.
 pub const MAX_TYPE_CHARS: usize = 64;
-/// The largest `properties`, in bytes.
-pub const MAX_PROPERTIES_BYTES: usize = 8 * 1024;
 /// How old an event may be.
 pub const MAX_AGE: TimeDelta = TimeDelta::days(7);
 /// How far in the future an event may be, to allow for wrong clocks.

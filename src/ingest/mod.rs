@@ -106,7 +106,7 @@ impl Ingest {
         let refused = u64::try_from(rejected.len()).unwrap_or(u64::MAX);
         metrics.with_label_values(&["rejected"]).inc_by(refused);
         let took = self.resources.clock.monotonic().saturating_sub(started);
-        self.statistics.note(&Received { account, types: &types, outcomes: &outcomes, refused, took });
+        self.statistics.record(&Received { account, types: &types, outcomes: &outcomes, refused, took });
         let count = |wanted| outcomes.iter().filter(|outcome| **outcome == wanted).count();
         Ok(Receipt {
             accepted: count(Stored::Accepted),
@@ -142,7 +142,8 @@ impl Ingest {
         limit: i64,
     ) -> Result<Vec<IngestedEvent>> {
         let read = async |connection: &mut _| {
-            let work = async |connection: &mut _| Ok(ingest::list_page(connection, filter, after, limit).await?);
+            let work =
+                async |connection: &mut _| Ok(ingest::list_page(connection, filter, after, limit).await?);
             transaction::once_beginning(connection, planner::BEGIN_PRUNED, work).await
         };
         self.resources.database.run(read).await

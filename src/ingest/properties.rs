@@ -6,9 +6,10 @@
 
 use serde_json::value::RawValue;
 
-use super::event::MAX_PROPERTIES_BYTES;
 use crate::json::{Refusal, bad_type};
 
+/// The largest `properties`, in bytes.
+const MAX_PROPERTIES_BYTES: usize = 8 * 1024;
 /// The deepest nesting, the same as for request bodies.
 const MAX_DEPTH: usize = 32;
 /// The most digits of an exponent. `jsonb` holds numbers of up to 131,072 digits before the point.

@@ -36,7 +36,7 @@ pub struct EventCounts {
 }
 
 impl EventCounts {
-    fn note(&mut self, outcome: Stored) {
+    fn record(&mut self, outcome: Stored) {
         match outcome {
             Stored::Accepted => self.accepted += 1,
             Stored::Duplicate => self.duplicates += 1,
@@ -98,11 +98,11 @@ struct Slot {
 }
 
 impl Slot {
-    fn note(&mut self, received: &Received<'_>) {
+    fn record(&mut self, received: &Received<'_>) {
         let mut counts = EventCounts { rejected: received.refused, ..EventCounts::default() };
         for (event_type, outcome) in received.types.iter().zip(received.outcomes) {
-            counts.note(*outcome);
-            entry(&mut self.types, event_type.as_str()).note(*outcome);
+            counts.record(*outcome);
+            entry(&mut self.types, event_type.as_str()).record(*outcome);
         }
         entry(&mut self.accounts, received.account).add(counts);
         self.counts.add(counts);
@@ -148,16 +148,15 @@ impl IngestStatistics {
     }
 
     /// Counts a request.
-    pub fn note(&self, received: &Received<'_>) {
+    pub fn record(&self, received: &Received<'_>) {
         let number = self.slot_number();
         let mut slots = self.lock();
         if slots.back().is_none_or(|slot| slot.number < number) {
             slots.push_back(Slot { number, ..Slot::default() });
-            let oldest = number.saturating_sub(slot_count());
-            slots.retain(|slot| slot.number > oldest);
+            slots.retain(|slot| slot.number + slot_count() > number);
         }
         if let Some(slot) = slots.back_mut() {
-            slot.note(received);
+            slot.record(received);
         }
     }
 
@@ -232,10 +231,10 @@ mod tests {
 
     use super::*;
 
-    fn note(statistics: &IngestStatistics, account: &str, event_type: &str, outcomes: &[Stored], ms: u64) {
+    fn record(statistics: &IngestStatistics, account: &str, event_type: &str, outcomes: &[Stored], ms: u64) {
         let types = vec![SharedText::from(event_type.to_owned()); outcomes.len()];
         let took = Duration::from_millis(ms);
-        statistics.note(&Received { account, types: &types, outcomes, refused: 1, took });
+        statistics.record(&Received { account, types: &types, outcomes, refused: 1, took });
     }
 
     #[test]
@@ -243,18 +242,19 @@ mod tests {
         let clock = Clock::manual(DateTime::UNIX_EPOCH);
         let statistics = IngestStatistics::new(&clock);
         clock.advance(Duration::from_secs(20));
-        note(&statistics, "key:a", "seen", &[Stored::Accepted, Stored::Duplicate], 10);
+        record(&statistics, "key:a", "seen", &[Stored::Accepted, Stored::Duplicate], 10);
         clock.advance(Duration::from_secs(20));
-        note(&statistics, "key:b", "paid", &[Stored::Accepted, Stored::Accepted, Stored::Conflict], 100);
+        record(&statistics, "key:b", "paid", &[Stored::Accepted, Stored::Accepted, Stored::Conflict], 100);
         let figures = statistics.figures();
         let all = EventCounts { accepted: 3, duplicates: 1, conflicts: 1, rejected: 2 };
         assert_eq!((figures.counts, figures.requests), (all, 2));
         assert!((figures.seconds - 40.0).abs() < 0.001);
-        let names = |list: &[(String, EventCounts)]| list.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
-        assert_eq!((names(&figures.accounts), names(&figures.types)), (
-            vec!["key:b".to_owned(), "key:a".to_owned()],
-            vec!["paid".to_owned(), "seen".to_owned()]
-        ));
+        let names =
+            |list: &[(String, EventCounts)]| list.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        assert_eq!(
+            (names(&figures.accounts), names(&figures.types)),
+            (vec!["key:b".to_owned(), "key:a".to_owned()], vec!["paid".to_owned(), "seen".to_owned()])
+        );
         clock.advance(Duration::from_secs(45));
         assert_eq!(names(&statistics.figures().accounts), ["key:b"]);
         clock.advance(Duration::from_secs(60));
@@ -269,7 +269,8 @@ mod tests {
             let bound = upper_bound(bucket(latency));
             assert!(bound >= latency && bound <= latency.mul_f64(1.126), "{latency:?} {bound:?}");
         }
-        let latencies = HashMap::from([(bucket(Duration::from_millis(1)), 98), (bucket(Duration::from_millis(50)), 2)]);
+        let latencies =
+            HashMap::from([(bucket(Duration::from_millis(1)), 98), (bucket(Duration::from_millis(50)), 2)]);
         let [p50, p90, p99] = percentiles(latencies, 100).unwrap();
         assert!(p50 == p90 && p99 >= Duration::from_millis(50));
     }
@@ -279,7 +280,7 @@ mod tests {
         let clock = Clock::manual(DateTime::UNIX_EPOCH);
         let statistics = IngestStatistics::new(&clock);
         for n in 0..MAX_NAMES * 2 {
-            note(&statistics, "key:a", &format!("t{n}"), &[Stored::Accepted], 1);
+            record(&statistics, "key:a", &format!("t{n}"), &[Stored::Accepted], 1);
         }
         let types = statistics.figures().types;
         assert_eq!(types.len(), MAX_LISTED + 1);

@@ -17,8 +17,8 @@ use crate::error::{Error, Result};
 use crate::resources::Resources;
 use crate::storage::partitions::Month;
 use crate::storage::{
-    applications, archive, circuit_history, consumers, deliveries, idempotency, ingest, login_addresses, outbox,
-    partitions, refresh_tokens, scheduled_runs, security_events, staff_views, transaction, webhooks,
+    applications, archive, circuit_history, consumers, deliveries, idempotency, ingest, login_addresses,
+    outbox, partitions, refresh_tokens, scheduled_runs, security_events, staff_views, transaction, webhooks,
     ws_tickets,
 };
 

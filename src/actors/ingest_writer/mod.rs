@@ -32,7 +32,7 @@ use crate::telemetry::metrics::seconds;
 pub const NAME: &str = "ingest_writer";
 
 /// How often a statement is tried after transient errors.
-const TRIES: u32 = 3;
+const MAX_ATTEMPTS: u32 = 3;
 /// The pause before a statement is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
@@ -146,7 +146,7 @@ async fn store(resources: &Resources, events: &[NewIngestedEvent]) -> Result<Vec
 }
 
 async fn store_repeatedly(resources: &Resources, events: &[NewIngestedEvent]) -> Result<Vec<Stored>> {
-    for _ in 1..TRIES {
+    for _ in 1..MAX_ATTEMPTS {
         match ingest::store(&resources.database, resources.clock.now(), events).await {
             Err(error @ Error::Database { transient: true, .. }) => {
                 debug!(resources.logger, "retrying to store events"; error);

@@ -158,9 +158,9 @@ impl IngestQueue {
     fn take(&self, max_events: usize) -> Vec<QueuedEvents> {
         let mut waiting = self.lock();
         let (mut group, mut events) = (Vec::new(), 0);
-        while let Some(request) = waiting.pop_front_if(|request| {
-            group.is_empty() || events + request.events.len() <= max_events
-        }) {
+        while let Some(request) =
+            waiting.pop_front_if(|request| group.is_empty() || events + request.events.len() <= max_events)
+        {
             self.inner.depth.sub(length(&request));
             if request.reply.is_closed() {
                 continue;

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::http::HttpState;
 use crate::http::extract::IdPath;
 use crate::http::keyset::{DEFAULT_PAGE_SIZE, Page, page_size};
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::query::Query;
 use crate::http::request::request_query;
 use crate::http::request::values::{any_text, check_period, identifier, period_end, period_start};
@@ -105,7 +105,7 @@ pub struct IngestDeadLetterDetailsView {
         (status = 422, description = "Invalid parameter"),
     ),
 )]
-pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
+pub(in crate::http) async fn list(state: HttpState, query: Query) -> HandlerResult {
     let keys = state.keys();
     let (filter, page) = read(query, keys)?;
     let mut listed = state.ingest.list_dead_letters(&filter, page.before, page.limit()).await?;
@@ -117,12 +117,8 @@ pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
 fn read(mut query: Query, keys: &KeyRing) -> Result<(IngestDeadLetterFilter, Page)> {
     let sent = IngestDeadLetterParameters::take(&mut query);
     query.check("to", check_period(sent.from, sent.to));
-    let filter = IngestDeadLetterFilter {
-        account: sent.account,
-        code: sent.code,
-        from: sent.from,
-        until: sent.to,
-    };
+    let filter =
+        IngestDeadLetterFilter { account: sent.account, code: sent.code, from: sent.from, until: sent.to };
     let size = sent.page_size.unwrap_or(DEFAULT_PAGE_SIZE);
     let page = Page::new(keys, &mut query, format!("ingest dead letters {filter:?}"), size, sent.cursor);
     query.finish()?;
@@ -141,7 +137,7 @@ fn read(mut query: Query, keys: &KeyRing) -> Result<(IngestDeadLetterFilter, Pag
         (status = 404, description = "Dead letter not found"),
     ),
 )]
-pub(in crate::http) async fn get(state: HttpState, IdPath(id): IdPath) -> Answer {
+pub(in crate::http) async fn get(state: HttpState, IdPath(id): IdPath) -> HandlerResult {
     let (letter, event) = state.ingest.get_dead_letter(id).await?;
     let event = RawValue::from_string(event).map_err(Error::internal)?;
     Ok(HttpResponse::Ok().json(IngestDeadLetterDetailsView { letter: letter.into(), event }))

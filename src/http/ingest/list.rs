@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::error::{Error, Result};
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::query::Query;
 use crate::http::request::values::{any_text, check_period, digits, period_end, period_start};
 use crate::http::{HttpState, cursor};
@@ -143,7 +143,7 @@ struct Wanted {
         (status = 422, description = "Invalid parameter"),
     ),
 )]
-pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
+pub(in crate::http) async fn list(state: HttpState, query: Query) -> HandlerResult {
     let keys = state.keys();
     let wanted = read(query, keys, state.ingest.now())?;
     let mut found = state.ingest.list(&wanted.filter, wanted.after.as_ref(), wanted.limit + 1).await?;

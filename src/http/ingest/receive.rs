@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::body::IngestBody;
 use crate::error::Result;
 use crate::http::auth::Principal;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::{HttpServerState, HttpState, limits};
 use crate::ingest::Receipt;
 use crate::ingest::batch::Batch;
@@ -139,7 +139,7 @@ pub(in crate::http) async fn receive(
     principal: Principal,
     request: HttpRequest,
     body: IngestBody,
-) -> Answer {
+) -> HandlerResult {
     let batch = read(&state, &body)?;
     limits::check_events(&request, &server_state, &principal, batch.len()).await?;
     let refusal = batch.refusal();

@@ -5,7 +5,7 @@ use actix_web::HttpResponse;
 use super::receive::IngestReceiptView;
 use crate::http::HttpState;
 use crate::http::extract::IdPath;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 
 /// Checks a refused event again and stores it.
 ///
@@ -22,7 +22,7 @@ use crate::http::problem::Answer;
         (status = 422, description = "The event is still not valid"),
     ),
 )]
-pub(in crate::http) async fn retry(state: HttpState, IdPath(id): IdPath) -> Answer {
+pub(in crate::http) async fn retry(state: HttpState, IdPath(id): IdPath) -> HandlerResult {
     let receipt = state.ingest.retry_dead_letter(id).await?;
     Ok(HttpResponse::Ok().json(IngestReceiptView::from(&receipt)))
 }
@@ -39,7 +39,7 @@ pub(in crate::http) async fn retry(state: HttpState, IdPath(id): IdPath) -> Answ
         (status = 404, description = "Dead letter not found"),
     ),
 )]
-pub(in crate::http) async fn discard(state: HttpState, IdPath(id): IdPath) -> Answer {
+pub(in crate::http) async fn discard(state: HttpState, IdPath(id): IdPath) -> HandlerResult {
     state.ingest.discard_dead_letter(id).await?;
     Ok(HttpResponse::NoContent().finish())
 }

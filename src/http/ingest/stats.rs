@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::HttpState;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::ingest::statistics::{EventCounts, IngestFigures};
 
 /// Numbers of events by result.
@@ -125,7 +125,7 @@ impl IngestStatsView {
     tag = "ingest",
     responses((status = 200, description = "The figures", body = IngestStatsView)),
 )]
-pub(in crate::http) async fn get(state: HttpState) -> Answer {
+pub(in crate::http) async fn get(state: HttpState) -> HandlerResult {
     let queued = state.resources.metrics.ingest_queue_events.get();
     let view = IngestStatsView::new(&state.resources.instance, queued, state.ingest.figures());
     Ok(HttpResponse::Ok().json(view))

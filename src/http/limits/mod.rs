@@ -53,8 +53,7 @@ pub enum LimitClass {
 
 impl LimitClass {
     /// The classes with a limit.
-    pub const COUNTED: [Self; 5] =
-        [Self::Create, Self::Webhook, Self::Login, Self::Ingest, Self::Standard];
+    pub const COUNTED: [Self; 5] = [Self::Create, Self::Webhook, Self::Login, Self::Ingest, Self::Standard];
 
     const fn rates(self, settings: &LimitSettings) -> Option<&ClassRates> {
         match self {

@@ -40,7 +40,7 @@ pub(in crate::http) async fn check_as(
     requester: Requester<'_>,
 ) -> Result<()> {
     let counted = server_state.inner.limiter.check(class, requester).await;
-    counted.map_or(Ok(()), |check_result| note(request, server_state, check_result))
+    counted.map_or(Ok(()), |check_result| add_check(request, server_state, check_result))
 }
 
 /// Counts the ingested events of a request for its account. Fails with [`Error::RateLimited`] if they exceed the limit; then
@@ -54,7 +54,7 @@ pub(in crate::http) async fn check_events(
     let cost = u32::try_from(events).unwrap_or(u32::MAX);
     let requester = Requester::of(principal);
     let counted = server_state.inner.limiter.check_many(LimitClass::Ingest, requester, cost).await;
-    counted.map_or(Ok(()), |check_result| note(request, server_state, check_result))
+    counted.map_or(Ok(()), |check_result| add_check(request, server_state, check_result))
 }
 
 /// Fails with [`Error::RateLimited`] if the limit of `class` is used up. Counts nothing.
@@ -66,13 +66,13 @@ pub(in crate::http) async fn check_exhausted(
 ) -> Result<()> {
     let check_result = server_state.inner.limiter.check_many(class, requester, 0).await;
     match check_result.filter(|check_result| check_result.retry_after.is_some()) {
-        Some(exceeded) => note(request, server_state, exceeded),
+        Some(exceeded) => add_check(request, server_state, exceeded),
         None => Ok(()),
     }
 }
 
 /// Adds a result to the headers of the response. Fails if the limit is exceeded.
-fn note(request: &HttpRequest, server_state: &HttpServerState, check_result: LimitCheck) -> Result<()> {
+fn add_check(request: &HttpRequest, server_state: &HttpServerState, check_result: LimitCheck) -> Result<()> {
     if let Some(limits) = request.extensions_mut().get_mut::<RequestLimits>() {
         limits.checks.add(check_result);
     }

@@ -2,11 +2,11 @@
 //! Requests that reach no route are counted for their address.
 
 use actix_web::Error as ActixError;
-use actix_web::{HttpMessage as _, HttpRequest};
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::middleware::Next;
+use actix_web::{HttpMessage as _, HttpRequest};
 
 use super::boxed;
 use super::route_rules::RouteRules;

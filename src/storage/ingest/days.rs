@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::storage::Database;
 
 /// How often a day is tried to be dropped. Each try waits 100 ms for its lock.
-const DROP_TRIES: u32 = 20;
+const DROP_ATTEMPTS: u32 = 20;
 /// The pause between two tries, in which waiting inserts proceed.
 const DROP_PAUSE: Duration = Duration::from_millis(100);
 
@@ -98,7 +98,7 @@ diesel::define_sql_function! {
 /// # Errors
 /// A transient error if every try found the table in use for too long, or the database's error.
 pub async fn drop_day(database: &Database, day: NaiveDate) -> Result<bool> {
-    for _ in 1..DROP_TRIES {
+    for _ in 1..DROP_ATTEMPTS {
         match try_drop(&mut *database.get().await?, day).await {
             Err(Error::Database { transient: true, .. }) => tokio::time::sleep(DROP_PAUSE).await,
             other => return other,

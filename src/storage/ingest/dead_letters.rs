@@ -102,10 +102,7 @@ impl FixedStatement for KeepEvents {
 ///
 /// # Errors
 /// The database's error.
-pub async fn insert(
-    connection: &mut AsyncPgConnection,
-    letters: Vec<NewIngestDeadLetter>,
-) -> Result<usize> {
+pub async fn insert(connection: &mut AsyncPgConnection, letters: Vec<NewIngestDeadLetter>) -> Result<usize> {
     let rows = letters.into_iter().map(KeptRow::from).collect();
     Ok(Prepared(KeepEvents(rows)).execute(connection).await?)
 }
@@ -166,8 +163,7 @@ pub async fn list_page(
     if let Some(after) = after {
         query = query.filter(ingest_dead_letters::id.lt(after));
     }
-    let page =
-        query.select(IngestDeadLetter::as_select()).order(ingest_dead_letters::id.desc()).limit(limit);
+    let page = query.select(IngestDeadLetter::as_select()).order(ingest_dead_letters::id.desc()).limit(limit);
     Ok(page.load(connection).await?)
 }
 

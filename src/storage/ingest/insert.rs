@@ -190,9 +190,8 @@ pub async fn store(
     let order = order(events);
     let firsts = firsts(events, &order);
     let rows: Vec<&NewIngestedEvent> = firsts.iter().filter_map(|n| events.get(*n)).collect();
-    let insert_rows = async |connection: &mut AsyncPgConnection| {
-        insert_making_days(connection, received_at, &rows).await
-    };
+    let insert_rows =
+        async |connection: &mut AsyncPgConnection| insert_making_days(connection, received_at, &rows).await;
     let inserted = database.run(insert_rows).await?;
     let mut outcomes = vec![Stored::Conflict; events.len()];
     let mut keys = inserted.iter().peekable();
@@ -221,7 +220,10 @@ async fn insert_making_days(
     Ok(insert(connection, received_at, rows).await?)
 }
 
-async fn make_days(connection: &mut AsyncPgConnection, rows: &[&NewIngestedEvent]) -> Result<(), DieselError> {
+async fn make_days(
+    connection: &mut AsyncPgConnection,
+    rows: &[&NewIngestedEvent],
+) -> Result<(), DieselError> {
     let mut wanted: Vec<_> = rows.iter().map(|row| row.occurred_at.date_naive()).collect();
     wanted.sort_unstable();
     wanted.dedup();
@@ -286,8 +288,13 @@ mod tests {
 
     #[test]
     fn events_are_inserted_in_the_order_of_their_keys_and_only_the_first_of_each_key() {
-        let events =
-            [event("b", 1, "x"), event("a", 2, "x"), event("a", 1, "y"), event("b", 1, "x"), event("a", 2, "a")];
+        let events = [
+            event("b", 1, "x"),
+            event("a", 2, "x"),
+            event("a", 1, "y"),
+            event("b", 1, "x"),
+            event("a", 2, "a"),
+        ];
         let order = order(&events);
         assert_eq!(order, [2, 4, 1, 0, 3]);
         assert_eq!(firsts(&events, &order), [2, 4, 1, 0]);

@@ -26,10 +26,22 @@ async fn every_kind_of_bad_body_gets_its_problem_and_stores_nothing() {
         (&[JSON], b"[]", 400, "malformed_request", "The body must be a JSON object (line 1, column 0)."),
         (&[JSON], b"\xff{}", 400, "malformed_request", "The body is not UTF-8."),
         (&[JSON, GZIP], valid.as_bytes(), 400, "malformed_request", "The body is not valid gzip."),
-        (&[lines], b"{}\n{]", 400, "malformed_request", "The event with index 1 is not valid JSON (line 2, column 2)."),
+        (
+            &[lines],
+            b"{}\n{]",
+            400,
+            "malformed_request",
+            "The event with index 1 is not valid JSON (line 2, column 2).",
+        ),
         (&[lines], b"\n\n", 400, "malformed_request", "The body is empty."),
         (&[("Content-Type", "text/plain")], valid.as_bytes(), 415, "unsupported_media_type", ""),
-        (&[("Content-Type", "application/json; charset=latin1")], valid.as_bytes(), 415, "unsupported_media_type", ""),
+        (
+            &[("Content-Type", "application/json; charset=latin1")],
+            valid.as_bytes(),
+            415,
+            "unsupported_media_type",
+            "",
+        ),
         (&[], valid.as_bytes(), 415, "unsupported_media_type", ""),
         (&[JSON, ("Content-Encoding", "br")], valid.as_bytes(), 415, "unsupported_media_type", ""),
         (&[JSON], br#"{"events": []}"#, 422, "validation_failed", "/events required"),
@@ -59,7 +71,9 @@ async fn a_request_without_a_valid_event_names_the_index_of_each() {
     let app = TestApp::start_idle().await;
     let mut wrong = event("ana", "1", &at(-1));
     wrong["properties"] = json!({"a": "\u{0}"});
-    let answer = app.post(EVENTS, &many(&[json!({}), wrong, event("", "1", &at(-1)), event("ana", "1", &at(400))])).await;
+    let answer = app
+        .post(EVENTS, &many(&[json!({}), wrong, event("", "1", &at(-1)), event("ana", "1", &at(400))]))
+        .await;
     assert_eq!(answer.status.as_u16(), 422);
     assert_eq!(
         answer.field_errors(),

@@ -1,8 +1,8 @@
 //! Killing an instance while it stores events.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -41,7 +41,8 @@ async fn every_event_of_a_200_is_stored_once_although_the_instance_is_killed_und
     accounts::create(&mut database.connect().await).await;
     let key = create_key(&variables).await;
     let history = History::default();
-    let clients = futures_util::future::join_all((0..CLIENTS).map(|client| send_all(client, address, &key, &history)));
+    let clients =
+        futures_util::future::join_all((0..CLIENTS).map(|client| send_all(client, address, &key, &history)));
     let killer = async {
         for kill in 1..=3 {
             let progress = kill * CLIENTS * REQUESTS / 5;
@@ -96,7 +97,10 @@ async fn send_all(client: usize, address: std::net::SocketAddr, key: &str, histo
     for request in 0..REQUESTS {
         let body = batch(client, request);
         let receipt = loop {
-            let sent = http.post(format!("http://{address}{EVENTS}")).insert_header(("X-API-Key", key)).send_json(&body);
+            let sent = http
+                .post(format!("http://{address}{EVENTS}"))
+                .insert_header(("X-API-Key", key))
+                .send_json(&body);
             if let Ok(mut answer) = sent.await
                 && answer.status().as_u16() == 200
                 && let Ok(receipt) = answer.json::<Value>().await
@@ -114,6 +118,7 @@ async fn send_all(client: usize, address: std::net::SocketAddr, key: &str, histo
 
 fn batch(client: usize, request: usize) -> Value {
     let time = at(-1);
-    let ids = (0..BATCH).map(|n| event(&format!("user-{client}-{}", n % 7), &format!("{request}-{n}"), &time));
+    let ids =
+        (0..BATCH).map(|n| event(&format!("user-{client}-{}", n % 7), &format!("{request}-{n}"), &time));
     many(&ids.collect::<Vec<_>>())
 }

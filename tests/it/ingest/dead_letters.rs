@@ -31,7 +31,10 @@ async fn refused_events_are_kept_retried_and_discarded() {
     let path = |letter: &serde_json::Value| format!("{LETTERS}/{}", letter["id"].as_str().unwrap());
     let early = path(&early["dead_letters"][0]);
     let found = app.get(&early).await.expect(200);
-    assert_eq!((&found["event"], &found["detail"]), (&ahead, &json!("occurred_at must be at most 5 minutes in the future")));
+    assert_eq!(
+        (&found["event"], &found["detail"]),
+        (&ahead, &json!("occurred_at must be at most 5 minutes in the future"))
+    );
 
     app.post(&format!("{early}/retry"), &json!(null)).await.expect(422);
     clock.advance(Duration::from_secs(600));

@@ -22,7 +22,11 @@ async fn a_key_is_limited_by_events_and_not_by_requests() {
     let first = key(&app, "first", "user", &["events:write"]).await;
     let second = key(&app, "second", "user", &["events:write"]).await;
     let answer = app.with_key(&first).post(EVENTS, &batch("a", 900)).await;
-    assert!(answer.header("ratelimit").contains(r#""ingest-account";r=100;"#), "{}", answer.header("ratelimit"));
+    assert!(
+        answer.header("ratelimit").contains(r#""ingest-account";r=100;"#),
+        "{}",
+        answer.header("ratelimit")
+    );
     answer.expect(200);
     let refused = app.with_key(&first).post(EVENTS, &batch("b", 200)).await;
     assert_eq!((refused.status.as_u16(), refused.json["code"].as_str()), (429, Some("rate_limited")));

@@ -35,7 +35,12 @@ fn many(events: &[Value]) -> Value {
 /// The counts of a receipt: accepted, duplicates, conflicts, rejected.
 fn counts(receipt: &Value) -> (u64, u64, u64, usize) {
     let count = |name: &str| receipt[name].as_u64().unwrap();
-    (count("accepted"), count("duplicates"), count("conflicts"), receipt["rejected"].as_array().unwrap().len())
+    (
+        count("accepted"),
+        count("duplicates"),
+        count("conflicts"),
+        receipt["rejected"].as_array().unwrap().len(),
+    )
 }
 
 /// Creates an API key with a role and scopes.

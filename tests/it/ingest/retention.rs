@@ -78,6 +78,7 @@ async fn a_day_is_dropped_while_events_are_stored_and_a_reader_delays_it_only_br
     };
     let ((), ()) = futures_util::join!(storing, run(&app, "expire_ingested_events"));
     assert_eq!(stored(&app).await, "40");
-    let took = "SELECT count(*) FROM scheduled_runs WHERE task = 'expire_ingested_events' AND outcome = 'completed'";
+    let took =
+        "SELECT count(*) FROM scheduled_runs WHERE task = 'expire_ingested_events' AND outcome = 'completed'";
     assert_eq!(app.sql(took).await, "1");
 }

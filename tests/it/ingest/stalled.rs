@@ -73,7 +73,8 @@ async fn requests_that_timed_out_do_not_occupy_the_memory() {
     let small = many(&[event("first", "1", &at(-1))]);
     let (first, _) = futures_util::join!(app.post(EVENTS, &small), async {
         eventually("the writer to wait for the lock", async || {
-            let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'ingested_events'::regclass";
+            let waiting =
+                "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'ingested_events'::regclass";
             (app.sql(waiting).await == "1").then_some(())
         })
         .await;

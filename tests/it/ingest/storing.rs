@@ -47,7 +47,9 @@ async fn valid_events_are_stored_even_if_others_are_rejected() {
     let app = TestApp::start_idle().await;
     let mut late = event("ana", "2", &at(-1));
     late["occurred_at"] = "2020-01-01T00:00:00Z".into();
-    let answer = app.post(EVENTS, &many(&[event("ana", "1", &at(-1)), late, json!(7), event("ana", "3", &at(-1))])).await;
+    let answer = app
+        .post(EVENTS, &many(&[event("ana", "1", &at(-1)), late, json!(7), event("ana", "3", &at(-1))]))
+        .await;
     let receipt = answer.expect(200);
     assert_eq!(counts(&receipt), (2, 0, 0, 2));
     assert_eq!(
@@ -69,11 +71,16 @@ async fn repeated_events_and_other_events_with_the_same_key_are_counted_apart() 
     let mut other_type = event("ana", "1", &time);
     other_type["type"] = "page.left".into();
     // The first of a request is stored, also if it is not the first in the order of keys.
-    let within = [event("eva", "1", &time), event("ana", "1", &time), event("ana", "1", &time), other.clone()];
+    let within =
+        [event("eva", "1", &time), event("ana", "1", &time), event("ana", "1", &time), other.clone()];
     assert_eq!(counts(&app.post(EVENTS, &many(&within)).await.expect(200)), (2, 1, 1, 0));
-    let across = [other, event("ana", "1", &time), other_type, event("ana", "1", &later), event("ana", "2", &time)];
+    let across =
+        [other, event("ana", "1", &time), other_type, event("ana", "1", &later), event("ana", "2", &time)];
     assert_eq!(counts(&app.post(EVENTS, &many(&across)).await.expect(200)), (2, 1, 2, 0));
-    assert_eq!(app.sql("SELECT properties FROM ingested_events WHERE id = '1' AND user_id = 'eva'").await, r#"{"page":"/apply"}"#);
+    assert_eq!(
+        app.sql("SELECT properties FROM ingested_events WHERE id = '1' AND user_id = 'eva'").await,
+        r#"{"page":"/apply"}"#
+    );
     assert_eq!(stored(&app).await, "4");
 }
 
@@ -83,7 +90,8 @@ async fn concurrent_requests_with_the_same_events_store_each_once() {
     let time = at(-1);
     let batches: Vec<Value> = (0..24)
         .map(|n| {
-            let ids = (0..40).map(|id| event(&format!("user-{}", (id + n) % 40), &((id + n) % 40).to_string(), &time));
+            let ids = (0..40)
+                .map(|id| event(&format!("user-{}", (id + n) % 40), &((id + n) % 40).to_string(), &time));
             many(&ids.collect::<Vec<_>>())
         })
         .collect();
@@ -105,7 +113,8 @@ async fn a_repeated_event_is_recognized_after_a_restart() {
     let settings = crate::support::engine::settings_on(&database, &[("AVAL__SERVER__PORT", "0")]);
     let logger = slog::Logger::root(slog::Discard, slog::o!());
     let again = aval::app::App::start(settings, aval::clock::Clock::system(), logger).await.unwrap();
-    let request = awc::Client::default().post(format!("http://{}{EVENTS}", again.address())).bearer_auth(token);
+    let request =
+        awc::Client::default().post(format!("http://{}{EVENTS}", again.address())).bearer_auth(token);
     let mut answer = request.send_json(&events).await.unwrap();
     let receipt: Value = answer.json().await.unwrap();
     assert_eq!(counts(&receipt), (0, 2, 0, 0), "{receipt}");
@@ -117,7 +126,8 @@ async fn an_event_of_a_day_without_a_partition_creates_it() {
     let app = TestApp::start_idle().await;
     let days = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'ingested_events'::regclass";
     assert_eq!(app.sql(days).await, "1");
-    let events = [event("ana", "1", &at(-3 * 86400)), event("ana", "1", &at(-5 * 86400)), event("ana", "1", &at(-1))];
+    let events =
+        [event("ana", "1", &at(-3 * 86400)), event("ana", "1", &at(-5 * 86400)), event("ana", "1", &at(-1))];
     assert_eq!(counts(&app.post(EVENTS, &many(&events)).await.expect(200)), (3, 0, 0, 0));
     assert!(app.sql(days).await.parse::<u32>().unwrap() >= 3);
     assert_eq!(stored(&app).await, "3");
