@@ -210,7 +210,7 @@ metrics! {
     /// Ingest requests that were refused because the memory for events was used up.
     ingest_overloaded_total: IntCounter;
     /// Number of days after today that have partitions for ingested events.
-    ingest_partitions_ahead_days: HousekeeperGauges;
+    ingest_partitions_ahead: HousekeeperGauges;
 
     /// Stored enum values and events that are unknown to this version because a newer version wrote them, by table.
     unknown_labels_total: IntCounterVec ["table"] of [tables];

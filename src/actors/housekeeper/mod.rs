@@ -212,7 +212,7 @@ impl Round {
             let ahead = partitions::months_ahead(&mut connection, self.resources.clock.now()).await?;
             metrics.partitions_ahead_months.set(ahead.into());
             let days = ingest::days::days_ahead(&mut connection, self.resources.clock.now()).await?;
-            metrics.ingest_partitions_ahead_days.set(days.into());
+            metrics.ingest_partitions_ahead.set(days.into());
         }
         Ok(())
     }
