@@ -13,6 +13,7 @@
 //! | [`http`] | REST, WebSocket, health, metrics, API documents; errors are RFC 9457 problems |
 //! | [`lending`] | the lending use cases |
 //! | [`deliveries`] | events sent to the webhook endpoints of other systems |
+//! | [`ingest`] | events that clients send at volume |
 //! | [`accounts`] | users, passwords, tokens, sessions, API keys |
 //! | [`actors`] | the actors, with their messages |
 //! | [`queue`] | the job queue |
@@ -45,6 +46,7 @@ pub mod embedded;
 pub mod error;
 pub mod events;
 pub mod http;
+pub mod ingest;
 pub mod json;
 pub mod lending;
 pub mod providers;

@@ -9,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::accounts::Accounts;
 use crate::clock::Clock;
-use crate::config::{DatabaseSettings, Settings};
+use crate::config::{DatabaseSettings, IngestSettings, Settings};
 use crate::embedded::{self, EmbeddedPostgres, EmbeddedSettings};
 use crate::error::{Error, Result};
 use crate::storage::seal::KeyRing;
-use crate::storage::{Database, connect, migrations, partitions};
+use crate::storage::{Database, connect, ingest, migrations, partitions};
 
 /// A running database.
 pub struct StartedDatabase {
@@ -166,7 +166,7 @@ impl OpenedAccounts {
 }
 
 /// Migrates the schema with [`StartedDatabase::schema_url`], and creates the partitions of this and the following
-/// months.
+/// months, and the days of ingested events.
 pub async fn prepare(
     settings: &Settings,
     database: &StartedDatabase,
@@ -182,5 +182,7 @@ pub async fn prepare(
     }
     let mut connection = connect::connect(&database.url).await?;
     partitions::ensure(&mut connection, now, settings.database.partitions_ahead_months).await?;
+    let IngestSettings { partitions_back_days: back, partitions_ahead_days: ahead, .. } = settings.ingest;
+    ingest::days::ensure_around(&mut connection, now, back, ahead).await?;
     Ok(())
 }

@@ -11,6 +11,7 @@
 //! | [`event_consumer`] | 1 for each consumer | reading events for a consumer | restarted; other instances take over its partitions |
 //! | [`broadcaster`] | 1 | reading the bus for its sessions | sessions and position are outside the actor |
 //! | [`housekeeper`] | 1, one of them the leader | recurring work | another instance takes over |
+//! | [`ingest_writer`] | `ingest.writers` | the group of events that it stores | the requests of the group get an error; waiting requests are outside the actor |
 //! | [`view_recorder`] | 1 | writing audit views | queued views are outside the actor |
 //!
 //! Messages:
@@ -24,6 +25,7 @@
 //!  outbox_relay ──── Wake ────────────────────→ broadcaster ── queues ─→ WebSocket sessions
 //!  outbox_relay ──── Wake ────────────────────→ event_consumer
 //!  provider_gateway ─ recovered ──────────────→ housekeeper, scheduler
+//!  http ──────────── events (queue) ──────────→ ingest_writer
 //!  http ──────────── StaffView ───────────────→ view_recorder
 //! ```
 //!
@@ -36,6 +38,7 @@
 pub mod broadcaster;
 pub mod event_consumer;
 pub mod housekeeper;
+pub mod ingest_writer;
 pub mod job;
 pub mod outbox_relay;
 pub mod provider_gateway;

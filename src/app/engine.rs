@@ -13,6 +13,7 @@ use crate::accounts::Accounts;
 use crate::actors::broadcaster::{self, Broadcaster, Sessions};
 use crate::actors::event_consumer::{self, ConsumerHandles};
 use crate::actors::housekeeper::{self, Housekeeper};
+use crate::actors::ingest_writer::{self, IngestQueue, IngestWriter};
 use crate::actors::job::JobParts;
 use crate::actors::outbox_relay::{self, OutboxRelay};
 use crate::actors::provider_gateway;
@@ -102,7 +103,10 @@ pub struct Engine {
     pub shared: Shared,
     /// Cancelled if an essential part cannot be kept running.
     pub fatal: CancellationToken,
+    /// The events that wait to be stored.
+    pub ingest: IngestQueue,
     pub(super) write_batcher_handles: Vec<Handle<WriteBatcher>>,
+    pub(super) ingest_writers: Vec<Handle<IngestWriter>>,
     pub(super) root: Root,
     pub(super) arbiters: Arc<Arbiters>,
 }
@@ -171,6 +175,8 @@ impl Engine {
             .map(|_| Handle::vacant(write_batcher::NAME))
             .collect();
         let write_batchers = WriteBatchers::new(write_batcher_handles.iter().cloned());
+        let ingest_writers: Vec<Handle<IngestWriter>> =
+            (0..resources.settings.ingest.writers).map(|_| Handle::vacant(ingest_writer::NAME)).collect();
         // Register a new task here.
         let tasks: [Box<dyn AnyTask>; 3] = [
             Box::new(ProcessCreditApplication {
@@ -203,6 +209,7 @@ impl Engine {
             overrides,
             views: ViewLog::new(&resources, handles.view_recorder.clone()),
             sessions: Sessions::new(&resources.settings.websocket, Arc::clone(&resources.metrics)),
+            ingest: IngestQueue::new(&resources.settings.ingest, &resources.metrics),
             root: Root::new(&resources, Arc::clone(&arbiters), fatal.clone()),
             resources,
             accounts,
@@ -214,6 +221,7 @@ impl Engine {
             shared,
             fatal,
             write_batcher_handles,
+            ingest_writers,
             arbiters,
         };
         engine.keep_write_batchers();
@@ -232,6 +240,7 @@ impl Engine {
         if engine.is(InstanceRole::Api) {
             engine.keep_broadcaster();
             engine.keep_views();
+            engine.keep_ingest_writers();
         }
         engine.shared.keep(&engine.root, &engine.resources, &engine.handles.readers());
         engine.keep_listening();
@@ -271,6 +280,9 @@ impl Engine {
         if self.is(InstanceRole::Api) {
             self.handles.broadcaster.wait_alive().await;
             self.handles.view_recorder.wait_alive().await;
+            for writer in &self.ingest_writers {
+                writer.wait_alive().await;
+            }
         }
     }
 
@@ -289,6 +301,13 @@ impl Engine {
             self.root.keep(handle, capacity, move |liveness| {
                 WriteBatcher::new(&resources, Arc::clone(&on_commit), liveness)
             });
+        }
+    }
+
+    fn keep_ingest_writers(&self) {
+        for handle in &self.ingest_writers {
+            let (resources, queue) = (self.resources.clone(), self.ingest.clone());
+            self.keep(handle, move |liveness| IngestWriter::new(&resources, queue.clone(), liveness));
         }
     }
 

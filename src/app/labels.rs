@@ -3,6 +3,7 @@
 use super::shared::REDIS_WATCH;
 use crate::actors::broadcaster::{self, FrameKind};
 use crate::actors::housekeeper::{self, tasks::ScheduledTask};
+use crate::actors::ingest_writer::{self, EventResult};
 use crate::actors::job::{self, AttemptStatus};
 use crate::actors::provider_gateway::{self, CallStatus};
 use crate::actors::{event_consumer, outbox_relay, scheduler, supervisor, view_recorder, write_batcher};
@@ -26,13 +27,14 @@ use crate::telemetry::trace;
 use crate::{http, redis};
 
 /// Every actor and asynchronous task that is restarted after a failure.
-const SUPERVISED: [&str; 19] = [
+const SUPERVISED: [&str; 20] = [
     appender::NAME,
     broadcaster::NAME,
     bus::redis::WATCH,
     event_consumer::NAME,
     follower::NAME,
     housekeeper::NAME,
+    ingest_writer::NAME,
     job::NAME,
     notifications::NAME,
     outbox_relay::NAME,
@@ -65,6 +67,7 @@ pub fn known_labels() -> KnownLabels {
         circuit_states: State::ALL.into_iter().map(State::as_str).collect(),
         countries: Country::ALL.into_iter().map(Country::code).collect(),
         delivery_results: ended().map(DeliveryStatus::as_str).collect(),
+        event_results: EventResult::VALUES.iter().copied().collect(),
         job_statuses: AttemptStatus::VALUES.iter().copied().collect(),
         message_types: FrameKind::ALL.into_iter().map(FrameKind::as_str).collect(),
         push_channels: [notifications::CHANNEL, bus::redis::CHANNEL].into_iter().collect(),

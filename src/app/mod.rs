@@ -44,6 +44,7 @@ use crate::http::operations::Operations;
 use crate::http::webhooks::{Senders, WebhookResources};
 use crate::http::ws::Realtime;
 use crate::http::{self, HttpServerState, HttpState};
+use crate::ingest::Ingest;
 use crate::lending::Lending;
 use crate::providers::signature::SigningKey;
 use crate::providers::simulator::Callbacks;
@@ -253,6 +254,7 @@ fn http_state(engine: &Engine, log_levels: LogLevels) -> HttpState {
         consumers: engine.consumers.clone(),
         feed: engine.feed.clone(),
         deliveries: engine.deliveries.clone(),
+        ingest: Ingest::new(&engine.resources, engine.ingest.clone()),
     }
 }
 

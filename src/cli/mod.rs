@@ -12,6 +12,7 @@ pub mod document;
 pub mod errors;
 pub mod events;
 pub mod exit;
+pub mod ingest;
 mod lines;
 pub mod man;
 pub mod migrate;
@@ -70,6 +71,8 @@ pub enum Command {
     Reencrypt(reencrypt::ReencryptArgs),
     /// Print published events, replay consumers, and handle their dead letters
     Events(events::EventsArgs),
+    /// Send generated events to a running server and check that each is stored once
+    Ingest(ingest::IngestArgs),
     /// Move closed months to the archive and back, and export them
     Archive(archive::ArchiveArgs),
     /// Back up the private PostgreSQL with its secrets
@@ -142,6 +145,19 @@ pub fn run(command: Command) -> Result<()> {
                 args.token = Some(token);
             }
             block_on(demo::run(args, clock, io::stdout()))
+        }
+        Command::Ingest(mut args) => {
+            let ingest::Action::Load(load) = &mut args.action;
+            load.read_credential(io::stdin().lock())?;
+            if load.url.is_none() {
+                load.url = Some(Settings::load(Need::Settings)?.server.local_url());
+            }
+            if load.needs_local_token() {
+                let settings = Settings::load(Need::Everything)?;
+                let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);
+                load.token = Some(block_on(token::of_some_admin(&settings, &clock, &logger))?);
+            }
+            block_on(ingest::run(args, clock, io::stdout()))
         }
         Command::User(args) => {
             let settings = Settings::load(Need::Everything)?;

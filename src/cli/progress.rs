@@ -17,6 +17,14 @@ pub(super) fn rows() -> Result<ProgressBar> {
     Ok(ProgressBar::no_length().with_style(style("[{bar:40}] {pos}/{len} rows, {per_sec}, {eta} left")?))
 }
 
+/// A bar that counts events towards a known total.
+///
+/// # Errors
+/// As [`rows`].
+pub(super) fn events() -> Result<ProgressBar> {
+    Ok(ProgressBar::no_length().with_style(style("[{bar:40}] {pos}/{len} events, {per_sec}, {eta} left")?))
+}
+
 /// A display that counts bytes of an unknown total.
 ///
 /// # Errors

@@ -49,6 +49,8 @@ pub struct HousekeepingSettings {
     pub expire_webhooks: TaskSchedule,
     /// `[housekeeping.expire_webhook_deliveries]`
     pub expire_webhook_deliveries: TaskSchedule,
+    /// `[housekeeping.expire_ingested_events]`
+    pub expire_ingested_events: TaskSchedule,
     /// `[housekeeping.expire_job_history]`
     pub expire_job_history: TaskSchedule,
     /// `[housekeeping.expire_circuit_changes]`
@@ -153,7 +155,7 @@ impl HousekeepingSettings {
         std::time::Duration::from_millis(self.task_timeout_ms)
     }
 
-    fn tasks(&self) -> [(&'static str, &TaskSchedule); 14] {
+    fn tasks(&self) -> [(&'static str, &TaskSchedule); 15] {
         [
             ("make_partitions", &self.make_partitions),
             ("expire_credentials", &self.expire_credentials),
@@ -165,6 +167,7 @@ impl HousekeepingSettings {
             ("expire_security_events", &self.expire_security_events),
             ("expire_webhooks", &self.expire_webhooks),
             ("expire_webhook_deliveries", &self.expire_webhook_deliveries),
+            ("expire_ingested_events", &self.expire_ingested_events),
             ("expire_job_history", &self.expire_job_history),
             ("expire_circuit_changes", &self.expire_circuit_changes),
             ("expire_scheduled_runs", &self.expire_scheduled_runs),

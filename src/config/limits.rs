@@ -11,6 +11,8 @@ use serde::Deserialize;
 use super::require;
 use crate::error::Result;
 
+/// The largest number of events in a request.
+const MAX_EVENTS: u32 = 1000;
 const MINUTES_OF_A_DAY: u64 = 24 * 60;
 
 /// The rate of a token bucket: a sustained rate and a burst.
@@ -55,6 +57,8 @@ pub struct LimitSettings {
     pub webhook: ClassRates,
     /// `POST /api/v1/auth/login`.
     pub login: ClassRates,
+    /// `POST /api/v1/ingest/events`: requests of addresses, and events of accounts and API keys.
+    pub ingest: ClassRates,
     /// Everything else.
     pub standard: ClassRates,
 }
@@ -65,6 +69,7 @@ impl LimitSettings {
             ("create", &self.create),
             ("webhook", &self.webhook),
             ("login", &self.login),
+            ("ingest", &self.ingest),
             ("standard", &self.standard),
         ] {
             let all = [
@@ -82,6 +87,13 @@ impl LimitSettings {
                 )?;
             }
         }
+        let ingest = &self.ingest;
+        let of_events = [Some(ingest.user), Some(ingest.analyst), Some(ingest.admin), ingest.api_key];
+        require(
+            of_events.into_iter().flatten().all(|rate| rate.burst.get() >= MAX_EVENTS),
+            "limits.ingest",
+            "has a burst below 1000 events, the size of a request",
+        )?;
         require(self.max_clients >= 1000, "limits.max_clients", "must be at least 1000")
     }
 }

@@ -18,6 +18,7 @@ mod environment;
 mod events;
 mod foreign;
 mod housekeeping;
+mod ingest;
 mod instance;
 mod jobs;
 mod limits;
@@ -58,6 +59,7 @@ pub use environment::Environment;
 pub use events::EventSettings;
 pub use foreign::FOREIGN_VARIABLES;
 pub use housekeeping::{ArchiveSettings, CronExpression, HousekeepingSettings, MissedPolicy, TaskSchedule};
+pub use ingest::IngestSettings;
 pub use instance::{InstanceRole, InstanceSettings};
 pub use jobs::{JobSettings, OutboxSettings, RedecisionSettings};
 pub use limits::{ClassRates, LimitSettings, Rate};
@@ -144,6 +146,7 @@ sections! {
     websocket: WebSocketSettings, validate;
     webhooks: WebhookSettings, validate;
     webhook_delivery: WebhookDeliverySettings, validate;
+    ingest: IngestSettings, validate;
     providers: ProvidersSection, validate;
     simulator: SimulatorSection;
     faults: FaultSettings;
@@ -218,11 +221,10 @@ impl Settings {
     /// Checks the rules that apply in every environment and to every command.
     fn validate(&self) -> Result<()> {
         self.validate_sections()?;
-        let write_batchers = self.actors.write_batchers;
-        if self.database.pool_size < write_batchers + 2 {
+        let needed = self.actors.write_batchers + self.ingest.writers + 1;
+        if self.database.pool_size < needed {
             return Err(Error::configuration(format_args!(
-                "database.pool_size must be at least actors.write_batchers + 2 = {}",
-                write_batchers + 2
+                "database.pool_size must be at least actors.write_batchers + ingest.writers + 1 = {needed}"
             )));
         }
         Ok(())

@@ -58,9 +58,12 @@ pub enum Scope {
     /// Review applications.
     #[serde(rename = "applications:review")]
     ApplicationsReview,
-    /// Read published events.
+    /// Read published events, and ingested events of a user.
     #[serde(rename = "events:read")]
     EventsRead,
+    /// Send events for ingestion.
+    #[serde(rename = "events:write")]
+    EventsWrite,
     /// Read metrics only, for monitoring systems.
     #[serde(rename = "metrics:read")]
     MetricsRead,
@@ -77,11 +80,12 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ApplicationsRead,
         Self::ApplicationsWrite,
         Self::ApplicationsReview,
         Self::EventsRead,
+        Self::EventsWrite,
         Self::MetricsRead,
         Self::OperationsRead,
         Self::OperationsWrite,
@@ -95,6 +99,7 @@ impl Scope {
             Self::ApplicationsWrite => "applications:write",
             Self::ApplicationsReview => "applications:review",
             Self::EventsRead => "events:read",
+            Self::EventsWrite => "events:write",
             Self::MetricsRead => "metrics:read",
             Self::OperationsRead => "operations:read",
             Self::OperationsWrite => "operations:write",
@@ -107,7 +112,9 @@ impl Scope {
     /// The lowest role that may call the routes of this scope. A key with a lower role cannot use the scope.
     pub const fn minimum_role(self) -> Role {
         match self {
-            Self::ApplicationsRead | Self::ApplicationsWrite | Self::MetricsRead => Role::User,
+            Self::ApplicationsRead | Self::ApplicationsWrite | Self::EventsWrite | Self::MetricsRead => {
+                Role::User
+            }
             Self::ApplicationsReview | Self::EventsRead => Role::Analyst,
             Self::OperationsRead | Self::OperationsWrite | Self::WebhooksManage => Role::Admin,
         }

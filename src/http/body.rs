@@ -24,6 +24,7 @@ use super::problem::Rejection;
 use super::{HttpServerState, auth};
 use crate::config::ServerSettings;
 use crate::error::{Error, PublicMessage};
+use crate::ingest::{MAX_BODY_BYTES, MAX_EVENTS};
 use crate::json::Members;
 
 /// The media type of a JSON Merge Patch (RFC 7396), which `PATCH` accepts in addition to plain JSON.
@@ -52,6 +53,8 @@ pub enum BodyClass {
     Application,
     /// A webhook message of a bureau or bank. Its limit in bytes is `webhooks.body_limit_bytes`.
     Webhook,
+    /// Ingested events, which [`ingest`](super::ingest) reads itself. Their number is limited instead of their values.
+    Events,
 }
 
 impl BodyClass {
@@ -60,6 +63,7 @@ impl BodyClass {
         match self {
             Self::Credentials => BodyLimit { bytes: 4 * 1024, values: 16 },
             Self::Small => BodyLimit { bytes: 16 * 1024, values: 256 },
+            Self::Events => BodyLimit { bytes: MAX_BODY_BYTES, values: MAX_EVENTS },
             Self::Application | Self::Webhook => BodyLimit { bytes: 64 * 1024, values: 4096 },
         }
     }

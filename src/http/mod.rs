@@ -28,6 +28,7 @@ pub mod extract;
 pub mod faults;
 pub mod health;
 pub mod idempotency;
+pub mod ingest;
 mod json_value;
 pub mod keyset;
 pub mod limits;
@@ -85,6 +86,7 @@ use crate::error::Error;
 use crate::events::consumers::Consumers;
 use crate::events::feed::Feed;
 use crate::events::registry::EventRegistry;
+use crate::ingest::Ingest;
 use crate::lending::Lending;
 use crate::providers::simulator::Simulator;
 use crate::queue::task::Tasks;
@@ -130,6 +132,8 @@ pub struct HttpState {
     pub feed: Feed,
     /// The webhook endpoints of other systems.
     pub deliveries: Deliveries,
+    /// The events that clients send at volume.
+    pub ingest: Ingest,
 }
 
 impl HttpState {

@@ -16,7 +16,7 @@ use super::body::{BodyClass, BodyLimit, MERGE_PATCH};
 use super::limits::LimitClass;
 use super::routes::RouteEntry;
 use super::{
-    api_keys, applications, console, countries, dead_letters, docs, events, faults, health, metrics,
+    api_keys, applications, console, countries, dead_letters, docs, events, faults, health, ingest, metrics,
     operations, problem, reviews, routes, saved_views, schedule, schemas, security_events, sessions,
     staff_views, stats, users, webhook_deliveries, webhook_endpoints, webhooks, ws,
 };
@@ -56,6 +56,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         (name = "countries", description = "Rules of each country, document checks and trial evaluations"),
         (name = "webhooks", description = "Incoming messages from banks and bureaus"),
         (name = "events", description = "Published events, their consumers and dead letters"),
+        (name = "ingest", description = "Events that clients send at volume"),
         (name = "webhook endpoints", description = "Endpoints of other systems that Aval sends events to, and the deliveries to them"),
         (name = "realtime", description = "Live updates over WebSocket"),
         (name = "health", description = "Liveness, readiness and component health"),
@@ -139,6 +140,13 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         events::act::skip_all,
         events::act::replay,
         events::act::skip,
+        ingest::receive::receive,
+        ingest::list::list,
+        ingest::stats::get,
+        ingest::dead_letters::list,
+        ingest::dead_letters::get,
+        ingest::retry::retry,
+        ingest::retry::discard,
     dead_letters::list::list, dead_letters::retry_all::retry, dead_letters::view::get, dead_letters::work::ignore, dead_letters::work::retry, dead_letters::work::review, operations::actors::list, operations::circuit_history::list, operations::circuits::list, operations::circuits::set, operations::jobs::list, operations::jobs::stats, operations::lanes::list, operations::lanes::set,
         operations::log_level::get,
         operations::log_level::set, schedule::run::run, schedule::runs::list, schedule::tasks::tasks,
@@ -297,6 +305,9 @@ fn describe_body(class: BodyClass, operation: &mut Operation) {
     let Some(RefOr::T(body)) = &mut operation.request_body else { return };
     let BodyLimit { bytes, values } = class.limit();
     let limit = match class {
+        BodyClass::Events => {
+            format!("The body may have at most {} KiB and {values} events.", bytes / 1024)
+        }
         BodyClass::Webhook => format!("The body may have at most {values} members and elements."),
         BodyClass::Credentials | BodyClass::Small | BodyClass::Application => {
             format!("The body may have at most {} KiB and {values} members and elements.", bytes / 1024)

@@ -52,6 +52,8 @@ pub enum Rejection {
     MethodNotAllowed(String),
     /// The body is not `application/json` in UTF-8, or is compressed.
     UnsupportedMediaType,
+    /// The body of an ingest request is neither JSON nor NDJSON in UTF-8, or its coding is not supported.
+    UnsupportedEventsType,
     /// The body did not arrive in time.
     SlowBody,
     /// The instance is still starting.
@@ -114,7 +116,7 @@ impl Rejection {
             Self::Challenged { error, .. } => Self::Error(error.clone()).kind(),
             Self::UnknownRoute | Self::TrailingSlash => NOT_FOUND,
             Self::MethodNotAllowed(_) => METHOD_NOT_ALLOWED,
-            Self::UnsupportedMediaType => UNSUPPORTED_MEDIA_TYPE,
+            Self::UnsupportedMediaType | Self::UnsupportedEventsType => UNSUPPORTED_MEDIA_TYPE,
             Self::PayloadTooLarge { .. } => PAYLOAD_TOO_LARGE,
             Self::TargetTooLong { .. } => TARGET_TOO_LONG,
             Self::HeaderTooLarge { .. } => HEADER_TOO_LARGE,
@@ -169,6 +171,10 @@ impl Rejection {
             Self::MethodNotAllowed(allow) => format!("This path accepts {allow}."),
             Self::UnsupportedMediaType => {
                 "Send the body as application/json (a PATCH also as application/merge-patch+json) in UTF-8, without Content-Encoding."
+                    .to_owned()
+            }
+            Self::UnsupportedEventsType => {
+                "Send the events as application/json or application/x-ndjson in UTF-8, uncompressed or with Content-Encoding: gzip."
                     .to_owned()
             }
             Self::PayloadTooLarge { limit_bytes }
@@ -390,6 +396,7 @@ mod tests {
             Rejection::Expectation,
             Rejection::MethodNotAllowed("GET, HEAD".to_owned()),
             Rejection::UnsupportedMediaType,
+            Rejection::UnsupportedEventsType,
             Rejection::PayloadTooLarge { limit_bytes: 2_097_152 },
             Rejection::TargetTooLong { limit_bytes: 8192 },
             Rejection::HeaderTooLarge { limit_bytes: 32_768 },

@@ -14,7 +14,7 @@ use super::limits::LimitClass;
 use super::middleware::{self, RouteRules};
 use super::problem::{HandlerResult, Rejection};
 use super::{
-    api_keys, applications, console, countries, dead_letters, docs, events, faults, health, metrics,
+    api_keys, applications, console, countries, dead_letters, docs, events, faults, health, ingest, metrics,
     operations, reviews, saved_views, schedule, security_events, sessions, staff_views, stats, users,
     webhook_deliveries, webhook_endpoints, webhooks, ws,
 };
@@ -108,6 +108,7 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
     const WRITE: Access = Access::AtLeast(Role::User, Scope::ApplicationsWrite);
     const REVIEW: Access = Access::AtLeast(Role::Analyst, Scope::ApplicationsReview);
     const RESTORE: Access = Access::AtLeast(Role::Admin, Scope::ApplicationsReview);
+    const INGEST: Access = Access::AtLeast(Role::User, Scope::EventsWrite);
     const EVENTS: Access = Access::AtLeast(Role::Analyst, Scope::EventsRead);
     const INSPECT: Access = Access::AtLeast(Role::Admin, Scope::OperationsRead);
     const OPERATE: Access = Access::AtLeast(Role::Admin, Scope::OperationsWrite);
@@ -206,6 +207,13 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(GET, "/api/v1/admin/jobs/lanes", INSPECT, operations::lanes::list),
         on(PUT, "/api/v1/admin/jobs/lanes/{lane}", OPERATE, operations::lanes::set),
         on(GET, "/api/v1/events", EVENTS, events::feed::feed).with_query(),
+        on(POST, "/api/v1/ingest/events", INGEST, ingest::receive::receive).counted_as(LimitClass::Ingest).taking(BodyClass::Events),
+        on(GET, "/api/v1/ingest/events", EVENTS, ingest::list::list).with_query(),
+        on(GET, "/api/v1/ingest/stats", INSPECT, ingest::stats::get),
+        on(GET, "/api/v1/ingest/dead-letters", INSPECT, ingest::dead_letters::list).with_query(),
+        on(GET, "/api/v1/ingest/dead-letters/{id}", INSPECT, ingest::dead_letters::get),
+        on(POST, "/api/v1/ingest/dead-letters/{id}/retry", OPERATE, ingest::retry::retry),
+        on(POST, "/api/v1/ingest/dead-letters/{id}/discard", OPERATE, ingest::retry::discard),
         on(GET, "/api/v1/admin/events/consumers", INSPECT, events::consumers::list),
         on(POST, "/api/v1/admin/events/consumers/{consumer}/replay", OPERATE, events::consumers::replay),
         on(GET, "/api/v1/admin/events/dead-letters", INSPECT, events::dead_letters::list).with_query(),

@@ -24,6 +24,7 @@ mod failure;
 mod fitness;
 pub mod group_write;
 pub mod idempotency;
+pub mod ingest;
 pub mod jobs;
 mod json;
 pub mod lanes;

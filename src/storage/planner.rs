@@ -32,3 +32,11 @@ pub const BEGIN_SEARCH: &str = "BEGIN READ ONLY; SET LOCAL jit = off; SET LOCAL 
 pub const BEGIN: &str = "\
     BEGIN; SET LOCAL jit = off; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
     SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_sort = off";
+
+/// Begins a transaction that reads or compares rows of a table with many partitions. Its statements are planned for their
+/// values, so the plan contains only the partitions that the values allow. A cached plan would contain all of them and
+/// lock each one before it runs.
+pub const BEGIN_PRUNED: &str = "\
+    BEGIN READ ONLY; SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_seqscan = off; \
+    SET LOCAL enable_bitmapscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
+    SET LOCAL enable_sort = off";

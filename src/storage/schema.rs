@@ -436,6 +436,29 @@ diesel::table! {
 }
 
 diesel::table! {
+    ingest_dead_letters (id) {
+        id -> Uuid,
+        account -> Text,
+        code -> Text,
+        detail -> Text,
+        event -> Text,
+        received_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    ingested_events (user_id, occurred_at, id) {
+        occurred_at -> Timestamptz,
+        received_at -> Timestamptz,
+        user_id -> Text,
+        id -> Text,
+        #[sql_name = "type"]
+        type_ -> Text,
+        properties -> Text,
+    }
+}
+
+diesel::table! {
     use diesel::sql_types::*;
     use super::sql_types::JobResult;
 
@@ -812,6 +835,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     failed_jobs,
     idempotency_keys,
     inbox,
+    ingest_dead_letters,
+    ingested_events,
     job_history,
     login_addresses,
     outbox,

@@ -94,6 +94,20 @@ pub async fn once<R>(
     end(connection, outcome).await
 }
 
+/// Like [`once`], but begins the transaction with `begin`, a constant of [`planner`].
+///
+/// # Errors
+/// The error of `work`, or the database's error.
+pub async fn once_beginning<R>(
+    connection: &mut AsyncPgConnection,
+    begin: &str,
+    work: impl AsyncFn(&mut AsyncPgConnection) -> Result<R, Abort>,
+) -> Result<R> {
+    Manager::begin_transaction_sql(connection, begin).await?;
+    let outcome = work(connection).await;
+    end(connection, outcome).await
+}
+
 /// Like [`once`], but PostgreSQL rolls the transaction back and closes the session if no statement arrives for `idle`.
 /// Therefore an instance that has become unreachable holds its locks no longer than that.
 ///

@@ -61,6 +61,8 @@ pub struct KnownLabels {
     pub countries: Values,
     /// Results of deliveries to webhook endpoints.
     pub delivery_results: Values,
+    /// Results of ingested events.
+    pub event_results: Values,
     /// Results of job attempts.
     pub job_statuses: Values,
     /// Types of the messages to WebSocket clients.

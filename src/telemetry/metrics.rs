@@ -36,6 +36,9 @@ const WAIT: &[f64] = &[0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0
 /// Risk scores, from 0 to 100.
 const SCORE: &[f64] = &[10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 100.0];
 
+/// Numbers of events, from a single one to the largest group.
+const SIZE: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0];
+
 /// The roles of which one instance is the leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaderRole {
@@ -199,6 +202,20 @@ metrics! {
     webhook_attempt_duration_seconds: Histogram;
     /// Jobs of deliveries that returned to the queue because their endpoint had too many attempts in progress.
     webhook_attempts_deferred_total: IntCounter;
+
+    /// Ingested events, by result: accepted, duplicate (already stored), conflict (another event with its key is stored) or
+    /// rejected (not valid).
+    ingest_events_total: IntCounterVec ["result"] of [event_results];
+    /// Events that one statement stored, including repeated ones.
+    ingest_group_events: Histogram in SIZE;
+    /// Duration of storing a group of ingested events, in seconds.
+    ingest_write_duration_seconds: Histogram;
+    /// Ingested events that wait for a writer of this instance.
+    ingest_queue_events: IntGauge;
+    /// Ingest requests that were refused because the memory for events was used up.
+    ingest_overloaded_total: IntCounter;
+    /// Number of days after today that have partitions for ingested events.
+    ingest_partitions_ahead: HousekeeperGauges;
 
     /// Stored enum values and events that are unknown to this version because a newer version wrote them, by table.
     unknown_labels_total: IntCounterVec ["table"] of [tables];

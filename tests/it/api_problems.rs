@@ -520,7 +520,9 @@ async fn unknown_query_parameters_are_rejected_on_every_route() {
     let table = aval::http::routes::table(true);
     for ((method, path), _) in routes().into_iter().zip(table).filter(|(_, entry)| !entry.ignores_query) {
         let body = if method == Method::GET { "" } else { "{}" };
-        let url = format!("{path}?no_such_parameter=1");
+        // The list of ingested events requires a parameter.
+        let required = if path == "/api/v1/ingest/events" && body.is_empty() { "user_id=ana&" } else { "" };
+        let url = format!("{path}?{required}no_such_parameter=1");
         let answer = app.send(method.clone(), &url, &json, body).await;
         assert_eq!(answer.field_errors(), ["?no_such_parameter unknown_parameter"], "{method} {path}");
         answer.expect(422);

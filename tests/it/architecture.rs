@@ -9,7 +9,7 @@ use aval::domain::application::Country;
 use crate::support::db::{TestDatabase, text};
 
 /// The modules of this crate that each module may import, besides [`SHARED`].
-const IMPORTS: [(&str, &[&str]); 19] = [
+const IMPORTS: [(&str, &[&str]); 20] = [
     ("domain", &["error"]),
     ("json", &["domain"]),
     ("resilience", &[]),
@@ -53,10 +53,12 @@ const IMPORTS: [(&str, &[&str]); 19] = [
     ),
     ("accounts", &["events", "storage", "domain"]),
     ("deliveries", &["accounts", "actors", "events", "queue", "providers", "storage", "domain"]),
+    ("ingest", &["actors", "storage", "json"]),
     (
         "http",
         &[
             "lending",
+            "ingest",
             "deliveries",
             "accounts",
             "actors",

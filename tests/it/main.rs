@@ -64,6 +64,8 @@ mod how_to;
 #[cfg(test)]
 mod http_protocol;
 #[cfg(test)]
+mod ingest;
+#[cfg(test)]
 mod lanes;
 #[cfg(test)]
 mod lifecycle;

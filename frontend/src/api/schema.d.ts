@@ -2678,7 +2678,7 @@ export interface components {
             time_zone: string;
         };
         /** @enum {string} */
-        ScopeName: "applications:read" | "applications:write" | "applications:review" | "events:read" | "metrics:read" | "operations:read" | "operations:write" | "webhooks:manage";
+        ScopeName: "applications:read" | "applications:write" | "applications:review" | "events:read" | "events:write" | "metrics:read" | "operations:read" | "operations:write" | "webhooks:manage";
         SearchRequest: {
             banking_data?: {
                 [key: string]: unknown;

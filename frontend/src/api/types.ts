@@ -43,6 +43,7 @@ export const SCOPES = values<Schema<'ScopeName'>>({
     'applications:write': true,
     'applications:review': true,
     'events:read': true,
+    'events:write': true,
     'metrics:read': true,
     'operations:read': true,
     'operations:write': true,

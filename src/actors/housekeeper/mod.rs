@@ -26,7 +26,7 @@ use crate::error::{Error, Result};
 use crate::resources::Resources;
 use crate::storage::consumers::overview;
 use crate::storage::leadership::Leadership;
-use crate::storage::{jobs, partitions};
+use crate::storage::{ingest, jobs, partitions};
 use crate::supervision::faults::FaultPoint;
 use crate::supervision::handle::{Handle, LivenessGuard};
 use crate::supervision::limited::catch_panic;
@@ -211,6 +211,8 @@ impl Round {
         if self.measure {
             let ahead = partitions::months_ahead(&mut connection, self.resources.clock.now()).await?;
             metrics.partitions_ahead_months.set(ahead.into());
+            let days = ingest::days::days_ahead(&mut connection, self.resources.clock.now()).await?;
+            metrics.ingest_partitions_ahead.set(days.into());
         }
         Ok(())
     }

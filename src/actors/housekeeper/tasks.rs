@@ -12,13 +12,13 @@ use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
 use serde_json::{Value, json};
 use slog::{info, warn};
 
-use crate::config::{HousekeepingSettings, TaskSchedule};
+use crate::config::{HousekeepingSettings, IngestSettings, TaskSchedule};
 use crate::error::{Error, Result};
 use crate::resources::Resources;
 use crate::storage::partitions::Month;
 use crate::storage::{
-    applications, archive, circuit_history, consumers, deliveries, idempotency, login_addresses, outbox,
-    partitions, refresh_tokens, scheduled_runs, security_events, staff_views, transaction, webhooks,
+    applications, archive, circuit_history, consumers, deliveries, idempotency, ingest, login_addresses,
+    outbox, partitions, refresh_tokens, scheduled_runs, security_events, staff_views, transaction, webhooks,
     ws_tickets,
 };
 
@@ -51,6 +51,8 @@ pub enum ScheduledTask {
     ExpireWebhooks,
     /// Deletes old deliveries to webhook endpoints with their attempts and bodies, and expired secrets.
     ExpireWebhookDeliveries,
+    /// Drops the days of old ingested events, and deletes old refused ones.
+    ExpireIngestedEvents,
     /// Drops the partitions of old finished jobs.
     ExpireJobHistory,
     /// Deletes old changes of circuit breakers.
@@ -63,7 +65,7 @@ pub enum ScheduledTask {
 
 impl ScheduledTask {
     /// All tasks, in the order in which they run if several are due.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::MakePartitions,
         Self::ExpireCredentials,
         Self::ExpireOutbox,
@@ -74,6 +76,7 @@ impl ScheduledTask {
         Self::ExpireSecurityEvents,
         Self::ExpireWebhooks,
         Self::ExpireWebhookDeliveries,
+        Self::ExpireIngestedEvents,
         Self::ExpireJobHistory,
         Self::ExpireCircuitChanges,
         Self::ExpireScheduledRuns,
@@ -93,6 +96,7 @@ impl ScheduledTask {
             Self::ExpireSecurityEvents => "expire_security_events",
             Self::ExpireWebhooks => "expire_webhooks",
             Self::ExpireWebhookDeliveries => "expire_webhook_deliveries",
+            Self::ExpireIngestedEvents => "expire_ingested_events",
             Self::ExpireJobHistory => "expire_job_history",
             Self::ExpireCircuitChanges => "expire_circuit_changes",
             Self::ExpireScheduledRuns => "expire_scheduled_runs",
@@ -116,6 +120,7 @@ impl ScheduledTask {
             Self::ExpireSecurityEvents => &settings.expire_security_events,
             Self::ExpireWebhooks => &settings.expire_webhooks,
             Self::ExpireWebhookDeliveries => &settings.expire_webhook_deliveries,
+            Self::ExpireIngestedEvents => &settings.expire_ingested_events,
             Self::ExpireJobHistory => &settings.expire_job_history,
             Self::ExpireCircuitChanges => &settings.expire_circuit_changes,
             Self::ExpireScheduledRuns => &settings.expire_scheduled_runs,
@@ -143,6 +148,7 @@ impl ScheduledTask {
                 work.delete(work.days_ago(days), webhooks::delete_received_before).await
             }
             Self::ExpireWebhookDeliveries => work.expire_webhook_deliveries().await,
+            Self::ExpireIngestedEvents => work.expire_ingested_events().await,
             Self::ExpireJobHistory => work.expire_job_history().await,
             Self::ExpireCircuitChanges => {
                 let days = resources.settings.housekeeping.circuit_retention_days;
@@ -200,7 +206,13 @@ impl TaskRun<'_> {
         if made > 0 {
             info!(self.resources.logger, "partitions created"; "count" => made);
         }
-        Ok(json!({ "made": made }))
+        let IngestSettings { partitions_back_days: back, partitions_ahead_days: ahead, .. } =
+            self.resources.settings.ingest;
+        let days = ingest::days::ensure_around(&mut connection, self.now, back, ahead).await?;
+        if days > 0 {
+            info!(self.resources.logger, "partitions of ingested events created"; "days" => days);
+        }
+        Ok(json!({ "made": made, "ingest_days": days }))
     }
 
     async fn expire_credentials(&self) -> Result<Value> {
@@ -276,6 +288,23 @@ impl TaskRun<'_> {
                 return Ok(total);
             }
         }
+    }
+
+    async fn expire_ingested_events(&self) -> Result<Value> {
+        let (settings, database) = (&self.resources.settings.ingest, &self.resources.database);
+        let before = self.days_ago(settings.retention_days);
+        let mut dropped = Vec::new();
+        let ended = ingest::days::ended_before(&mut *database.get().await?, before).await?;
+        for day in ended {
+            self.lead.check()?;
+            if ingest::days::drop_day(database, day).await? {
+                info!(self.resources.logger, "day of ingested events dropped"; "day" => %day);
+                dropped.push(day.to_string());
+            }
+        }
+        let before = self.days_ago(settings.rejected_retention_days);
+        let dead_letters = self.delete_rows(before, ingest::dead_letters::delete_before).await?;
+        Ok(json!({ "dropped": dropped, "dead_letters": dead_letters }))
     }
 
     async fn expire_job_history(&self) -> Result<Value> {

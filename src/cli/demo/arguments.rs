@@ -70,6 +70,14 @@ fn applications_help() -> String {
     format!("Number of applications; {} cover every rule of every country", one_round())
 }
 
+/// Whether a URL names this machine.
+pub(in crate::cli) fn is_on_this_machine(url: &str) -> bool {
+    let uri: Option<awc::http::Uri> = url.parse().ok();
+    let host = uri.as_ref().and_then(awc::http::Uri::host).unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
 /// The ways to authenticate.
 pub(in crate::cli) const AUTHENTICATION_HELP: &str = "set AVAL_TOKEN, or use --token-stdin, or use --username with AVAL_PASSWORD or \
                      --password-stdin";
@@ -95,10 +103,7 @@ impl DemoArgs {
     /// Whether to use a local admin's token: no credentials are given, and the server is on this machine. The token is
     /// never sent to another machine.
     pub fn needs_local_token(&self) -> bool {
-        let uri: Option<awc::http::Uri> = self.url.as_deref().unwrap_or_default().parse().ok();
-        let host = uri.as_ref().and_then(awc::http::Uri::host).unwrap_or_default();
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-        let is_local = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+        let is_local = is_on_this_machine(self.url.as_deref().unwrap_or_default());
         is_local && self.token.is_none() && self.username.is_none()
     }
 

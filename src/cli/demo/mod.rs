@@ -29,8 +29,8 @@ use futures_util::StreamExt as _;
 use futures_util::stream::{self, FuturesUnordered};
 use secrecy::ExposeSecret as _;
 
-pub(super) use self::arguments::AUTHENTICATION_HELP;
 pub use self::arguments::DemoArgs;
+pub(super) use self::arguments::{AUTHENTICATION_HELP, is_on_this_machine};
 use self::board::Board;
 use self::cases::DemoCase;
 use self::client::{Client, Updates};

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -46,12 +47,29 @@ impl Counter {
         Self { limit, started: clock.monotonic(), clients, governor }
     }
 
-    fn check(&self, client: u64, now: Duration) -> LimitCheck {
-        let (remaining, retry_after) = match self.governor.check_key(&client) {
-            Ok(state) => (state.remaining_burst_capacity(), None),
-            Err(refused) => (0, Some(refused.wait_time_from(now))),
-        };
+    fn check(&self, client: u64, cost: u32, now: Duration) -> LimitCheck {
+        let Some(cost) = NonZeroU32::new(cost) else { return self.look(client, now) };
+        let (remaining, retry_after) =
+            match self.governor.check_key_n(&client, cost.min(self.limit.rate.burst)) {
+                Ok(Ok(state)) => (state.remaining_burst_capacity(), None),
+                Ok(Err(refused)) => (0, Some(refused.wait_time_from(now))),
+                // The cost is at most the burst.
+                Err(_) => (0, Some(self.limit.interval())),
+            };
         LimitCheck { limit: self.limit, remaining, retry_after }
+    }
+
+    /// Checks whether one more request would fit, without counting it.
+    fn look(&self, client: u64, now: Duration) -> LimitCheck {
+        let (interval, since_start) = (self.limit.interval(), now.saturating_sub(self.started));
+        let ahead = self.clients.due(client).saturating_sub(since_start);
+        let retry_after = ahead.checked_sub(interval * (self.limit.rate.burst.get() - 1));
+        let used = u32::try_from(ahead.as_nanos().div_ceil(interval.as_nanos().max(1))).unwrap_or(u32::MAX);
+        LimitCheck {
+            limit: self.limit,
+            remaining: self.limit.rate.burst.get().saturating_sub(used),
+            retry_after: retry_after.filter(|wait| !wait.is_zero()),
+        }
     }
 
     /// Charges a client for `requests`, at most until its burst is used up.
@@ -95,10 +113,21 @@ impl MemoryRateLimiter {
         }
     }
 
+    #[cfg(test)]
     pub(super) fn check(&self, class: LimitClass, requester: Requester<'_>) -> Option<LimitCheck> {
+        self.check_many(class, requester, 1)
+    }
+
+    /// Counts `cost` requests or events (see [`super::RateLimiter::check_many`]).
+    pub(super) fn check_many(
+        &self,
+        class: LimitClass,
+        requester: Requester<'_>,
+        cost: u32,
+    ) -> Option<LimitCheck> {
         let now = self.clock.monotonic();
         self.clean_up_when_due(now);
-        Some(self.counter(class, requester)?.check(self.client(requester), now))
+        Some(self.counter(class, requester)?.check(self.client(requester), cost, now))
     }
 
     pub(super) fn charge_failed_authentication(&self, requester: Requester<'_>) {

@@ -2,7 +2,7 @@
 //!
 //! The route table assigns each route a [`LimitClass`]. Each class has one rate per client address and one per account,
 //! depending on its role (`[limits]`). Both count every request, independently of each other: the address before
-//! authentication, the account after it. An API key has its own rate, from the configuration or set when the key was
+//! authentication, the account after it. Ingested events are counted one by one for accounts and keys. An API key has its own rate, from the configuration or set when the key was
 //! created. Creations by an API key count as standard requests for its address, because the creation rate of addresses
 //! is meant for people. Rates are enforced with the generic cell rate algorithm (GCRA) of the crate `governor`.
 //!
@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use self::memory::MemoryRateLimiter;
 use self::shared::SharedRateLimiter;
+use super::auth::{Credential, Principal};
 use super::client_address::ClientAddress;
 use crate::clock::Clock;
 use crate::config::{ClassRates, LimitSettings, Rate};
@@ -31,7 +32,7 @@ use crate::storage::seal::KeyRing;
 
 pub use self::fields::LimitChecks;
 pub use self::request::check_subject;
-pub(in crate::http) use self::request::{RequestLimits, check, check_as};
+pub(in crate::http) use self::request::{RequestLimits, check, check_as, check_events, check_exhausted};
 
 /// A group of routes that share a rate limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,6 +43,8 @@ pub enum LimitClass {
     Webhook,
     /// Sign-ins.
     Login,
+    /// Ingested events. Addresses are limited by requests, accounts and API keys by events.
+    Ingest,
     /// All other routes.
     Standard,
     /// Not limited: probes.
@@ -50,13 +53,14 @@ pub enum LimitClass {
 
 impl LimitClass {
     /// The classes with a limit.
-    pub const COUNTED: [Self; 4] = [Self::Create, Self::Webhook, Self::Login, Self::Standard];
+    pub const COUNTED: [Self; 5] = [Self::Create, Self::Webhook, Self::Login, Self::Ingest, Self::Standard];
 
     const fn rates(self, settings: &LimitSettings) -> Option<&ClassRates> {
         match self {
             Self::Create => Some(&settings.create),
             Self::Webhook => Some(&settings.webhook),
             Self::Login => Some(&settings.login),
+            Self::Ingest => Some(&settings.ingest),
             Self::Standard => Some(&settings.standard),
             Self::Exempt => None,
         }
@@ -123,6 +127,17 @@ impl RequesterKind {
     }
 }
 
+impl<'a> Requester<'a> {
+    /// An authenticated account or API key.
+    pub(in crate::http) fn of(principal: &'a Principal) -> Self {
+        let name = &principal.account;
+        match &principal.credential {
+            Credential::Token { .. } => Self::Account { name, role: principal.role },
+            Credential::ApiKey { limits, .. } => Self::ApiKey { name, limits: *limits },
+        }
+    }
+}
+
 impl Requester<'_> {
     /// The requester's custom limit for a class, which only API keys can have.
     fn own_limit(self, class: LimitClass) -> Option<Limit> {
@@ -130,7 +145,7 @@ impl Requester<'_> {
         let per_minute = match class {
             LimitClass::Create => limits.applications_per_minute,
             LimitClass::Standard => limits.requests_per_minute,
-            LimitClass::Webhook | LimitClass::Login | LimitClass::Exempt => None,
+            LimitClass::Webhook | LimitClass::Login | LimitClass::Ingest | LimitClass::Exempt => None,
         }?;
         let rate = Rate { per_minute, burst: per_minute };
         Some(Limit { class, requester_kind: RequesterKind::ApiKey, rate })
@@ -178,6 +193,8 @@ impl Limit {
             (LimitClass::Webhook, _) => "webhook-account",
             (LimitClass::Login, RequesterKind::Address) => "login-address",
             (LimitClass::Login, _) => "login-account",
+            (LimitClass::Ingest, RequesterKind::Address) => "ingest-address",
+            (LimitClass::Ingest, _) => "ingest-account",
             (LimitClass::Standard | LimitClass::Exempt, RequesterKind::Address) => "standard-address",
             (LimitClass::Standard | LimitClass::Exempt, _) => "standard-account",
         }
@@ -254,13 +271,24 @@ impl RateLimiter {
 
     /// Counts one request. `None` if requests of this class are not limited.
     pub async fn check(&self, class: LimitClass, requester: Requester<'_>) -> Option<LimitCheck> {
+        self.check_many(class, requester, 1).await
+    }
+
+    /// Counts `cost` requests or events if they all fit the limit, otherwise none. With a cost of 0, only checks whether
+    /// one more would fit. A cost above the burst counts as the burst. `None` if this class is not limited.
+    pub async fn check_many(
+        &self,
+        class: LimitClass,
+        requester: Requester<'_>,
+        cost: u32,
+    ) -> Option<LimitCheck> {
         let Counting::On(counters) = &self.counting else { return None };
         if let Some(shared) = counters.shared.get()
-            && let Ok(check_result) = shared.check(class, requester).await
+            && let Ok(check_result) = shared.check(class, requester, cost).await
         {
             return check_result;
         }
-        counters.memory.check(class, requester)
+        counters.memory.check_many(class, requester, cost)
     }
 
     /// Charges an address for a failed authentication, at the configured cost in requests of [`LimitClass::Standard`].

@@ -2,8 +2,9 @@
 
 use actix_web::{FromRequest as _, HttpMessage as _, HttpRequest};
 
-use super::{LimitChecks, LimitClass, Requester};
+use super::{LimitCheck, LimitChecks, LimitClass, Requester};
 use crate::error::{Error, Result};
+use crate::http::auth::Principal;
 use crate::http::{HttpServerState, UNMATCHED};
 
 /// The limit class of a request and the results so far, stored in the request's extensions.
@@ -38,7 +39,40 @@ pub(in crate::http) async fn check_as(
     class: LimitClass,
     requester: Requester<'_>,
 ) -> Result<()> {
-    let Some(check_result) = server_state.inner.limiter.check(class, requester).await else { return Ok(()) };
+    let counted = server_state.inner.limiter.check(class, requester).await;
+    counted.map_or(Ok(()), |check_result| add_check(request, server_state, check_result))
+}
+
+/// Counts the ingested events of a request for its account. Fails with [`Error::RateLimited`] if they exceed the limit; then
+/// none is counted.
+pub(in crate::http) async fn check_events(
+    request: &HttpRequest,
+    server_state: &HttpServerState,
+    principal: &Principal,
+    events: usize,
+) -> Result<()> {
+    let cost = u32::try_from(events).unwrap_or(u32::MAX);
+    let requester = Requester::of(principal);
+    let counted = server_state.inner.limiter.check_many(LimitClass::Ingest, requester, cost).await;
+    counted.map_or(Ok(()), |check_result| add_check(request, server_state, check_result))
+}
+
+/// Fails with [`Error::RateLimited`] if the limit of `class` is used up. Counts nothing.
+pub(in crate::http) async fn check_exhausted(
+    request: &HttpRequest,
+    server_state: &HttpServerState,
+    class: LimitClass,
+    requester: Requester<'_>,
+) -> Result<()> {
+    let check_result = server_state.inner.limiter.check_many(class, requester, 0).await;
+    match check_result.filter(|check_result| check_result.retry_after.is_some()) {
+        Some(exceeded) => add_check(request, server_state, exceeded),
+        None => Ok(()),
+    }
+}
+
+/// Adds a result to the headers of the response. Fails if the limit is exceeded.
+fn add_check(request: &HttpRequest, server_state: &HttpServerState, check_result: LimitCheck) -> Result<()> {
     if let Some(limits) = request.extensions_mut().get_mut::<RequestLimits>() {
         limits.checks.add(check_result);
     }

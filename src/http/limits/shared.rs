@@ -32,21 +32,24 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 ";
 
-/// Counts a request. KEYS: the client. ARGV: the interval in microseconds, the burst. Returns the number of further
-/// requests allowed and the wait in microseconds, or -1 if the request is allowed.
+/// Counts requests, all or none. KEYS: the client. ARGV: the interval in microseconds, the burst, the number of requests
+/// (0: whether one more is allowed). Returns the number of further requests allowed and the wait in microseconds, or -1 if
+/// the requests are allowed.
 const CHECK: &str = "\
-local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
+local interval, burst, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local whole = interval * burst
 local stored = redis.pcall('GET', KEYS[1])
 local due = type(stored) == 'string' and tonumber(stored) or now
 if due ~= due then due = now end
 due = math.min(due, now + whole)
-local earliest = due - (whole - interval)
+local earliest = due - (whole - interval * math.max(cost, 1))
 if now < earliest then
-  return {0, earliest - now}
+  return {cost == 0 and math.floor((now + whole - due) / interval) or 0, earliest - now}
 end
-local after = math.max(due, now) + interval
-redis.call('SET', KEYS[1], string.format('%.0f', after), 'PX', math.ceil((after - now) / 1000))
+local after = math.max(due, now) + interval * cost
+if cost > 0 then
+  redis.call('SET', KEYS[1], string.format('%.0f', after), 'PX', math.ceil((after - now) / 1000))
+end
 return {math.floor((now + whole - after) / interval), -1}";
 
 /// Charges a client. KEYS: the client. ARGV: the interval in microseconds, the burst, the charge in microseconds.
@@ -83,17 +86,19 @@ impl SharedRateLimiter {
         }
     }
 
-    /// Counts one request. `None` if requests of this class are not limited. Fails if Redis is unavailable.
+    /// Counts `cost` requests or events (see [`super::RateLimiter::check_many`]). Fails if Redis is unavailable.
     pub(super) async fn check(
         &self,
         class: LimitClass,
         requester: Requester<'_>,
+        cost: u32,
     ) -> Result<Option<LimitCheck>> {
         let Some(limit) = self.limit(class, requester) else { return Ok(None) };
         let key = self.key(limit, requester);
-        let result: (u32, i64) =
-            self.redis.run(Operation::LimitCheck, &invocation(&self.check, &key, limit)).await?;
-        let check = parse_result(limit, result);
+        let cost = cost.min(limit.rate.burst.get());
+        let mut script = invocation(&self.check, &key, limit);
+        let result: (u32, i64) = self.redis.run(Operation::LimitCheck, script.arg(cost)).await?;
+        let check = parse_result(limit, cost, result);
         let impossible = || Error::unavailable(crate::redis::NAME, "the counter's result is out of range");
         check.map(Some).ok_or_else(impossible)
     }
@@ -154,7 +159,7 @@ fn interval_us(limit: Limit) -> u64 {
 }
 
 /// Parses the result of the script; `None` for results that it cannot return.
-fn parse_result(limit: Limit, (remaining, wait_us): (u32, i64)) -> Option<LimitCheck> {
+fn parse_result(limit: Limit, cost: u32, (remaining, wait_us): (u32, i64)) -> Option<LimitCheck> {
     let burst = limit.rate.burst.get();
     let retry_after = match wait_us {
         -1 => None,
@@ -163,7 +168,7 @@ fn parse_result(limit: Limit, (remaining, wait_us): (u32, i64)) -> Option<LimitC
     let whole_us = interval_us(limit).saturating_mul(u64::from(burst));
     let is_possible = match retry_after {
         Some(wait_us) => remaining == 0 && wait_us <= whole_us,
-        None => remaining < burst,
+        None => remaining <= burst.saturating_sub(cost),
     };
     is_possible.then(|| LimitCheck { limit, remaining, retry_after: retry_after.map(Duration::from_micros) })
 }

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use governor::nanos::Nanos;
 use governor::state::StateStore;
@@ -52,6 +53,13 @@ impl ClientStore {
         let (moments, key) = clients.entry_of(client);
         let due = moments.get(&key).map_or(now, |due| due.as_u64().max(now));
         moments.insert(key, Nanos::new(due.saturating_add(cost).min(latest.max(due))));
+    }
+
+    /// The theoretical arrival time of a client, since the start of its counter; zero for an unknown client.
+    pub(super) fn due(&self, client: u64) -> Duration {
+        let mut clients = self.lock();
+        let (moments, key) = clients.entry_of(client);
+        moments.get(&key).map_or(Duration::ZERO, |due| Duration::from_nanos(due.as_u64()))
     }
 
     fn lock(&self) -> MutexGuard<'_, Clients> {

@@ -2,16 +2,17 @@
 //! Requests that reach no route are counted for their address.
 
 use actix_web::Error as ActixError;
-use actix_web::HttpMessage as _;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::middleware::Next;
+use actix_web::{HttpMessage as _, HttpRequest};
 
 use super::boxed;
 use super::route_rules::RouteRules;
+use crate::error::Result;
 use crate::http::HttpServerState;
-use crate::http::auth::{self, Credential, Principal};
+use crate::http::auth::{self, Principal};
 use crate::http::client_address::ClientAddress;
 use crate::http::health::Phase;
 use crate::http::limits::{self, LimitClass, RequestLimits, Requester};
@@ -36,7 +37,7 @@ pub(in crate::http) async fn limit_address(
         class => class,
     };
     let requester = Requester::Address(address);
-    let counted = limits::check_as(request.request(), &server_state, address_class, requester).await;
+    let counted = count_address(request.request(), &server_state, address_class, requester).await;
     let mut response = match counted {
         Ok(()) => next.call(request).await.map(boxed)?,
         Err(error) => request.error_response(Rejection::from(error)),
@@ -51,6 +52,36 @@ pub(in crate::http) async fn limit_address(
     Ok(response)
 }
 
+/// Counts a request for its address. The limit of ingestion is high, so it does not slow down attempts to guess a key.
+/// Failed attempts are charged to the standard limit, which must therefore not be used up.
+async fn count_address(
+    request: &HttpRequest,
+    server_state: &HttpServerState,
+    class: LimitClass,
+    requester: Requester<'_>,
+) -> Result<()> {
+    if class == LimitClass::Ingest {
+        limits::check_exhausted(request, server_state, LimitClass::Standard, requester).await?;
+    }
+    limits::check_as(request, server_state, class, requester).await
+}
+
+/// Counts a request for its account. The handler of ingestion counts its events instead.
+async fn count_account(
+    request: &HttpRequest,
+    server_state: &HttpServerState,
+    principal: &Principal,
+) -> Result<()> {
+    let requester = Requester::of(principal);
+    let class = request.extensions().get::<RouteRules>().map(|rules| rules.limit);
+    match class {
+        Some(LimitClass::Ingest) => {
+            limits::check_exhausted(request, server_state, LimitClass::Ingest, requester).await
+        }
+        _ => limits::check(request, server_state, requester).await,
+    }
+}
+
 /// Counts a request for its account and runs it within the account's share of database connections.
 pub(in crate::http) async fn limit_account(
     server_state: HttpServerState,
@@ -58,20 +89,14 @@ pub(in crate::http) async fn limit_account(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
     let principal = request.extensions().get::<Principal>().cloned();
-    let Some(Principal { account, role, credential, .. }) = &principal else {
-        return next.call(request).await.map(boxed);
-    };
-    let requester = match credential {
-        Credential::Token { .. } => Requester::Account { name: account, role: *role },
-        Credential::ApiKey { limits, .. } => Requester::ApiKey { name: account, limits: *limits },
-    };
-    if let Err(error) = limits::check(request.request(), &server_state, requester).await {
+    let Some(principal) = &principal else { return next.call(request).await.map(boxed) };
+    if let Err(error) = count_account(request.request(), &server_state, principal).await {
         return Ok(request.error_response(Rejection::from(error)));
     }
     match server_state.state() {
         Ok(state) => {
             let shares = state.resources.database.shares();
-            shares.on_behalf_of(account, next.call(request)).await.map(boxed)
+            shares.on_behalf_of(&principal.account, next.call(request)).await.map(boxed)
         }
         Err(rejection) => Ok(request.error_response(rejection)),
     }

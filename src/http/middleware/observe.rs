@@ -14,8 +14,10 @@ use slog::{Logger, error, info, o, warn};
 
 use super::boxed;
 use super::request_context::{self, TRACERESPONSE, X_REQUEST_ID};
+use super::route_rules::RouteRules;
 use crate::http::auth::Principal;
 use crate::http::extract::RequestContext;
+use crate::http::limits::LimitClass;
 use crate::http::problem::{CONTENT_TYPE, Problem, Rejection};
 use crate::http::{HttpServerState, UNMATCHED};
 use crate::telemetry::metrics::{Metrics, seconds};
@@ -105,7 +107,7 @@ async fn handle(
         response.headers_mut().insert(TRACERESPONSE, value);
     }
     count(&server_state.inner.metrics, method, &endpoint, response.status(), took);
-    if let Some(omitted) = line_is_due(&server_state, response.request()) {
+    if let Some(omitted) = line_is_due(&server_state, &response) {
         info!(logger, "request completed"; "method" => method, "route" => endpoint, "status" => response.status().as_u16(),
             "duration_us" => u64::try_from(took.as_micros()).unwrap_or(u64::MAX), "account" => account_id(response.request()));
         if omitted > 0 {
@@ -115,11 +117,14 @@ async fn handle(
     Ok(response)
 }
 
-/// Whether a request is logged, and how many lines were omitted since the last one. Authenticated requests are always
-/// logged; all others are limited, because anyone can send any number of them.
-fn line_is_due(server_state: &HttpServerState, request: &HttpRequest) -> Option<u64> {
-    if request.extensions().contains::<Principal>() {
-        return Some(0);
+/// Whether a request is logged, and how many lines were omitted since the last one. Authenticated requests are logged, except
+/// for accepted ingest requests, because there are too many. All others are limited, because anyone can send any number
+/// of them.
+fn line_is_due(server_state: &HttpServerState, response: &ServiceResponse<BoxBody>) -> Option<u64> {
+    let extensions = response.request().extensions();
+    if extensions.contains::<Principal>() {
+        let is_ingest = extensions.get::<RouteRules>().is_some_and(|rules| rules.limit == LimitClass::Ingest);
+        return (!is_ingest || !response.status().is_success()).then_some(0);
     }
     let inner = &server_state.inner;
     let admitted = inner.anonymous_lines.admit(inner.clock.monotonic());

@@ -74,7 +74,7 @@ catalogue! {
     TARGET_TOO_LONG = 414 "uri_too_long" "URI too long"
         "Move filters into the body of `POST /api/v1/applications/search`.";
     UNSUPPORTED_MEDIA_TYPE = 415 "unsupported_media_type" "Unsupported media type"
-        "Send JSON in UTF-8 as `application/json`, without `Content-Encoding`; a `PATCH` may also be `application/merge-patch+json`.";
+        "Send JSON in UTF-8 as `application/json`, without `Content-Encoding`; a `PATCH` may also be `application/merge-patch+json`. Ingested events may also be `application/x-ndjson` and compressed with gzip.";
     VALIDATION_FAILED = 422 "validation_failed" "Validation failed"
         "Correct the values listed in `errors`. Each entry has a pointer, a code and a description.";
     IDEMPOTENCY_KEY_REUSED = 422 "idempotency_key_reused" "Idempotency key reused"

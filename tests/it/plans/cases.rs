@@ -34,6 +34,8 @@ use aval::storage::deliveries::repeat::RecoverFilter;
 use aval::storage::deliveries::{NewAttempt, endpoints, list, repeat};
 use aval::storage::failed_jobs::{DeadLetterFilter, Operator, RetryAll};
 use aval::storage::idempotency::{KeyedWrite, SealedReply};
+use aval::storage::ingest::dead_letters::{IngestDeadLetterFilter, NewIngestDeadLetter};
+use aval::storage::ingest::{EventListFilter, NewIngestedEvent, SharedText};
 use aval::storage::jobs::{
     Claim, DeadLetter, Heartbeat, JobFilter, KnownTask, NewJob, Priority, Quota, Release,
 };
@@ -51,7 +53,7 @@ use aval::storage::users::UserChange;
 use aval::storage::webhooks::{NewEvent, WebhookDecision, WebhookFilter};
 use aval::storage::{
     account_contacts, account_settings, api_keys, applications, audit, circuit_events, circuit_history,
-    circuit_overrides, consumers, decisions, deliveries, failed_jobs, idempotency, jobs, lanes,
+    circuit_overrides, consumers, decisions, deliveries, failed_jobs, idempotency, ingest, jobs, lanes,
     login_addresses, outbox, overview, provider_retries, refresh_tokens, reviews, saved_views,
     scheduled_runs, security_events, staff_views, statistics, users, webhooks, ws_tickets,
 };
@@ -94,6 +96,37 @@ fn deferred(w: &World) -> NewDeferredEvent<'static> {
         traceparent: None,
         data: serde_json::value::RawValue::NULL,
         is_isolated: false,
+    }
+}
+
+/// An event that is not stored.
+fn ingested(w: &World) -> NewIngestedEvent {
+    let text = |text: &str| SharedText::from(text.to_owned());
+    NewIngestedEvent {
+        user_id: text("user-1"),
+        occurred_at: w.now,
+        id: SharedText::from(w.clock.new_uuid().to_string()),
+        event_type: text("t"),
+        properties: text("{}"),
+    }
+}
+
+fn of_user(w: &World, event_type: Option<&str>) -> EventListFilter {
+    EventListFilter {
+        user_id: "user-1".to_owned(),
+        event_type: event_type.map(str::to_owned),
+        from: w.now - TimeDelta::days(7),
+        until: w.now + TimeDelta::days(1),
+    }
+}
+
+fn refused(w: &World) -> NewIngestDeadLetter {
+    NewIngestDeadLetter {
+        account: "key:test".to_owned(),
+        code: "bad_type",
+        detail: "the event must be an object".to_owned(),
+        event: SharedText::from("7".to_owned()),
+        received_at: w.now,
     }
 }
 
@@ -494,6 +527,30 @@ pub(super) const CASES: &[Case] = cases! {
     "deliveries::repeat::repeat" [0] ["webhook_deliveries_pkey"] |sql, w| repeat::repeat(sql, vec![w.delivery]);
     "deliveries::repeat::resend" [0] ["webhook_deliveries_pkey", "pending_jobs_one_per_webhook_delivery_idx"]
         |sql, w| repeat::resend(sql, w.delivery, w.now);
+    "ingest::insert::insert" [0] [] |sql, w| async move { ingest::insert(sql, w.now, &[&ingested(w)]).await };
+    "ingest::insert::matching" [0] ["ingested_events"] |sql, w| async move { ingest::matching(sql, &[&ingested(w)]).await };
+    "ingest::list::list_page" [0] ["ingested_events"]
+        |sql, w| async move { ingest::list_page(sql, &of_user(w, None), None, 20).await };
+    "ingest::list::list_page of a type" [0] ["ingested_events"] |sql, w| async move {
+        ingest::list_page(sql, &of_user(w, Some("t")), Some(&(w.now, "x".to_owned())), 20).await
+    };
+    "ingest::dead_letters::insert" [0] []
+        |sql, w| ingest::dead_letters::insert(sql, vec![refused(w)]);
+    "ingest::dead_letters::trim" [0] ["ingest_dead_letters_pkey"] |sql, _w| ingest::dead_letters::trim(sql, 100);
+    "ingest::dead_letters::delete_before" [0] ["ingest_dead_letters_expiry_idx"]
+        |sql, w| ingest::dead_letters::delete_before(sql, w.now - TimeDelta::days(170), 10);
+    "ingest::dead_letters::list_page" [0] ["ingest_dead_letters_pkey"] |sql, w| async move {
+        ingest::dead_letters::list_page(sql, &IngestDeadLetterFilter::default(), Some(w.endpoint), 20).await
+    };
+    "ingest::dead_letters::list_page of a code" [0] ["ingest_dead_letters_"] |sql, _w| async move {
+        let filter = IngestDeadLetterFilter { code: Some("code_1".to_owned()), ..IngestDeadLetterFilter::default() };
+        ingest::dead_letters::list_page(sql, &filter, None, 20).await
+    };
+    "ingest::dead_letters::get" [0] ["ingest_dead_letters_pkey"] |sql, w| async move {
+        let id = w.application.as_uuid();
+        ingest::dead_letters::get(sql, id).await
+    };
+    "ingest::dead_letters::delete" [0] ["ingest_dead_letters_pkey"] |sql, w| ingest::dead_letters::delete(sql, w.endpoint);
     "deliveries::repeat::recoverable" [0] ["webhook_deliveries_"] |sql, w| async move {
         let since = w.now - TimeDelta::days(400);
         repeat::recoverable(sql, &RecoverFilter { endpoint_id: w.endpoint, since, until: Some(w.now), limit: 100 }).await

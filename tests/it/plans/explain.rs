@@ -102,6 +102,15 @@ impl Plan {
         self.0.get("JIT").is_some()
     }
 
+    /// The tables that were read.
+    pub(super) fn tables(&self) -> BTreeSet<String> {
+        self.nodes()
+            .into_iter()
+            .filter_map(|node| node["Relation Name"].as_str())
+            .map(str::to_owned)
+            .collect()
+    }
+
     /// The indexes that were read.
     pub(super) fn indexes(&self) -> BTreeSet<String> {
         let names = self.nodes().into_iter().filter_map(|node| node["Index Name"].as_str());

@@ -256,6 +256,10 @@ const REST: &str = "\
     INSERT INTO webhook_secrets (id, endpoint_id, algorithm, secret, expires_at) \
         SELECT gen_random_uuid(), id, 'v1', '\\x01', CASE WHEN n > 1 THEN now() - interval '1 day' END \
         FROM webhook_endpoints, generate_series(1, 10) n; \
+    INSERT INTO ingested_events (occurred_at, received_at, user_id, id, type, properties) \
+        SELECT now(), now(), 'user-' || row_number() OVER () % 50, id::text, 't', '{}' FROM applications; \
+    INSERT INTO ingest_dead_letters (id, account, code, detail, event, received_at) \
+        SELECT id, 'key:' || row_number() OVER () % 50, 'code_' || row_number() OVER () % 50, '', '{}', created_at FROM applications; \
     INSERT INTO webhook_messages (id, event_type, subject, body, created_at) \
         SELECT id, 'application.created.v1', id, '{}', created_at FROM applications; \
     INSERT INTO webhook_deliveries (id, endpoint_id, message_id, event_type, subject, status, created_at, finished_at) \

@@ -15,6 +15,7 @@ use std::path::Path;
 
 use aval::domain::decision::RiskBand;
 use aval::storage::applications::{ListFilter, TotalBounds, Visibility, total};
+use aval::storage::ingest::{EventListFilter, list_page};
 use aval::storage::planner;
 use diesel_async::SimpleAsyncConnection as _;
 
@@ -43,10 +44,11 @@ const BOUNDED: [(&str, &str, &str); 3] = [
 ];
 
 /// Functions without a case, with the reason. A name that ends with `::` stands for a whole module.
-const WITHOUT_PLAN: [(&str, &str); 14] = [
+const WITHOUT_PLAN: [(&str, &str); 15] = [
     ("migrations::status", "reads the list of migrations"),
     ("replica::replayed_until", "reads no table"),
     ("archive::", "moves and reads whole months, once per month or on an operator's command"),
+    ("ingest::days::", "reads the catalogue, and creates and drops tables"),
     ("jobs::claim::explain_claim", "returns the plan of a claim"),
     ("partitions::ensure", "creates tables and reads none"),
     ("overview::leaders", "reads locks and sessions, on an operator's command"),
@@ -95,7 +97,7 @@ fn violations(case: &Case, plans: &[Plan]) -> Vec<String> {
 }
 
 /// Functions that run in a transaction of `storage/transaction.rs`, by the beginning of their names.
-const TRANSACTIONS: [&str; 25] = [
+const TRANSACTIONS: [&str; 28] = [
     "consumers::",
     "applications::candidates::by_ids",
     "applications::change",
@@ -105,6 +107,9 @@ const TRANSACTIONS: [&str; 25] = [
     "failed_jobs::mark",
     "idempotency::",
     "applications::begin",
+    "ingest::dead_letters::insert",
+    "ingest::dead_letters::trim",
+    "ingest::dead_letters::delete",
     "jobs::dead_letter",
     "jobs::claim",
     "jobs::release",
@@ -147,10 +152,15 @@ const NEED_STATISTICS: [&str; 4] = [
 /// Functions that run in a transaction for lists, by the beginning of their name.
 const LISTS: [&str; 3] = ["applications::list", "applications::total", "applications::candidates::by_filter"];
 
+/// Functions that read partitions of ingested events.
+const PRUNED: [&str; 2] = ["ingest::insert::matching", "ingest::list"];
+
 /// The SQL that begins the transaction of a case; `None` if the case is a single statement.
 fn begin(case: &Case) -> Option<&'static str> {
     if SEARCHES.contains(&case.name) {
         Some(planner::BEGIN_SEARCH)
+    } else if PRUNED.iter().any(|name| case.name.starts_with(name)) {
+        Some(planner::BEGIN_PRUNED)
     } else if LISTS.iter().any(|name| case.name.starts_with(name)) {
         Some(planner::BEGIN_LIST)
     } else {
@@ -313,6 +323,40 @@ fn every_function_of_storage_has_a_case() {
     let gone: Vec<_> =
         named.filter(|name| !existing.iter().any(|function| stands_for(name, function))).collect();
     assert!(gone.is_empty(), "these names no longer exist: {gone:?}");
+}
+
+#[actix_rt::test]
+async fn the_events_of_a_user_are_read_from_one_table_per_day() {
+    let database = TestDatabase::create().await;
+    let mut sql = database.connect().await;
+    sql.batch_execute(
+        "SELECT ensure_ingest_days(current_date - 12, 13); \
+         INSERT INTO ingested_events (occurred_at, received_at, user_id, id, type, properties) \
+         SELECT now() - make_interval(days => n % 12), now(), 'user-' || n % 100, n::text, 't', '{}' \
+         FROM generate_series(1, 20000) n",
+    )
+    .await
+    .unwrap();
+    let now = aval::clock::Clock::system().now();
+    let filter = EventListFilter {
+        user_id: "user-7".to_owned(),
+        event_type: None,
+        from: now - chrono::TimeDelta::days(3),
+        until: now,
+    };
+    let mut explained = Explained::connect(&database).await;
+    for _ in 0..CALLS {
+        explained.sql.batch_execute(planner::BEGIN_PRUNED).await.unwrap();
+        let plans = explained
+            .plans_of(async |sql| {
+                list_page(sql, &filter, None, 1000).await.unwrap();
+                execute(sql, "ROLLBACK").await.unwrap();
+            })
+            .await;
+        let tables: BTreeSet<String> = plans.iter().flat_map(Plan::tables).collect();
+        let shards: BTreeSet<&str> = tables.iter().filter_map(|name| name.get(name.len() - 2..)).collect();
+        assert_eq!((tables.len(), shards.len()), (4, 1), "{tables:?}");
+    }
 }
 
 #[actix_rt::test]

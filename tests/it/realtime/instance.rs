@@ -172,6 +172,7 @@ async fn resources(database: &TestDatabase, name: &str, overrides: &[(&str, &str
         ("AVAL__OUTBOX__POLL_INTERVAL_MS", "100"),
         ("AVAL__OUTBOX__LEADER_RETRY_MS", "100"),
         ("AVAL__DATABASE__POOL_SIZE", "4"),
+        ("AVAL__INGEST__WRITERS", "1"),
     ];
     let variables: HashMap<String, String> = quick
         .iter()

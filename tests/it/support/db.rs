@@ -250,6 +250,7 @@ async fn prepare_template(url: &str) {
     assert_eq!(applied.as_deref(), Some(&*folders), "migrations/ has changed since the tests were built");
     let now = aval::clock::Clock::system().now();
     aval::storage::partitions::ensure(&mut connection, now, 1).await.unwrap();
+    aval::storage::ingest::days::ensure_around(&mut connection, now, 0, 0).await.unwrap();
     drop(connection);
     let rename = format!("ALTER DATABASE {unfinished} RENAME TO {template}");
     while admin.batch_execute(&rename).await.is_err() {

@@ -21,12 +21,15 @@ use super::eventually;
 /// Settings for all tests, as environment variables. Most shorten waits that take up to a minute in production.
 ///
 /// The duplicate rule is off except in its own tests, because most tests reuse the documents of the specification.
-pub(crate) const QUICK: [(&str, &str); 14] = [
+pub(crate) const QUICK: [(&str, &str); 17] = [
     ("AVAL__CACHE__STATISTICS_GRACE_MS", "0"),
     ("AVAL__APPLICATIONS__DUPLICATE_WINDOW_HOURS", "0"),
     ("AVAL__APPLICATIONS__SHARED_TEST_DOCUMENTS", "false"),
     ("AVAL__DATABASE__PARTITIONS_AHEAD_MONTHS", "1"),
     ("AVAL__DATABASE__POOL_SIZE", "6"),
+    ("AVAL__INGEST__WRITERS", "2"),
+    ("AVAL__INGEST__PARTITIONS_BACK_DAYS", "0"),
+    ("AVAL__INGEST__PARTITIONS_AHEAD_DAYS", "0"),
     ("AVAL__JOBS__RETRY_BASE_MS", "20"),
     ("AVAL__JOBS__RETRY_MAX_MS", "100"),
     ("AVAL__JOBS__OVERFLOW_SNOOZE_MS", "20"),
@@ -40,7 +43,7 @@ pub(crate) const QUICK: [(&str, &str); 14] = [
 
 /// The scheduled tasks. On a new database they are due at the first start. They are off unless a test enables them, so
 /// they do not delete expired rows that a test needs.
-pub(crate) const SCHEDULED_TASKS: [&str; 14] = [
+pub(crate) const SCHEDULED_TASKS: [&str; 15] = [
     "make_partitions",
     "expire_credentials",
     "expire_outbox",
@@ -51,6 +54,7 @@ pub(crate) const SCHEDULED_TASKS: [&str; 14] = [
     "expire_security_events",
     "expire_webhooks",
     "expire_webhook_deliveries",
+    "expire_ingested_events",
     "expire_job_history",
     "expire_circuit_changes",
     "expire_scheduled_runs",

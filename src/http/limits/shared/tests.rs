@@ -33,14 +33,15 @@ const ANA: Requester<'static> = Requester::Account { name: "ana", role: Role::Us
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Wait(u64),
-    Check,
+    /// With this cost.
+    Check(u32),
     Charge,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         2 => (0..9000_u64).prop_map(Step::Wait),
-        6 => Just(Step::Check),
+        6 => (0..4_u32).prop_map(Step::Check),
         1 => Just(Step::Charge),
     ];
     prop::collection::vec(step, 1..80)
@@ -50,7 +51,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 fn the_script_agrees_with_governor_on_any_schedule() {
     let server = RedisServer::start();
     let connection = RefCell::new(server.connection());
-    let (check, charge) = (without_expiry(CHECK, 3), without_expiry(CHARGE, 4));
+    let (check, charge) = (without_expiry(CHECK, 4), without_expiry(CHARGE, 4));
     // Intervals of whole microseconds, so that nothing is rounded.
     let rates = prop::sample::select(vec![1_u32, 5, 10, 60, 100, 600, 1200]);
     let mut runner = TestRunner::new(Config::with_cases(150));
@@ -71,10 +72,12 @@ fn the_script_agrees_with_governor_on_any_schedule() {
             let now = 1_700_000_000_000_000 + u64::try_from(clock.monotonic().as_micros()).unwrap();
             match step {
                 Step::Wait(ms) => clock.advance(Duration::from_millis(ms)),
-                Step::Check => {
+                Step::Check(cost) => {
+                    let cost = cost.min(burst);
                     let mut script = invocation(&check, "client", limit);
-                    let result = parse_result(limit, script.arg(now).invoke(connection).unwrap());
-                    prop_assert_eq!(result, memory.check(LimitClass::Standard, ANA));
+                    let result = script.arg(cost).arg(now).invoke(connection).unwrap();
+                    let expected = memory.check_many(LimitClass::Standard, ANA, cost);
+                    prop_assert_eq!(parse_result(limit, cost, result), expected);
                 }
                 Step::Charge => {
                     let cost = interval_us(limit) * u64::from(limits.failed_authentication_cost);
@@ -93,7 +96,7 @@ fn the_script_agrees_with_governor_on_any_schedule() {
 fn an_invalid_counter_counts_as_empty_and_an_impossible_result_is_refused() {
     let server = RedisServer::start();
     let mut connection = server.connection();
-    let (check, charge) = (at_given_time(CHECK, 3), at_given_time(CHARGE, 4));
+    let (check, charge) = (at_given_time(CHECK, 4), at_given_time(CHARGE, 4));
     let rate = settings(&[]).create.user;
     let limit = Limit { class: LimitClass::Create, requester_kind: RequesterKind::Account(Role::User), rate };
     let now = 3_600_000_000_u64;
@@ -111,7 +114,7 @@ fn an_invalid_counter_counts_as_empty_and_an_impossible_result_is_refused() {
         let _: ::redis::Value = ::redis::cmd("DEL").arg("client").query(&mut connection).unwrap();
         let _: ::redis::Value = ::redis::cmd(command[0]).arg(&command[1..]).query(&mut connection).unwrap();
         let mut script = invocation(&check, "client", limit);
-        let result: (u32, i64) = script.arg(now).invoke(&mut connection).unwrap();
+        let result: (u32, i64) = script.arg(1).arg(now).invoke(&mut connection).unwrap();
         assert_eq!(result, (9, -1), "{command:?}");
         let _: ::redis::Value = ::redis::cmd("DEL").arg("client").query(&mut connection).unwrap();
         let _: ::redis::Value = ::redis::cmd(command[0]).arg(&command[1..]).query(&mut connection).unwrap();
@@ -120,14 +123,14 @@ fn an_invalid_counter_counts_as_empty_and_an_impossible_result_is_refused() {
     }
     let _: ::redis::Value = ::redis::cmd("SET").arg("client").arg("inf").query(&mut connection).unwrap();
     let mut script = invocation(&check, "client", limit);
-    let result: (u32, i64) = script.arg(now).invoke(&mut connection).unwrap();
+    let result: (u32, i64) = script.arg(1).arg(now).invoke(&mut connection).unwrap();
     assert_eq!(result, (0, 6_000_000), "no more than a whole burst");
 
     for result in [(10, -1), (u32::MAX, -1), (0, -2), (0, i64::MIN), (0, i64::MAX), (1, 5), (0, 60_000_001)] {
-        assert_eq!(parse_result(limit, result), None, "{result:?}");
+        assert_eq!(parse_result(limit, 1, result), None, "{result:?}");
     }
     for result in [(9, -1), (0, -1), (0, 0), (0, 6_000_000), (0, 60_000_000)] {
-        assert!(parse_result(limit, result).is_some(), "{result:?}");
+        assert!(parse_result(limit, 1, result).is_some(), "{result:?}");
     }
 }
 
@@ -135,11 +138,11 @@ fn an_invalid_counter_counts_as_empty_and_an_impossible_result_is_refused() {
 fn expired_counters_are_deleted_and_setting_the_clock_back_blocks_no_client() {
     let server = RedisServer::start();
     let mut connection = server.connection();
-    let script = at_given_time(CHECK, 3);
+    let script = at_given_time(CHECK, 4);
     let rate = settings(&[]).create.user;
     let limit = Limit { class: LimitClass::Create, requester_kind: RequesterKind::Account(Role::User), rate };
     let mut check = |now: u64| -> (u32, i64) {
-        invocation(&script, "client", limit).arg(now).invoke(&mut connection).unwrap()
+        invocation(&script, "client", limit).arg(1).arg(now).invoke(&mut connection).unwrap()
     };
     let hour = 3_600_000_000;
     assert_eq!(check(10 * hour), (9, -1));
