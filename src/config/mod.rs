@@ -13,6 +13,7 @@ mod cache;
 mod cors;
 mod database;
 mod database_url;
+mod disbursements;
 mod effective;
 mod environment;
 mod events;
@@ -53,6 +54,7 @@ pub use cache::CacheSettings;
 pub use cors::CorsSettings;
 pub use database::{DatabaseSettings, EmbeddedDatabaseSettings};
 pub use database_url::{DatabaseUrl, ServerVerification};
+pub use disbursements::{ApprovalLimits, DisbursementSettings, RailAddresses};
 pub use effective::EffectiveValue;
 pub use environment::Environment;
 pub use events::EventSettings;
@@ -144,6 +146,7 @@ sections! {
     websocket: WebSocketSettings, validate;
     webhooks: WebhookSettings, validate;
     webhook_delivery: WebhookDeliverySettings, validate;
+    disbursements: DisbursementSettings, validate;
     providers: ProvidersSection, validate;
     simulator: SimulatorSection;
     faults: FaultSettings;
@@ -243,6 +246,7 @@ impl Settings {
         self.redis.validate(environment)?;
         self.providers.validate_for(environment)?;
         self.webhook_delivery.validate_for(environment)?;
+        self.disbursements.validate_for(environment)?;
         self.simulator.validate_for(environment)?;
         if environment.is_production() && self.faults.injection {
             return Err(Error::configuration("faults.injection must be false in production"));

@@ -61,12 +61,18 @@ pub struct KnownLabels {
     pub countries: Values,
     /// Results of deliveries to webhook endpoints.
     pub delivery_results: Values,
+    /// States of disbursements.
+    pub disbursement_states: Values,
+    /// Steps of disbursements.
+    pub disbursement_steps: Values,
     /// Results of job attempts.
     pub job_statuses: Values,
     /// Types of the messages to WebSocket clients.
     pub message_types: Values,
     /// Channels of notifications.
     pub push_channels: Values,
+    /// Payment rails.
+    pub rails: Values,
     pub redis_operations: Values,
     pub redis_results: Values,
     /// Reasons for refusing connections.

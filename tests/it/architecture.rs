@@ -9,7 +9,7 @@ use aval::domain::application::Country;
 use crate::support::db::{TestDatabase, text};
 
 /// The modules of this crate that each module may import, besides [`SHARED`].
-const IMPORTS: [(&str, &[&str]); 19] = [
+const IMPORTS: [(&str, &[&str]); 20] = [
     ("domain", &["error"]),
     ("json", &["domain"]),
     ("resilience", &[]),
@@ -19,6 +19,7 @@ const IMPORTS: [(&str, &[&str]); 19] = [
     ("storage", &["json", "domain", "resilience"]),
     ("countries", &["json", "domain"]),
     ("providers", &["domain"]),
+    ("rails", &["resilience", "domain"]),
     ("events", &["redis", "supervision", "storage", "domain"]),
     ("cache", &["events", "redis", "storage", "domain"]),
     ("queue", &["supervision", "storage", "domain"]),
@@ -47,6 +48,7 @@ const IMPORTS: [(&str, &[&str]); 19] = [
             "resilience",
             "countries",
             "providers",
+            "rails",
             "storage",
             "domain",
         ],
