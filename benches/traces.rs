@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use aval::clock::Clock;
-use aval::telemetry::trace::{self, SpanKind, Tracer, Waiting, in_write_group};
+use aval::telemetry::trace::{self, SpanKind, Tracer, WriteSpan, in_write_group};
 use criterion::{Criterion, criterion_group, criterion_main};
 use tokio::runtime::{Builder, Runtime};
 use uuid::Uuid;
@@ -25,7 +25,7 @@ async fn traced(tracer: &Tracer, account: Uuid) -> Option<String> {
     let entered = tracer.enter(None, SpanKind::Server, || ("POST /api/v1/applications".into(), Vec::new()));
     let answer = entered.run(trace::for_account(account, async {
         let row = trace::traceparent();
-        let waiting = Waiting::start();
+        let waiting = WriteSpan::start();
         let group = waiting.for_group();
         in_write_group(&[&group], 1, async {
             work().await;

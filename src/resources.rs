@@ -35,7 +35,7 @@ pub struct Resources {
 
 impl Resources {
     /// Logs and counts stored labels that are unknown to this version.
-    pub fn note_unknown<'a>(&self, table: &'static str, labels: impl Iterator<Item = &'a str>) {
+    pub fn record_unknown<'a>(&self, table: &'static str, labels: impl Iterator<Item = &'a str>) {
         for label in labels {
             self.metrics.unknown_labels_total.with_label_values(&[table]).inc();
             slog::warn!(self.logger, "unknown label in a row";

@@ -17,7 +17,7 @@ use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
 use super::principal::{Credential, Principal};
-use super::{Accounts, Origin, secret};
+use super::{Accounts, ChangeOrigin, secret};
 use crate::domain::account::{AccountName, KeyLimits, Role, Scope};
 use crate::error::{CredentialFault, Error, PublicMessage, Result};
 use crate::storage::api_keys::{self, ApiKey, NewApiKey};
@@ -59,7 +59,7 @@ pub struct CreatedKey {
 /// A key to insert, with its generated secret.
 struct PreparedKey {
     accounts: Accounts,
-    origin: Origin,
+    origin: ChangeOrigin,
     id: Uuid,
     secret: SecretString,
     digest: Vec<u8>,
@@ -140,7 +140,7 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Error::Conflict`] if the name was used before.
-    pub async fn add_key(&self, key: &NewKey, origin: &Origin) -> Result<(ApiKey, SecretString)> {
+    pub async fn add_key(&self, key: &NewKey, origin: &ChangeOrigin) -> Result<(ApiKey, SecretString)> {
         let inner = &self.inner;
         let prepared = self.prepare_key(origin)?;
         let made = transaction::run(&inner.database, &inner.logger, "add_key", async |connection| {
@@ -161,7 +161,7 @@ impl Accounts {
         &self,
         new: &NewKey,
         creator: &Principal,
-        origin: &Origin,
+        origin: &ChangeOrigin,
         keyed: Option<&Keyed<'_, CreatedKey>>,
     ) -> Result<Once<CreatedKey>> {
         if new.exceeds(creator) {
@@ -186,7 +186,7 @@ impl Accounts {
     /// # Errors
     /// [`Error::Forbidden`] if the creator is an API key and `accounts.keys_make_keys` is off; [`Error::Internal`] if
     /// the secret has no digest, which is a bug.
-    fn prepare_key(&self, origin: &Origin) -> Result<PreparedKey> {
+    fn prepare_key(&self, origin: &ChangeOrigin) -> Result<PreparedKey> {
         if origin.key().is_some() && !self.inner.settings.keys_make_keys {
             let text = "API keys cannot create API keys, because accounts.keys_make_keys is off.";
             return Err(Error::Forbidden(PublicMessage::new(text)));
@@ -221,7 +221,7 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Error::NotFound`]; the errors of [`Accounts::begin_change`].
-    pub async fn revoke_key(&self, id: Uuid, origin: &Origin) -> Result<()> {
+    pub async fn revoke_key(&self, id: Uuid, origin: &ChangeOrigin) -> Result<()> {
         let inner = &self.inner;
         let now = inner.clock.now();
         transaction::run(&inner.database, &inner.logger, "revoke_key", async |connection| {

@@ -99,14 +99,14 @@ struct Counts {
 }
 
 /// The failed sign-ins counted by this instance.
-pub(super) struct Guesses {
+pub(super) struct FailedSignIns {
     settings: GuessingSettings,
     clock: Clock,
     hasher: RandomState,
     counts: Mutex<Counts>,
 }
 
-impl Guesses {
+impl FailedSignIns {
     pub(super) fn new(settings: GuessingSettings, clock: Clock) -> Self {
         Self { settings, clock, hasher: RandomState::new(), counts: Mutex::default() }
     }
@@ -243,10 +243,10 @@ mod tests {
         recorded_per_minute: 5,
     };
 
-    fn guesses() -> (Guesses, Clock) {
+    fn guesses() -> (FailedSignIns, Clock) {
         let clock = Clock::manual(chrono::DateTime::from_timestamp(1_800_000_000, 0).unwrap());
         clock.advance(Duration::from_secs(3600));
-        (Guesses::new(SETTINGS, clock.clone()), clock)
+        (FailedSignIns::new(SETTINGS, clock.clone()), clock)
     }
 
     fn from<'a>(name: &'a str, address: &str) -> SignIn<'a> {

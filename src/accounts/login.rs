@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::guesses::{Failure, SignIn};
 use super::password::Verification;
-use super::{Accounts, Origin, TokenPair, refused};
+use super::{Accounts, ChangeOrigin, TokenPair, refused};
 use crate::domain::account::AccountName;
 use crate::error::{Error, Result};
 use crate::storage::security_events::{self, SecurityEvent};
@@ -32,7 +32,12 @@ impl Accounts {
     /// # Errors
     /// [`Error::Unauthenticated`] for a wrong username or password or a disabled account; [`Error::RateLimited`] after
     /// too many failures; [`Error::Overloaded`] during too many concurrent sign-ins.
-    pub async fn login(&self, username: &str, password: SecretString, origin: &Origin) -> Result<TokenPair> {
+    pub async fn login(
+        &self,
+        username: &str,
+        password: SecretString,
+        origin: &ChangeOrigin,
+    ) -> Result<TokenPair> {
         let inner = &self.inner;
         let sign_in = SignIn::new(username, origin.address());
         self.admit_login(username, sign_in).await?;
@@ -63,7 +68,7 @@ impl Accounts {
                 Ok(pair)
             }
             None => {
-                self.note_failure(user.as_ref(), sign_in, origin).await;
+                self.count_failure(user.as_ref(), sign_in, origin).await;
                 Err(refused(BAD_LOGIN))
             }
         }
@@ -84,7 +89,7 @@ impl Accounts {
     async fn begin_session(
         &self,
         verified_password: &VerifiedPassword,
-        origin: &Origin,
+        origin: &ChangeOrigin,
     ) -> Result<Option<TokenPair>> {
         let inner = &self.inner;
         let (fresh, family, now) =
@@ -119,7 +124,7 @@ impl Accounts {
 
     /// Counts a failed sign-in, and records it unless there are too many. The name is recorded only if it belongs to an
     /// account, because people mistakenly type passwords and e-mail addresses there.
-    async fn note_failure(&self, user: Option<&User>, sign_in: SignIn<'_>, origin: &Origin) {
+    async fn count_failure(&self, user: Option<&User>, sign_in: SignIn<'_>, origin: &ChangeOrigin) {
         let inner = &self.inner;
         let failure = inner.guesses.failed(sign_in);
         let subject = user.map(|user| user.username.as_str());
@@ -134,7 +139,12 @@ impl Accounts {
         }
     }
 
-    async fn record_failure(&self, subject: Option<&str>, failure: Failure, origin: &Origin) -> Result<()> {
+    async fn record_failure(
+        &self,
+        subject: Option<&str>,
+        failure: Failure,
+        origin: &ChangeOrigin,
+    ) -> Result<()> {
         let inner = &self.inner;
         let detail = json!({ "attempts": failure.attempts, "unrecorded": failure.unrecorded });
         transaction::run(&inner.database, &inner.logger, "record_failure", async |connection| {

@@ -51,7 +51,7 @@ use tokio::sync::OnceCell;
 
 pub use self::api_keys::{CreatedKey, NewKey};
 pub use self::open_sessions::OpenSession;
-pub use self::origin::Origin;
+pub use self::origin::ChangeOrigin;
 pub use self::password::{PasswordProblem, check as check_password, check_length as check_password_length};
 pub use self::principal::{Credential, Principal};
 pub use self::saved_views::{Saved, SavedView, ViewPage, ViewToSave};
@@ -65,7 +65,7 @@ pub use crate::storage::users::{ListedUser, User};
 
 use self::access_token::AccessTokens;
 use self::directory::Directory;
-use self::guesses::Guesses;
+use self::guesses::FailedSignIns;
 use self::password::Passwords;
 use crate::clock::Clock;
 use crate::config::AccountSettings;
@@ -86,7 +86,7 @@ struct Inner {
     passwords: Passwords,
     /// Set once the costs of the stored password hashes are loaded.
     password_costs: OnceCell<()>,
-    guesses: Guesses,
+    guesses: FailedSignIns,
     tokens: AccessTokens,
     directory: Directory,
 }
@@ -106,7 +106,7 @@ impl Accounts {
         let inner = Inner {
             passwords: Passwords::new(&settings.passwords, clock.clone())?,
             password_costs: OnceCell::new(),
-            guesses: Guesses::new(settings.guessing, clock.clone()),
+            guesses: FailedSignIns::new(settings.guessing, clock.clone()),
             tokens: AccessTokens::new(settings, jwt_secret, clock.clone())?,
             directory: Directory::new(
                 database.clone(),

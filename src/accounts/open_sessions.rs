@@ -9,7 +9,7 @@ use slog::info;
 use uuid::Uuid;
 
 use super::principal::Principal;
-use super::{Accounts, Origin};
+use super::{Accounts, ChangeOrigin};
 use crate::error::{Error, Result};
 use crate::storage::refresh_tokens;
 use crate::storage::security_events::{self, SecurityEvent};
@@ -74,7 +74,12 @@ impl Accounts {
     /// # Errors
     /// [`Error::NotFound`] if the account has no such session; [`Error::Forbidden`] for an API key; those of
     /// [`Accounts::begin_change`].
-    pub async fn end_own_session(&self, principal: &Principal, session: Uuid, origin: &Origin) -> Result<()> {
+    pub async fn end_own_session(
+        &self,
+        principal: &Principal,
+        session: Uuid,
+        origin: &ChangeOrigin,
+    ) -> Result<()> {
         self.end_sessions(principal.user_id()?, Some(session), origin).await
     }
 
@@ -82,7 +87,7 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Error::Forbidden`] for an API key; those of [`Accounts::begin_change`].
-    pub async fn sign_out_everywhere(&self, principal: &Principal, origin: &Origin) -> Result<()> {
+    pub async fn sign_out_everywhere(&self, principal: &Principal, origin: &ChangeOrigin) -> Result<()> {
         self.end_sessions(principal.user_id()?, None, origin).await
     }
 
@@ -90,11 +95,11 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Error::NotFound`] if the account does not exist; those of [`Accounts::begin_change`].
-    pub async fn end_sessions_of(&self, id: Uuid, origin: &Origin) -> Result<()> {
+    pub async fn end_sessions_of(&self, id: Uuid, origin: &ChangeOrigin) -> Result<()> {
         self.end_sessions(id, None, origin).await
     }
 
-    async fn end_sessions(&self, id: Uuid, session: Option<Uuid>, origin: &Origin) -> Result<()> {
+    async fn end_sessions(&self, id: Uuid, session: Option<Uuid>, origin: &ChangeOrigin) -> Result<()> {
         let (inner, now) = (&self.inner, self.inner.clock.now());
         let detail: Value = session.map_or_else(|| json!({}), |session| json!({ "session": session }));
         transaction::run(&inner.database, &inner.logger, "end_sessions", async |connection| {

@@ -17,15 +17,15 @@ use crate::storage::{api_keys, security_events, users};
 
 /// The origin of an operation, as recorded in security events.
 #[derive(Debug, Clone)]
-pub struct Origin {
-    actor: Actor,
+pub struct ChangeOrigin {
+    actor: Initiator,
     address: Option<IpAddr>,
     request_id: Option<String>,
     user_agent: Option<String>,
 }
 
 #[derive(Debug, Clone)]
-enum Actor {
+enum Initiator {
     /// A client that has not authenticated.
     Unknown,
     /// A component of the system, or an operator on the machine.
@@ -33,10 +33,10 @@ enum Actor {
     Account(Principal),
 }
 
-impl Origin {
+impl ChangeOrigin {
     /// A component of the system, such as `system:operator`.
     pub fn system(name: &'static str) -> Self {
-        Self { actor: Actor::System(name), address: None, request_id: None, user_agent: None }
+        Self { actor: Initiator::System(name), address: None, request_id: None, user_agent: None }
     }
 
     /// A request. `principal` is `None` before the client has authenticated.
@@ -46,16 +46,16 @@ impl Origin {
         request_id: String,
         user_agent: Option<String>,
     ) -> Self {
-        let actor = principal.map_or(Actor::Unknown, Actor::Account);
+        let actor = principal.map_or(Initiator::Unknown, Initiator::Account);
         Self { actor, address: Some(address), request_id: Some(request_id), user_agent }
     }
 
     /// The name of the actor as stored; `None` if unauthenticated.
     pub fn actor(&self) -> Option<&str> {
         match &self.actor {
-            Actor::Unknown => None,
-            Actor::System(name) => Some(name),
-            Actor::Account(principal) => Some(&principal.account),
+            Initiator::Unknown => None,
+            Initiator::System(name) => Some(name),
+            Initiator::Account(principal) => Some(&principal.account),
         }
     }
 
@@ -81,16 +81,20 @@ impl Origin {
     /// The user who acts.
     pub(super) fn person(&self) -> Option<Uuid> {
         match &self.actor {
-            Actor::Account(Principal { credential: Credential::Token { user_id, .. }, .. }) => Some(*user_id),
-            Actor::Unknown | Actor::System(_) | Actor::Account(_) => None,
+            Initiator::Account(Principal { credential: Credential::Token { user_id, .. }, .. }) => {
+                Some(*user_id)
+            }
+            Initiator::Unknown | Initiator::System(_) | Initiator::Account(_) => None,
         }
     }
 
     /// The API key that acts.
     pub(super) fn key(&self) -> Option<Uuid> {
         match &self.actor {
-            Actor::Account(Principal { credential: Credential::ApiKey { key_id, .. }, .. }) => Some(*key_id),
-            Actor::Unknown | Actor::System(_) | Actor::Account(_) => None,
+            Initiator::Account(Principal { credential: Credential::ApiKey { key_id, .. }, .. }) => {
+                Some(*key_id)
+            }
+            Initiator::Unknown | Initiator::System(_) | Initiator::Account(_) => None,
         }
     }
 }
@@ -105,9 +109,9 @@ impl Accounts {
     pub(crate) async fn begin_change(
         &self,
         connection: &mut AsyncPgConnection,
-        origin: &Origin,
+        origin: &ChangeOrigin,
     ) -> Result<()> {
-        if let Actor::Account(principal) = &origin.actor {
+        if let Initiator::Account(principal) = &origin.actor {
             self.lock_actor(connection, principal).await?;
         }
         self.attribute(connection, origin).await
@@ -138,7 +142,11 @@ impl Accounts {
     }
 
     /// Sets the origin of the events of the caller's transaction.
-    pub(super) async fn attribute(&self, connection: &mut AsyncPgConnection, origin: &Origin) -> Result<()> {
+    pub(super) async fn attribute(
+        &self,
+        connection: &mut AsyncPgConnection,
+        origin: &ChangeOrigin,
+    ) -> Result<()> {
         let address = origin.address.map(|address| address.to_string());
         security_events::set_origin(
             connection,

@@ -5,7 +5,7 @@ use slog::info;
 
 use super::password::Verification;
 use super::principal::{Credential, Principal};
-use super::{Accounts, Origin, TokenPair};
+use super::{Accounts, ChangeOrigin, TokenPair};
 use crate::domain::account::AccountName;
 use crate::error::{CredentialFault, Error, PublicMessage, Result};
 use crate::storage::refresh_tokens;
@@ -25,7 +25,7 @@ impl Accounts {
         principal: &Principal,
         current: SecretString,
         new: SecretString,
-        origin: &Origin,
+        origin: &ChangeOrigin,
     ) -> Result<TokenPair> {
         let inner = &self.inner;
         let Credential::Token { user_id, .. } = principal.credential else {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Accounts, Origin};
+use super::{Accounts, ChangeOrigin};
 use crate::error::Result;
 use crate::storage::security_events::{self, SecurityEvent};
 use crate::storage::transaction::{self, Abort};
@@ -15,7 +15,7 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Error::Credential`](crate::error::Error::Credential) if the actor may no longer act, or a database error.
-    pub async fn record_log_level(&self, origin: &Origin, detail: &Value) -> Result<()> {
+    pub async fn record_log_level(&self, origin: &ChangeOrigin, detail: &Value) -> Result<()> {
         let inner = &self.inner;
         transaction::run(&inner.database, &inner.logger, "record_log_level", async |connection| {
             self.begin_change(connection, origin).await?;

@@ -15,7 +15,7 @@ use slog::{info, warn};
 use uuid::Uuid;
 
 use super::principal::{Credential, Principal};
-use super::{Accounts, Origin, refused, secret};
+use super::{Accounts, ChangeOrigin, refused, secret};
 use crate::error::{CredentialFault, Error, PublicMessage, Result};
 use crate::storage::refresh_tokens::{self, NewRefreshToken, RefreshToken};
 use crate::storage::seal::SealedField;
@@ -128,7 +128,7 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Error::Credential`] if the token is rejected.
-    pub async fn refresh(&self, token: &str, origin: &Origin) -> Result<TokenPair> {
+    pub async fn refresh(&self, token: &str, origin: &ChangeOrigin) -> Result<TokenPair> {
         let inner = &self.inner;
         let digest = match (secret::kind(token), secret::digest(token)) {
             (Some(secret::Kind::ApiKey | secret::Kind::AccessToken), _) => Err(CredentialFault::WrongKind),
@@ -199,7 +199,7 @@ impl Accounts {
         connection: &mut AsyncPgConnection,
         token: &RefreshToken,
         user: &User,
-        origin: &Origin,
+        origin: &ChangeOrigin,
         now: DateTime<Utc>,
     ) -> Result<()> {
         refresh_tokens::revoke_family(connection, token.family, now).await?;
@@ -211,7 +211,7 @@ impl Accounts {
 
     /// Ends the caller's session and all access tokens of the account. Other sessions of the account can get
     /// new access tokens with their own refresh tokens.
-    pub async fn logout(&self, principal: &Principal, origin: &Origin) -> Result<()> {
+    pub async fn logout(&self, principal: &Principal, origin: &ChangeOrigin) -> Result<()> {
         let inner = &self.inner;
         let Credential::Token { user_id, session, .. } = principal.credential else { return Ok(()) };
         let now = inner.clock.now();
@@ -257,7 +257,7 @@ impl Accounts {
     async fn issue_recorded(&self, user: &User, ttl: Duration) -> Result<SecretString> {
         let inner = &self.inner;
         transaction::run(&inner.database, &inner.logger, "record_token", async |connection| {
-            self.attribute(connection, &Origin::system("system:operator")).await?;
+            self.attribute(connection, &ChangeOrigin::system("system:operator")).await?;
             let (subject, detail) = (Some(user.username.as_str()), json!({ "seconds": ttl.as_secs() }));
             security_events::record(connection, SecurityEvent::AccessTokenIssued, None, subject, detail)
                 .await?;
@@ -291,7 +291,7 @@ impl Accounts {
         started + span(self.inner.settings.session())
     }
 
-    pub(super) fn generate_refresh_token(&self, origin: &Origin) -> Result<GeneratedToken> {
+    pub(super) fn generate_refresh_token(&self, origin: &ChangeOrigin) -> Result<GeneratedToken> {
         let id = self.inner.clock.new_uuid();
         let seal = |address: IpAddr| {
             let keys = self.inner.database.keys();

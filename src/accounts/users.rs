@@ -6,7 +6,7 @@ use serde_json::json;
 use slog::info;
 use uuid::Uuid;
 
-use super::{Accounts, Origin, secret};
+use super::{Accounts, ChangeOrigin, secret};
 use crate::domain::account::{AccountName, Role};
 use crate::domain::personal_data::{Email, FullName};
 use crate::error::{Error, PublicMessage, Result};
@@ -41,7 +41,7 @@ pub struct Account {
 /// An account to insert.
 struct PreparedUser {
     accounts: Accounts,
-    origin: Origin,
+    origin: ChangeOrigin,
     id: Uuid,
     name: AccountName,
     password_hash: String,
@@ -106,7 +106,7 @@ impl Accounts {
     /// # Errors
     /// [`Error::Validation`] if the password is not acceptable; [`Error::Conflict`] if the name or the e-mail address is
     /// taken.
-    pub async fn add_user(&self, account: NewAccount, origin: &Origin) -> Result<Account> {
+    pub async fn add_user(&self, account: NewAccount, origin: &ChangeOrigin) -> Result<Account> {
         let inner = &self.inner;
         let prepared = self.prepare_user(account, origin).await?;
         let made = transaction::run(&inner.database, &inner.logger, "add_user", async |connection| {
@@ -124,7 +124,7 @@ impl Accounts {
     pub async fn create_user(
         &self,
         account: NewAccount,
-        origin: &Origin,
+        origin: &ChangeOrigin,
         keyed: Option<&Keyed<'_, Account>>,
     ) -> Result<Once<Account>> {
         let inner = &self.inner;
@@ -138,7 +138,7 @@ impl Accounts {
     }
 
     /// Checks and hashes the password of a new account, which is slow. The transaction then only inserts one row.
-    async fn prepare_user(&self, account: NewAccount, origin: &Origin) -> Result<PreparedUser> {
+    async fn prepare_user(&self, account: NewAccount, origin: &ChangeOrigin) -> Result<PreparedUser> {
         let NewAccount { name, password, role, contact } = account;
         self.inner.passwords.accept("/password", &password, &name).await?;
         let password_hash = self.inner.passwords.hash(password).await?;
@@ -154,7 +154,7 @@ impl Accounts {
     /// actor's own password, which requires the current one ([`Accounts::change_own_password`]); [`Error::Conflict`] if
     /// no enabled admin would remain or another account has the e-mail address; the errors of
     /// [`Accounts::begin_change`].
-    pub async fn change_user(&self, id: Uuid, patch: UserPatch, origin: &Origin) -> Result<Account> {
+    pub async fn change_user(&self, id: Uuid, patch: UserPatch, origin: &ChangeOrigin) -> Result<Account> {
         let inner = &self.inner;
         if patch.password.is_some() && origin.person() == Some(id) {
             let text =
@@ -285,7 +285,7 @@ impl Accounts {
             created_by: FIRST_START,
         };
         let made = transaction::run(&inner.database, &inner.logger, "make_first_admin", async |connection| {
-            self.begin_change(connection, &Origin::system(FIRST_START)).await?;
+            self.begin_change(connection, &ChangeOrigin::system(FIRST_START)).await?;
             users::insert(connection, &new).await.map_err(Abort::from)
         });
         Ok(made.await?.map(|_| (FIRST_ADMIN, password)))

@@ -29,7 +29,7 @@ use crate::storage::{outbox, transaction};
 use crate::supervision::faults::FaultPoint;
 use crate::supervision::handle::LivenessGuard;
 use crate::supervision::rounds::Rounds;
-use crate::telemetry::metrics::{Leader, seconds};
+use crate::telemetry::metrics::{LeaderRole, seconds};
 
 /// The actor's name in logs and metrics.
 pub const NAME: &str = "outbox_relay";
@@ -125,7 +125,7 @@ impl OutboxRelay {
     /// Handles the end of a round of publishing.
     fn end(&mut self, ended: Result<Result<Option<Leadership>>, JoinError>, ctx: &mut Context<Self>) {
         let again = self.rounds.end();
-        self.resources.metrics.lead(Leader::Relay, matches!(ended, Ok(Ok(Some(_)))));
+        self.resources.metrics.lead(LeaderRole::Relay, matches!(ended, Ok(Ok(Some(_)))));
         let published = matches!(ended, Ok(Ok(_)));
         self.resources.work.publishing.record(published, self.resources.clock.monotonic());
         match ended {
@@ -251,7 +251,7 @@ async fn publish_all(
 impl Drop for OutboxRelay {
     /// Resets the metric, because an actor that has ended is not the leader.
     fn drop(&mut self) {
-        self.resources.metrics.lead(Leader::Relay, false);
+        self.resources.metrics.lead(LeaderRole::Relay, false);
     }
 }
 
@@ -260,7 +260,7 @@ impl Actor for OutboxRelay {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(self.resources.settings.actors.mailbox_capacity);
-        self.resources.metrics.lead(Leader::Relay, false);
+        self.resources.metrics.lead(LeaderRole::Relay, false);
         let outbox = &self.resources.settings.outbox;
         ctx.run_interval(Duration::from_millis(outbox.poll_interval_ms), |relay, ctx| {
             relay.check_due = true;

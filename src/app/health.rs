@@ -24,7 +24,7 @@ use crate::resources::Resources;
 use crate::storage::migrations::{self, SchemaStatus};
 use crate::storage::{jobs, outbox};
 use crate::supervision::handle::Handle;
-use crate::telemetry::metrics::Leader;
+use crate::telemetry::metrics::LeaderRole;
 
 /// The parts of the engine that health reports include.
 pub(super) struct EngineHealth {
@@ -132,7 +132,8 @@ impl EngineHealth {
 
     fn leaders(&self) -> Vec<LeaderHealth> {
         let roles = &self.resources.settings.instance;
-        let candidates = [(Leader::Relay, InstanceRole::Relay), (Leader::Housekeeper, InstanceRole::Worker)];
+        let candidates =
+            [(LeaderRole::Relay, InstanceRole::Relay), (LeaderRole::Housekeeper, InstanceRole::Worker)];
         let held = &self.resources.metrics.leadership_held;
         candidates
             .into_iter()

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 pub use crate::storage::jobs::{DeadLetters, LaneFigures};
 use crate::storage::jobs::{dead_letters, lane_figures};
-pub use crate::storage::overview::{Leader, RecordedError, Sessions};
+pub use crate::storage::overview::{Leader, RecordedError, SessionGroup};
 use crate::storage::{circuit_overrides, connect, migrations, outbox, overview};
 
 /// The roles that have a leader.
@@ -31,7 +31,7 @@ pub struct SharedStatus {
     /// The overrides of circuit breakers that are in force.
     pub overrides: Vec<OverrideStatus>,
     /// The sessions of the database by application and state.
-    pub sessions: Vec<Sessions>,
+    pub sessions: Vec<SessionGroup>,
     /// The number of migrations that have not run.
     pub pending_migrations: usize,
     /// The newest errors of dead letters and scheduled runs.

@@ -204,7 +204,7 @@ impl Cache {
 
     /// Records a change that was committed through this instance. From now on, this instance returns no older entry. Must be
     /// called before the response to the change is sent.
-    pub fn note_change(&self, id: ApplicationId, version: i64, owner: &str) {
+    pub fn record_change(&self, id: ApplicationId, version: i64, owner: &str) {
         if self.is_enabled() {
             self.change_log().record_own(id, version, owner, self.inner.clock.monotonic());
         }

@@ -8,7 +8,7 @@ use secrecy::ExposeSecret as _;
 use slog::Logger;
 
 use super::lines::write_text;
-use crate::accounts::{NewKey, Origin};
+use crate::accounts::{ChangeOrigin, NewKey};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::domain::account::{AccountName, KeyLimits, Role, Scope};
@@ -83,7 +83,7 @@ pub async fn run(
         return Err(Error::Malformed(PublicMessage::new(text)));
     }
     let opened = OpenedAccounts::open(&settings, &clock, &logger).await?;
-    let made = opened.accounts.add_key(&new, &Origin::system("system:operator")).await;
+    let made = opened.accounts.add_key(&new, &ChangeOrigin::system("system:operator")).await;
     opened.close().await?;
     let (_, text) = made?;
     write_text(&mut output, text.expose_secret()).map(drop)

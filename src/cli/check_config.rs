@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::lines::{write_line, write_text};
-use crate::config::{Effective, EffectiveValue, Origin, Settings};
+use crate::config::{Effective, EffectiveValue, Settings, ValueOrigin};
 use crate::countries::Countries;
 use crate::domain::application::Country;
 use crate::error::{Error, Result};
@@ -59,7 +59,7 @@ pub fn run(args: CheckConfigArgs, mut output: impl Write) -> Result<()> {
         Countries::load(settings.countries_dir.as_deref()).map(|countries| (settings, countries))
     });
     let is_listed = |value: &&EffectiveValue| {
-        !args.changed || !matches!(value.origin, None | Some(Origin::Default { .. }))
+        !args.changed || !matches!(value.origin, None | Some(ValueOrigin::Default { .. }))
     };
     let values: Vec<&EffectiveValue> = effective.values.iter().filter(is_listed).collect();
     if args.json {
@@ -91,8 +91,8 @@ fn table(values: &[&EffectiveValue]) -> Vec<String> {
         .iter()
         .map(|value| {
             let origin = value.origin.as_ref().map(|origin| match origin {
-                Origin::Default { .. } => format!("default, {origin}"),
-                Origin::File { .. } | Origin::Variable(_) => origin.to_string(),
+                ValueOrigin::Default { .. } => format!("default, {origin}"),
+                ValueOrigin::File { .. } | ValueOrigin::Variable(_) => origin.to_string(),
             });
             (format!("{} = {}", value.key, value.value), origin.unwrap_or_else(|| "default".to_owned()))
         })

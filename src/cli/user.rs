@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use slog::Logger;
 
 use super::lines::write_text;
-use crate::accounts::{Account, Accounts, Contact, NewAccount, Origin, UserPatch};
+use crate::accounts::{Account, Accounts, ChangeOrigin, Contact, NewAccount, UserPatch};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::domain::account::{AccountName, Role};
@@ -106,7 +106,7 @@ async fn act(action: Action, accounts: &Accounts, input: impl BufRead) -> Result
             let account = accounts
                 .add_user(
                     NewAccount { name, password, role, contact: Contact::default() },
-                    &Origin::system(OPERATOR),
+                    &ChangeOrigin::system(OPERATOR),
                 )
                 .await
                 .map_err(explain)?;
@@ -136,7 +136,7 @@ async fn act(action: Action, accounts: &Accounts, input: impl BufRead) -> Result
 
 async fn change(accounts: &Accounts, name: &str, patch: UserPatch, outcome: &str) -> Result<String> {
     let user = accounts.user_named(name).await?;
-    accounts.change_user(user.id, patch, &Origin::system(OPERATOR)).await.map_err(explain)?;
+    accounts.change_user(user.id, patch, &ChangeOrigin::system(OPERATOR)).await.map_err(explain)?;
     Ok(format!("{name} {outcome}"))
 }
 

@@ -22,7 +22,7 @@ pub struct ActorSettings {
     /// The mailbox capacity of every other actor.
     pub mailbox_capacity: usize,
     /// `[actors.applications]`
-    pub applications: ApplicationActorSettings,
+    pub applications: JobPoolSettings,
     /// `[actors.restart]`
     pub restart: RestartSettings,
 }
@@ -30,7 +30,7 @@ pub struct ActorSettings {
 /// The pool of job actors.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ApplicationActorSettings {
+pub struct JobPoolSettings {
     /// The maximum number of applications processed at once; 0 for as many as the bulkheads hold
     /// ([`Settings::slots`](super::Settings::slots)).
     pub pool_size: usize,

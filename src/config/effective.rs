@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::origins::{Origin, Origins};
+use super::origins::{Origins, ValueOrigin};
 
 /// The text that is shown instead of a secret.
 const MASK: &str = "********";
@@ -16,7 +16,7 @@ pub struct EffectiveValue {
     /// The value. Secrets and passwords are masked.
     pub value: Value,
     /// Where it comes from.
-    pub origin: Option<Origin>,
+    pub origin: Option<ValueOrigin>,
 }
 
 impl Serialize for EffectiveValue {
@@ -34,9 +34,9 @@ impl Serialize for EffectiveValue {
             variable: Option<&'v str>,
         }
         let (source, file, line, variable) = match &self.origin {
-            Some(Origin::Default { file, line }) => ("default", Some(file.as_str()), Some(*line), None),
-            Some(Origin::File { file, line }) => ("file", Some(file.as_str()), Some(*line), None),
-            Some(Origin::Variable(name)) => ("variable", None, None, Some(name.as_str())),
+            Some(ValueOrigin::Default { file, line }) => ("default", Some(file.as_str()), Some(*line), None),
+            Some(ValueOrigin::File { file, line }) => ("file", Some(file.as_str()), Some(*line), None),
+            Some(ValueOrigin::Variable(name)) => ("variable", None, None, Some(name.as_str())),
             None => ("default", None, None, None),
         };
         Shown { key: &self.key, value: &self.value, source, file, line, variable }.serialize(serializer)

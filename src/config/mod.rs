@@ -48,7 +48,7 @@ use serde::Deserialize;
 
 pub use self::redis::RedisSettings;
 pub use accounts::{AccountSettings, GuessingSettings, PasswordSettings};
-pub use actors::{ActorSettings, ApplicationActorSettings, RestartSettings};
+pub use actors::{ActorSettings, JobPoolSettings, RestartSettings};
 pub use applications::NewApplicationSettings;
 pub use cache::CacheSettings;
 pub use cors::CorsSettings;
@@ -66,7 +66,7 @@ pub use limits::{ClassRates, LimitSettings, Rate};
 pub use lists::{ListSettings, StatisticsSettings};
 pub use log::{LogFormat, LogLevel, LogSettings};
 pub use need::Need;
-pub use origins::Origin;
+pub use origins::ValueOrigin;
 pub use providers::{
     BreakerSettings, CallSettings, ProviderMode, ProviderSettings, ProvidersSection, SimulatorSection,
     WhenOpen,

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
+pub enum ValueOrigin {
     /// A line of `default.toml`, counted from 1.
     Default { file: String, line: usize },
     /// A line of a file that overrides `default.toml`.
@@ -24,7 +24,7 @@ pub enum Origin {
     Variable(String),
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for ValueOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default { file, line } | Self::File { file, line } => write!(f, "{file}:{line}"),
@@ -35,11 +35,11 @@ impl fmt::Display for Origin {
 
 /// The origins of all values, by key (`server.port`).
 #[derive(Debug, Clone, Default)]
-pub(super) struct Origins(BTreeMap<String, Origin>);
+pub(super) struct Origins(BTreeMap<String, ValueOrigin>);
 
 impl Origins {
     /// The origin of a key.
-    pub(super) fn of(&self, key: &str) -> Option<&Origin> {
+    pub(super) fn of(&self, key: &str) -> Option<&ValueOrigin> {
         self.0.get(key)
     }
 
@@ -56,13 +56,17 @@ impl Origins {
         })?;
         let origin = |start| {
             let (file, line) = (file.clone(), line_of(text, start));
-            if name == "default.toml" { Origin::Default { file, line } } else { Origin::File { file, line } }
+            if name == "default.toml" {
+                ValueOrigin::Default { file, line }
+            } else {
+                ValueOrigin::File { file, line }
+            }
         };
         self.add_table("", table.get_ref(), &origin);
         Ok(())
     }
 
-    fn add_table(&mut self, prefix: &str, table: &DeTable<'_>, origin: &impl Fn(usize) -> Origin) {
+    fn add_table(&mut self, prefix: &str, table: &DeTable<'_>, origin: &impl Fn(usize) -> ValueOrigin) {
         for (name, value) in table {
             let key = join(prefix, name.get_ref());
             match value.get_ref() {
@@ -74,7 +78,7 @@ impl Origins {
 
     /// Records a value from an environment variable.
     pub(super) fn add_variable(&mut self, key: impl Into<String>, variable: impl Into<String>) {
-        self.0.insert(key.into(), Origin::Variable(variable.into()));
+        self.0.insert(key.into(), ValueOrigin::Variable(variable.into()));
     }
 
     /// Appends the origins of the keys that a configuration error names. Origins in `default.toml` are omitted unless there
@@ -84,7 +88,7 @@ impl Origins {
         let text = message.to_string();
         let is_key = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '.';
         let words = text.split(|c| !is_key(c)).map(|word| word.trim_matches('.'));
-        let mut named: Vec<(&str, &Origin)> = Vec::new();
+        let mut named: Vec<(&str, &ValueOrigin)> = Vec::new();
         for word in words.filter(|word| word.contains('.')) {
             let inside = format!("{word}.");
             let found = self.0.iter().filter(|(key, _)| *key == word || key.starts_with(&inside));
@@ -92,8 +96,8 @@ impl Origins {
         }
         named.sort_unstable_by_key(|(key, _)| *key);
         named.dedup_by_key(|(key, _)| *key);
-        if named.iter().any(|(_, origin)| !matches!(origin, Origin::Default { .. })) {
-            named.retain(|(_, origin)| !matches!(origin, Origin::Default { .. }));
+        if named.iter().any(|(_, origin)| !matches!(origin, ValueOrigin::Default { .. })) {
+            named.retain(|(_, origin)| !matches!(origin, ValueOrigin::Default { .. }));
         }
         if named.is_empty() {
             return error;

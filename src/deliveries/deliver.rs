@@ -250,7 +250,7 @@ impl DeliverWebhook {
         let (keys, now) = (self.resources.database.keys(), self.resources.clock.now());
         let work = async |connection: &mut AsyncPgConnection| {
             deliveries::record_attempt(connection, keys, record).await?;
-            Ok(self.note_failure(connection, &found.endpoint, now).await?)
+            Ok(self.record_failure(connection, &found.endpoint, now).await?)
         };
         let disabled = self.commit("record_failed_delivery", work).await?;
         if disabled {
@@ -265,7 +265,7 @@ impl DeliverWebhook {
     }
 
     /// Returns whether the endpoint was disabled.
-    async fn note_failure(
+    async fn record_failure(
         &self,
         connection: &mut AsyncPgConnection,
         endpoint: &Endpoint,

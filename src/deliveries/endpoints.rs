@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::signing::generate;
 use super::{Deliveries, Endpoint, EndpointSecret};
-use crate::accounts::Origin;
+use crate::accounts::ChangeOrigin;
 use crate::actors::write_batcher::Written;
 use crate::domain::application::Country;
 use crate::domain::delivery::{Algorithm, DisabledReason};
@@ -76,7 +76,7 @@ impl Deliveries {
     pub async fn create_endpoint(
         &self,
         new: &EndpointToCreate,
-        origin: &Origin,
+        origin: &ChangeOrigin,
         keyed: Option<&Keyed<'_, EndpointWithSecrets>>,
     ) -> Result<Once<EndpointWithSecrets>> {
         let (clock, database) = (&self.resources.clock, &self.resources.database);
@@ -137,7 +137,12 @@ impl Deliveries {
     ///
     /// # Errors
     /// [`Error::NotFound`]
-    pub async fn change_endpoint(&self, id: Uuid, patch: EndpointPatch, origin: &Origin) -> Result<Endpoint> {
+    pub async fn change_endpoint(
+        &self,
+        id: Uuid,
+        patch: EndpointPatch,
+        origin: &ChangeOrigin,
+    ) -> Result<Endpoint> {
         let disables = patch.enabled == Some(false);
         let change = changed(patch, self.resources.clock.now());
         let work = async |connection: &mut AsyncPgConnection| {
@@ -159,7 +164,7 @@ impl Deliveries {
     ///
     /// # Errors
     /// [`Error::NotFound`]
-    pub async fn delete_endpoint(&self, id: Uuid, origin: &Origin) -> Result<()> {
+    pub async fn delete_endpoint(&self, id: Uuid, origin: &ChangeOrigin) -> Result<()> {
         let work = async |connection: &mut AsyncPgConnection| {
             self.accounts.begin_change(connection, origin).await?;
             let existed = endpoints::delete(connection, id).await?;
@@ -179,7 +184,7 @@ impl Deliveries {
         &self,
         id: Uuid,
         algorithm: Option<Algorithm>,
-        origin: &Origin,
+        origin: &ChangeOrigin,
         keyed: Option<&Keyed<'_, EndpointWithSecrets>>,
     ) -> Result<Once<EndpointWithSecrets>> {
         let (clock, database) = (&self.resources.clock, &self.resources.database);
@@ -212,7 +217,7 @@ impl Deliveries {
     }
 
     /// Logs a committed change and wakes the relay and the scheduler.
-    pub(super) fn committed(&self, what: &'static str, endpoint: Uuid, origin: &Origin) {
+    pub(super) fn committed(&self, what: &'static str, endpoint: Uuid, origin: &ChangeOrigin) {
         info!(self.resources.logger, "{}", what; "endpoint_id" => %endpoint, "by" => origin.by());
         (self.on_commit)(Written { jobs: true, events: true });
     }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::endpoints::no_endpoint;
 use super::{AttemptFilter, Deliveries, DeliveryFilter, ListedAttempt, ListedDelivery, RecoverFilter};
-use crate::accounts::Origin;
+use crate::accounts::ChangeOrigin;
 use crate::error::{Error, PublicMessage, Result};
 use crate::storage::deliveries::endpoints::{self, Endpoint};
 use crate::storage::deliveries::fan_out::{NewMessage, insert_for};
@@ -85,7 +85,7 @@ impl Deliveries {
     pub async fn resend(
         &self,
         id: Uuid,
-        origin: &Origin,
+        origin: &ChangeOrigin,
         keyed: Option<&Keyed<'_, DeliveryDetails>>,
     ) -> Result<Once<DeliveryDetails>> {
         let now = self.resources.clock.now();
@@ -118,7 +118,7 @@ impl Deliveries {
         &self,
         filter: &RecoverFilter,
         dry_run: bool,
-        origin: &Origin,
+        origin: &ChangeOrigin,
         keyed: Option<&Keyed<'_, Recovered>>,
     ) -> Result<Once<Recovered>> {
         let limit = usize::try_from(filter.limit).unwrap_or(0);
@@ -154,7 +154,7 @@ impl Deliveries {
     pub async fn send_test(
         &self,
         endpoint: Uuid,
-        origin: &Origin,
+        origin: &ChangeOrigin,
         request_id: &str,
         keyed: Option<&Keyed<'_, ListedDelivery>>,
     ) -> Result<Once<ListedDelivery>> {
@@ -221,7 +221,7 @@ async fn enabled(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Endpoin
 async fn record(
     connection: &mut AsyncPgConnection,
     event: SecurityEvent,
-    origin: &Origin,
+    origin: &ChangeOrigin,
     detail: Value,
 ) -> Result<()> {
     security_events::record(connection, event, origin.actor(), None, detail).await

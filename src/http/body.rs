@@ -47,7 +47,7 @@ pub enum BodyClass {
     /// Names, passwords and tokens. Such bodies are read before the client is authenticated.
     Credentials,
     /// A few fields: filters, reasons, settings.
-    Command,
+    Small,
     /// An application with the data of its country.
     Application,
     /// A webhook message of a bureau or bank. Its limit in bytes is `webhooks.body_limit_bytes`.
@@ -59,7 +59,7 @@ impl BodyClass {
     pub const fn limit(self) -> BodyLimit {
         match self {
             Self::Credentials => BodyLimit { bytes: 4 * 1024, values: 16 },
-            Self::Command => BodyLimit { bytes: 16 * 1024, values: 256 },
+            Self::Small => BodyLimit { bytes: 16 * 1024, values: 256 },
             Self::Application | Self::Webhook => BodyLimit { bytes: 64 * 1024, values: 4096 },
         }
     }
@@ -231,7 +231,7 @@ pub(super) async fn raw(
 
 /// The limit of the request's route.
 fn limit_of(request: &HttpRequest) -> BodyLimit {
-    request.extensions().get::<BodyClass>().copied().unwrap_or(BodyClass::Command).limit()
+    request.extensions().get::<BodyClass>().copied().unwrap_or(BodyClass::Small).limit()
 }
 
 impl FromRequest for JsonObject {

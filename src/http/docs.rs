@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use utoipa_swagger_ui::Config;
 
 use super::HttpServerState;
-use super::problem::{self, Answer, Rejection};
+use super::problem::{self, HandlerResult, Rejection};
 use crate::error::Error;
 
 /// The OpenAPI document.
@@ -20,7 +20,7 @@ use crate::error::Error;
         (status = 200, description = "The OpenAPI 3.1 document", body = Object, content_type = "application/json"),
     ),
 )]
-pub(super) async fn document(server_state: HttpServerState) -> Answer {
+pub(super) async fn document(server_state: HttpServerState) -> HandlerResult {
     Ok(HttpResponse::Ok().content_type("application/json").body(server_state.inner.document.clone()))
 }
 
@@ -34,7 +34,7 @@ pub(super) async fn document(server_state: HttpServerState) -> Answer {
         (status = 200, description = "The AsyncAPI 3.1 document", body = Object, content_type = "application/json"),
     ),
 )]
-pub(super) async fn asyncapi(server_state: HttpServerState) -> Answer {
+pub(super) async fn asyncapi(server_state: HttpServerState) -> HandlerResult {
     Ok(HttpResponse::Ok().content_type("application/json").body(server_state.inner.asyncapi.clone()))
 }
 
@@ -50,7 +50,7 @@ pub(super) async fn asyncapi(server_state: HttpServerState) -> Answer {
         (status = "default", description = "Any other response is a problem"),
     ),
 )]
-pub(super) async fn redirect() -> Answer {
+pub(super) async fn redirect() -> HandlerResult {
     Ok(HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish())
 }
 
@@ -68,7 +68,7 @@ pub(super) async fn redirect() -> Answer {
         (status = 404, description = "Problem code not found"),
     ),
 )]
-pub(super) async fn problem(request: HttpRequest) -> Answer {
+pub(super) async fn problem(request: HttpRequest) -> HandlerResult {
     let page = problem::page(request.match_info().query("code")).ok_or(Error::NotFound("problem"))?;
     Ok(HttpResponse::Ok().content_type("text/html; charset=utf-8").body(page))
 }
@@ -87,7 +87,7 @@ pub(super) async fn problem(request: HttpRequest) -> Answer {
         (status = 404, description = "File not found"),
     ),
 )]
-pub(super) async fn file(request: HttpRequest) -> Answer {
+pub(super) async fn file(request: HttpRequest) -> HandlerResult {
     let config = Arc::new(Config::from("/openapi.json"));
     let file =
         utoipa_swagger_ui::serve(request.match_info().query("file"), config).map_err(Error::internal)?;

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::HttpState;
 use super::body::JsonObject;
-use super::problem::Answer;
+use super::problem::HandlerResult;
 use super::request::request_body;
 use super::request::values::{country, text};
 use super::schemas::enum_schemas;
@@ -97,7 +97,7 @@ pub struct ArmedFault {
         (status = 409, description = "The country does not use the built-in simulator"),
     ),
 )]
-pub(super) async fn inject_failure(state: HttpState, body: JsonObject) -> Answer {
+pub(super) async fn inject_failure(state: HttpState, body: JsonObject) -> HandlerResult {
     let (armed, target) = parse(&body)?;
     match (target, armed.country) {
         (Target::Provider, Some(country)) => fail_bureau(&state, country, armed.failure_count)?,

@@ -24,7 +24,7 @@ use utoipa::IntoParams;
 
 use super::HttpState;
 use super::json_value;
-use super::problem::{Answer, Rejection};
+use super::problem::{HandlerResult, Rejection};
 use crate::error::{Error, PublicMessage, Result};
 pub use crate::storage::idempotency::{Keyed, KeyedWrite, Once, SealedReply};
 use crate::storage::seal::{KeyRing, SealedField};
@@ -198,7 +198,7 @@ impl Reply {
     ///
     /// # Errors
     /// [`Error::Internal`] if the status or a header is not valid in HTTP, which is a bug.
-    pub fn response(&self) -> Answer {
+    pub fn response(&self) -> HandlerResult {
         let status = StatusCode::from_u16(self.status).map_err(Error::internal)?;
         let body = self.first_body.as_ref().map_or(self.body.as_str(), ExposeSecret::expose_secret);
         let mut response = HttpResponse::build(status).content_type("application/json").body(body.to_owned());
@@ -231,7 +231,7 @@ pub fn respond<T>(
     keyed: Option<&Keyed<'_, T>>,
     outcome: Once<T>,
     render: impl Fn(&T) -> Result<Reply>,
-) -> Answer {
+) -> HandlerResult {
     match (outcome, keyed) {
         (Once::Made(made), _) => render(&made)?.response(),
         (Once::Replayed(stored), Some(keyed)) => replay(keys, &keyed.write, &stored),
@@ -239,7 +239,7 @@ pub fn respond<T>(
     }
 }
 
-fn replay(keys: &KeyRing, write: &KeyedWrite, stored: &SealedReply) -> Answer {
+fn replay(keys: &KeyRing, write: &KeyedWrite, stored: &SealedReply) -> HandlerResult {
     let plain = keys.open_bytes(SealedField::IdempotentReply, write.key_digest, &stored.envelope)?;
     let reply: Reply = serde_json::from_slice(&plain).map_err(Error::internal)?;
     let mut response = reply.response()?;

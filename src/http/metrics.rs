@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 
 use super::HttpState;
-use super::problem::Answer;
+use super::problem::HandlerResult;
 
 /// Returns the metrics of this instance.
 #[utoipa::path(
@@ -20,7 +20,7 @@ use super::problem::Answer;
         ),
     ),
 )]
-pub(super) async fn metrics(state: HttpState) -> Answer {
+pub(super) async fn metrics(state: HttpState) -> HandlerResult {
     let (metrics, pool) = (&state.resources.metrics, state.resources.database.state());
     metrics.db_connections_active.set(i64::from(pool.active));
     metrics.db_connections_idle.set(i64::from(pool.idle));

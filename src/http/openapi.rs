@@ -313,7 +313,7 @@ fn describe_body(class: BodyClass, operation: &mut Operation) {
     let BodyLimit { bytes, values } = class.limit();
     let limit = match class {
         BodyClass::Webhook => format!("The body may have at most {values} members and elements."),
-        BodyClass::Credentials | BodyClass::Command | BodyClass::Application => {
+        BodyClass::Credentials | BodyClass::Small | BodyClass::Application => {
             format!("The body may have at most {} KiB and {values} members and elements.", bytes / 1024)
         }
     };

@@ -1,4 +1,4 @@
-//! Extracts the [`Origin`] of a request, which is recorded in security events. It is not the HTTP header `Origin`.
+//! Extracts the [`ChangeOrigin`] of a request, which is recorded in security events. It is not the HTTP header `Origin`.
 
 use std::future::{Ready, ready};
 
@@ -10,13 +10,13 @@ use super::auth::Principal;
 use super::client_address::ClientAddress;
 use super::extract::RequestContext;
 use super::problem::Rejection;
-use crate::accounts::Origin;
+use crate::accounts::ChangeOrigin;
 use crate::error::Error;
 
 /// The largest stored length of `User-Agent`, in characters.
 const MAX_USER_AGENT_CHARS: usize = 256;
 
-impl FromRequest for Origin {
+impl FromRequest for ChangeOrigin {
     type Error = Rejection;
     type Future = Ready<Result<Self, Rejection>>;
 

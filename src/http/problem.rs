@@ -94,7 +94,7 @@ pub enum Rejection {
 }
 
 /// The result of a handler.
-pub type Answer = Result<HttpResponse, Rejection>;
+pub type HandlerResult = Result<HttpResponse, Rejection>;
 
 impl From<Error> for Rejection {
     fn from(error: Error) -> Self {

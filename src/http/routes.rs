@@ -12,7 +12,7 @@ use super::auth::{Access, Scope};
 use super::body::{BodyClass, MERGE_PATCH};
 use super::limits::LimitClass;
 use super::middleware::{self, RouteRules};
-use super::problem::{Answer, Rejection};
+use super::problem::{HandlerResult, Rejection};
 use super::{
     api_keys, applications, console, countries, dead_letters, disbursements, docs, events, faults, health,
     metrics, operations, reviews, saved_views, schedule, security_events, sessions, staff_views, stats,
@@ -61,7 +61,7 @@ impl RouteEntry {
     }
 
     /// Marks the response as containing a secret.
-    fn answering_secret(self) -> Self {
+    fn returning_secret(self) -> Self {
         Self { returns_secret: true, ..self }
     }
 
@@ -117,10 +117,10 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
     const ADMINS: Access = Access::People(Role::Admin);
     const ANYONE: Access = Access::Anyone;
     let mut table = vec![
-        on(POST, "/api/v1/auth/login", OPEN, sessions::login::login).counted_as(LimitClass::Login).taking(BodyClass::Credentials).answering_secret(),
-        on(POST, "/api/v1/auth/refresh", OPEN, sessions::refresh::refresh).taking(BodyClass::Credentials).answering_secret(),
+        on(POST, "/api/v1/auth/login", OPEN, sessions::login::login).counted_as(LimitClass::Login).taking(BodyClass::Credentials).returning_secret(),
+        on(POST, "/api/v1/auth/refresh", OPEN, sessions::refresh::refresh).taking(BodyClass::Credentials).returning_secret(),
         on(POST, "/api/v1/auth/logout", PEOPLE, sessions::logout::logout),
-        on(POST, "/api/v1/auth/password", PEOPLE, sessions::password::change).counted_as(LimitClass::Login).taking(BodyClass::Credentials).answering_secret(),
+        on(POST, "/api/v1/auth/password", PEOPLE, sessions::password::change).counted_as(LimitClass::Login).taking(BodyClass::Credentials).returning_secret(),
         on(GET, "/api/v1/auth/me", ANYONE, sessions::me::me),
         on(GET, "/api/v1/auth/me/settings", PEOPLE, sessions::settings::get),
         on(PUT, "/api/v1/auth/me/settings", PEOPLE, sessions::settings::set),
@@ -130,16 +130,16 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(GET, "/api/v1/auth/me/sessions", PEOPLE, sessions::open::list),
         on(DELETE, "/api/v1/auth/me/sessions", PEOPLE, sessions::open::end_all),
         on(DELETE, "/api/v1/auth/me/sessions/{id}", PEOPLE, sessions::open::end),
-        on(POST, "/api/v1/auth/browser-session", OPEN, sessions::browser::begin).counted_as(LimitClass::Login).taking(BodyClass::Credentials).answering_secret(),
+        on(POST, "/api/v1/auth/browser-session", OPEN, sessions::browser::begin).counted_as(LimitClass::Login).taking(BodyClass::Credentials).returning_secret(),
         on(DELETE, "/api/v1/auth/browser-session", PEOPLE, sessions::browser::end),
-        on(POST, "/api/v1/auth/browser-session/refresh", OPEN, sessions::browser::refresh).answering_secret(),
-        on(POST, "/api/v1/users", ADMINS, users::create::create).taking(BodyClass::Credentials).answering_secret(),
+        on(POST, "/api/v1/auth/browser-session/refresh", OPEN, sessions::browser::refresh).returning_secret(),
+        on(POST, "/api/v1/users", ADMINS, users::create::create).taking(BodyClass::Credentials).returning_secret(),
         on(GET, "/api/v1/users", INSPECT, users::list::list).with_query(),
         on(GET, "/api/v1/users/{id}", INSPECT, users::get::get),
-        on(PATCH, "/api/v1/users/{id}", ADMINS, users::change::change).taking(BodyClass::Credentials).answering_secret(),
+        on(PATCH, "/api/v1/users/{id}", ADMINS, users::change::change).taking(BodyClass::Credentials).returning_secret(),
         on(GET, "/api/v1/users/{id}/sessions", INSPECT, users::sessions::list),
         on(DELETE, "/api/v1/users/{id}/sessions", ADMINS, users::sessions::end),
-        on(POST, "/api/v1/api-keys", OPERATE, api_keys::create::create).answering_secret(),
+        on(POST, "/api/v1/api-keys", OPERATE, api_keys::create::create).returning_secret(),
         on(GET, "/api/v1/api-keys", INSPECT, api_keys::list::list).with_query(),
         on(GET, "/api/v1/api-keys/{id}", INSPECT, api_keys::get::get),
         on(DELETE, "/api/v1/api-keys/{id}", OPERATE, api_keys::revoke::revoke),
@@ -191,12 +191,12 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(POST, "/api/v1/webhooks/bank-confirmation", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook).taking(BodyClass::Webhook),
         on(POST, "/api/v1/webhooks/provider", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook).taking(BodyClass::Webhook),
         on(POST, "/api/v1/webhooks/payment-report", Access::Signed, disbursements::report::receive).counted_as(LimitClass::Webhook).taking(BodyClass::Webhook),
-        on(POST, "/api/v1/webhook-endpoints", WEBHOOKS, webhook_endpoints::create::create).answering_secret(),
+        on(POST, "/api/v1/webhook-endpoints", WEBHOOKS, webhook_endpoints::create::create).returning_secret(),
         on(GET, "/api/v1/webhook-endpoints", WEBHOOKS, webhook_endpoints::list::list).with_query(),
         on(GET, "/api/v1/webhook-endpoints/{id}", WEBHOOKS, webhook_endpoints::get::get),
         on(PATCH, "/api/v1/webhook-endpoints/{id}", WEBHOOKS, webhook_endpoints::change::change),
         on(DELETE, "/api/v1/webhook-endpoints/{id}", WEBHOOKS, webhook_endpoints::delete::delete),
-        on(POST, "/api/v1/webhook-endpoints/{id}/rotate-secret", WEBHOOKS, webhook_endpoints::rotate::rotate).answering_secret(),
+        on(POST, "/api/v1/webhook-endpoints/{id}/rotate-secret", WEBHOOKS, webhook_endpoints::rotate::rotate).returning_secret(),
         on(POST, "/api/v1/webhook-endpoints/{id}/test", WEBHOOKS, webhook_endpoints::test::test),
         on(POST, "/api/v1/webhook-endpoints/{id}/recover", WEBHOOKS, webhook_endpoints::recover::recover),
         on(GET, "/api/v1/webhook-endpoints/{id}/deliveries", WEBHOOKS, webhook_deliveries::list::list).with_query(),
@@ -238,7 +238,7 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(POST, "/api/v1/admin/failed-jobs/{id}/review", OPERATE, dead_letters::work::review),
 
         on(GET, ws::PATH, OPEN, ws::open).with_query(),
-        on(POST, "/api/v1/ws/tickets", READ, ws::ticket::create).answering_secret(),
+        on(POST, "/api/v1/ws/tickets", READ, ws::ticket::create).returning_secret(),
 
         on(GET, "/health", OPEN, health::summary).counted_as(LimitClass::Exempt),
         on(GET, "/health/live", OPEN, health::live).counted_as(LimitClass::Exempt),
@@ -365,7 +365,7 @@ async fn answer_options(allow: String) -> HttpResponse {
     response.insert_header((header::ALLOW, allow)).finish()
 }
 
-async fn refuse_method(allow: String) -> Answer {
+async fn refuse_method(allow: String) -> HandlerResult {
     Err(Rejection::MethodNotAllowed(allow))
 }
 
@@ -386,7 +386,7 @@ where
         path,
         access,
         limit: LimitClass::Standard,
-        body: BodyClass::Command,
+        body: BodyClass::Small,
         returns_secret: false,
         has_query: false,
         ignores_query: false,

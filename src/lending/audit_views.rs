@@ -30,7 +30,7 @@ pub enum Viewed<'a> {
 
 impl Lending {
     /// Records a view, unless the caller is a user or owns the application.
-    pub fn note_view(&self, caller: &Caller, viewed: Viewed<'_>) {
+    pub fn record_view(&self, caller: &Caller, viewed: Viewed<'_>) {
         if caller.role < Role::Analyst {
             return;
         }

@@ -89,13 +89,13 @@ impl Lending {
         let made = self.apply_change(caller, id, request, keyed).await?;
         if !matches!(request.change, Change::Delete) {
             match &made {
-                Once::Made(changed) => self.note_view(caller, Viewed::Changed(id, &changed.created_by)),
+                Once::Made(changed) => self.record_view(caller, Viewed::Changed(id, &changed.created_by)),
                 // A stored response does not contain the owner. The owner must be known, because views of an account's
                 // own applications are not recorded.
                 Once::Replayed(_) => {
                     let read = async |connection: &mut _| applications::owner(connection, id).await;
                     let owner = self.resources.database.run(read).await?;
-                    self.note_view(caller, Viewed::Changed(id, &owner));
+                    self.record_view(caller, Viewed::Changed(id, &owner));
                 }
             }
         }
@@ -121,7 +121,7 @@ impl Lending {
         let made =
             idempotency::once(database, &self.resources.logger, "change_application", keyed, work).await?;
         if let Once::Made(changed) = &made {
-            self.cache.note_change(id, changed.version, &changed.created_by);
+            self.cache.record_change(id, changed.version, &changed.created_by);
         }
         (self.on_commit)(Written { jobs: matches!(request.change, Change::Restore), events: true });
         Ok(made)

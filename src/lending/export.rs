@@ -84,8 +84,8 @@ impl Export {
     }
 
     /// Records the export as an audit view.
-    pub fn note_view(&self) {
-        self.lending.note_view(&self.caller, Viewed::List(ViewAction::Export, &self.filter));
+    pub fn record_view(&self) {
+        self.lending.record_view(&self.caller, Viewed::List(ViewAction::Export, &self.filter));
     }
 
     /// Reads the next page. The connection is back in the pool before the page is sent.
@@ -97,7 +97,7 @@ impl Export {
         let rows = self.lending.resources.settings.lists.export_page_rows.min(self.rows_left);
         // One extra row shows whether the list continues.
         let mut page = self.read_rows(start, i64::from(rows) + 1).await?;
-        self.lending.note_unknown(&page);
+        self.lending.record_unknown(&page);
         let rows_wanted = usize::try_from(rows).unwrap_or(usize::MAX);
         let has_more = page.len() > rows_wanted;
         page.truncate(rows_wanted);

@@ -22,7 +22,7 @@ impl Lending {
         let application = applications::get(&mut connection, database.keys(), id, &caller.may_see).await?;
         let stored = decisions::find_latest(&mut connection, application.id).await?;
         let stored = stored.ok_or(Error::NotFound("decision"))?;
-        self.note_view(caller, Viewed::One(ViewAction::Decision, id, &application.created_by));
+        self.record_view(caller, Viewed::One(ViewAction::Decision, id, &application.created_by));
         Ok(stored)
     }
 
@@ -35,7 +35,7 @@ impl Lending {
         let mut connection = database.get().await?;
         let application = applications::get(&mut connection, database.keys(), id, &caller.may_see).await?;
         let entries = audit::list(&mut connection, database.keys(), application.id, is_personal).await?;
-        self.note_view(caller, Viewed::One(ViewAction::Audit, id, &application.created_by));
+        self.record_view(caller, Viewed::One(ViewAction::Audit, id, &application.created_by));
         Ok(entries)
     }
 }

@@ -43,7 +43,7 @@ impl Lending {
             transaction::end(connection, read).await
         };
         let (total, listed) = database.read(share, read).await?;
-        self.note_unknown(&listed);
+        self.record_unknown(&listed);
         Ok((total, listed))
     }
 
@@ -70,8 +70,8 @@ impl Lending {
     }
 
     /// Logs and counts the labels of a page that are unknown to this version.
-    pub(super) fn note_unknown(&self, listed: &[ListedApplication]) {
+    pub(super) fn record_unknown(&self, listed: &[ListedApplication]) {
         let labels = listed.iter().flat_map(|row| [row.country.unknown(), row.status.unknown()]);
-        self.resources.note_unknown("applications", labels.flatten());
+        self.resources.record_unknown("applications", labels.flatten());
     }
 }

@@ -29,8 +29,8 @@ use crate::queue::running_jobs::RunningJobs;
 use crate::queue::task::{Attempt, Outcome, Task};
 use crate::resilience::retry::retry_unavailable;
 use crate::resources::Resources;
-use crate::storage::APPLICATION_ACTOR;
-use crate::storage::applications::{BeginJob, Begun, GiveUp, PendingCase};
+use crate::storage::CHANGED_BY_APPLICATION_ACTOR;
+use crate::storage::applications::{BeginJob, GiveUp, JobStart, PendingCase};
 use crate::storage::decisions::{DecisionRecord, Stored};
 use crate::storage::group_write::GroupWrite;
 use crate::storage::jobs::{ClaimedJob, DeadLetter, Quota, Supersede};
@@ -105,7 +105,7 @@ impl Task for ProcessCreditApplication {
 fn attribution(resources: &Resources, job: &ClaimedJob, reason: Option<String>) -> Attribution {
     Attribution {
         change_id: ChangeId::new(resources.clock.new_uuid()),
-        changed_by: APPLICATION_ACTOR.to_owned(),
+        changed_by: CHANGED_BY_APPLICATION_ACTOR.to_owned(),
         reason,
         request_id: job.request_id.clone(),
     }
@@ -127,13 +127,13 @@ impl Work<'_> {
         let application_id = self.job.application_id.ok_or(Error::NotFound("application"))?;
         let begin = self.begin(application_id);
         let case = match self.write(begin).await? {
-            Begun::Ready(case) => case,
-            Begun::Superseded => {
+            JobStart::Ready(case) => case,
+            JobStart::Superseded => {
                 self.write(Supersede(self.job.lease)).await?;
                 return Ok(Outcome::Superseded);
             }
-            Begun::Missing => return Err(Error::NotFound("application")),
-            Begun::LeaseLost => return Ok(Outcome::LeaseLost),
+            JobStart::Missing => return Err(Error::NotFound("application")),
+            JobStart::LeaseLost => return Ok(Outcome::LeaseLost),
         };
         trace::set(|| vec![KeyValue::new("application.country", case.country.code())]);
         self.parts.resources.faults.pass(FaultPoint::ApplicationActor, Some(case.country.code()));
@@ -306,13 +306,13 @@ impl Work<'_> {
     /// job's first claim, so a long backlog of one country does not keep the queue busy with jobs that cannot run yet.
     fn overflow_pause(&self) -> Duration {
         let settings = &self.parts.resources.settings.jobs;
-        let ceiling = self.job.worked_on_for.min(Duration::from_millis(settings.retry_max_ms));
+        let ceiling = self.job.since_first_claim.min(Duration::from_millis(settings.retry_max_ms));
         Duration::from_millis(settings.overflow_snooze_ms) + self.parts.resources.clock.jitter(ceiling / 2)
     }
 
     /// Whether the job may wait longer for a bureau that keeps responding with 429.
     fn may_wait(&self) -> bool {
-        self.job.worked_on_for < Duration::from_millis(self.parts.resources.settings.jobs.timeout_ms)
+        self.job.since_first_claim < Duration::from_millis(self.parts.resources.settings.jobs.timeout_ms)
     }
 
     fn is_last_attempt(&self) -> bool {

@@ -49,13 +49,13 @@ impl Lending {
         let labels = page
             .iter()
             .flat_map(|review| [review.application.country.unknown(), review.application.status.unknown()]);
-        self.resources.note_unknown("applications", labels.flatten());
+        self.resources.record_unknown("applications", labels.flatten());
         let listed = ListFilter {
             country: filter.country,
             status: Some(Status::UnderReview),
             ..ListFilter::default()
         };
-        self.note_view(caller, Viewed::List(ViewAction::List, &listed));
+        self.record_view(caller, Viewed::List(ViewAction::List, &listed));
         Ok(page)
     }
 
@@ -73,7 +73,7 @@ impl Lending {
         let next = transaction::run(database, &self.resources.logger, "assign_next_review", work).await?;
         if let Some(review) = &next {
             (self.on_commit)(WRITTEN);
-            self.note_view(
+            self.record_view(
                 caller,
                 Viewed::One(ViewAction::Application, review.application.id, &review.owner),
             );

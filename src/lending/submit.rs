@@ -105,7 +105,7 @@ impl Lending {
         let insertion = Insertion { application: Arc::clone(&application), claim_until, keyed: stored };
         match (insert(write_batchers, insertion).await?, keyed) {
             (InsertOutcome::Inserted, _) => {
-                cache.note_change(application.id, NewApplication::VERSION, &application.created_by);
+                cache.record_change(application.id, NewApplication::VERSION, &application.created_by);
                 let country = application.country.code();
                 resources.metrics.applications_created_total.with_label_values(&[country]).inc();
                 Ok(Submitted::Made(application))

@@ -21,16 +21,16 @@ impl Lending {
         let receipt = receiver.receive(message).await?;
         if matches!(receipt, Receipt::Applied(..)) {
             // If this fails, the message is still applied, and its event updates the cache.
-            let _ = self.note_applied(message.confirmation.application_id).await;
+            let _ = self.record_applied(message.confirmation.application_id).await;
         }
         Ok(receipt)
     }
 
     /// Updates the cache's change log, so later reads through this instance reflect the applied message.
-    async fn note_applied(&self, id: ApplicationId) -> Result<()> {
+    async fn record_applied(&self, id: ApplicationId) -> Result<()> {
         let read = async |connection: &mut _| applications::owner_and_version(connection, id).await;
         let (owner, version) = self.resources.database.run(read).await?;
-        self.cache.note_change(id, version, &owner);
+        self.cache.record_change(id, version, &owner);
         Ok(())
     }
 

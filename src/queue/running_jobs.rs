@@ -203,7 +203,7 @@ mod tests {
             args: serde_json::Value::Null,
             attempt: 1,
             waited: Duration::ZERO,
-            worked_on_for: Duration::ZERO,
+            since_first_claim: Duration::ZERO,
             request_id: None,
             traceparent: None,
             unanswered_reference: None,

@@ -21,7 +21,7 @@ use super::seal::KeyRing;
 use crate::error::{Error, PublicMessage, Result};
 
 /// The maximum number of attempts of a move, each with a lock timeout of a tenth of a second.
-const MAX_TRIES: u32 = 20;
+const MAX_ATTEMPTS: u32 = 20;
 /// The pause between attempts. It ensures that other statements are blocked for at most a tenth of the time.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -182,7 +182,7 @@ async fn retry_on_lock_timeout(
         let day: NaiveDate = month.first_day();
         match diesel::sql_query(statement).bind::<Date, _>(day).execute(connection).await.map_err(Error::from)
         {
-            Err(Error::Database { transient: true, .. }) if tries < MAX_TRIES => {
+            Err(Error::Database { transient: true, .. }) if tries < MAX_ATTEMPTS => {
                 tries += 1;
                 tokio::time::sleep(PAUSE).await;
             }

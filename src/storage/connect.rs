@@ -26,7 +26,7 @@ use crate::config::{DatabaseUrl, ServerVerification};
 use crate::error::{Error, Result};
 use crate::storage::describe_connection;
 use crate::storage::fitness::SessionFacts;
-use crate::storage::session::Session;
+use crate::storage::session::DatabaseSession;
 use crate::storage::wire::{WatchPlain, WatchTls, Watched};
 
 /// The port if the URL has none.
@@ -70,7 +70,7 @@ impl Connector {
     /// # Errors
     /// [`ConnectionError::BadConnection`] if the server is unreachable, fails TLS verification, is read-only although
     /// writes are required, or refuses the connection.
-    pub async fn connect(&self) -> std::result::Result<Session, ConnectionError> {
+    pub async fn connect(&self) -> std::result::Result<DatabaseSession, ConnectionError> {
         self.open(Arc::default()).await
     }
 
@@ -78,7 +78,7 @@ impl Connector {
     pub(super) async fn open(
         &self,
         facts: Arc<SessionFacts>,
-    ) -> std::result::Result<Session, ConnectionError> {
+    ) -> std::result::Result<DatabaseSession, ConnectionError> {
         if self.config.get_hosts().iter().any(|host| matches!(host, Host::Unix(_))) {
             return self.open_local(facts).await;
         }
@@ -88,7 +88,7 @@ impl Connector {
             let tls = WatchTls { tls, facts: Arc::clone(&facts) };
             let (client, connection) = self.config.connect(tls).await.map_err(failed)?;
             if facts.has_received() || !prefers {
-                return Session::begin(client, connection, facts).await;
+                return DatabaseSession::begin(client, connection, facts).await;
             }
             // The server does not support TLS, so this connection is in clear text and not watched. It is dropped, and a
             // watched connection is opened instead.
@@ -102,7 +102,7 @@ impl Connector {
             self.is_plain.store(false, Ordering::Relaxed);
             failed(error)
         })?;
-        Session::begin(client, connection, facts).await
+        DatabaseSession::begin(client, connection, facts).await
     }
 
     /// The `server_version` that a server reports at the start of a connection to `database`; `None` if it refuses.
@@ -118,7 +118,10 @@ impl Connector {
     }
 
     /// Opens a session over the first Unix socket that accepts one.
-    async fn open_local(&self, facts: Arc<SessionFacts>) -> std::result::Result<Session, ConnectionError> {
+    async fn open_local(
+        &self,
+        facts: Arc<SessionFacts>,
+    ) -> std::result::Result<DatabaseSession, ConnectionError> {
         let mut config = self.config.clone();
         config.ssl_mode(SslMode::Disable);
         let ports = config.get_ports();
@@ -140,7 +143,7 @@ async fn open_socket(
     config: &tokio_postgres::Config,
     socket: &Path,
     facts: Arc<SessionFacts>,
-) -> std::result::Result<Session, ConnectionError> {
+) -> std::result::Result<DatabaseSession, ConnectionError> {
     let failed = |cause: &dyn std::fmt::Display| ConnectionError::BadConnection(cause.to_string());
     let timeout = config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
     let connecting = async {
@@ -150,7 +153,7 @@ async fn open_socket(
     };
     let (client, connection) =
         tokio::time::timeout(timeout, connecting).await.map_err(|late| failed(&late))??;
-    let mut session = Session::begin(client, connection, facts).await?;
+    let mut session = DatabaseSession::begin(client, connection, facts).await?;
     if config.get_target_session_attrs() == TargetSessionAttrs::ReadWrite
         && !accepts_writes(&mut session).await?
     {
@@ -160,7 +163,7 @@ async fn open_socket(
 }
 
 /// Whether transactions in this session can write: false on a standby or with `default_transaction_read_only`.
-async fn accepts_writes(session: &mut Session) -> std::result::Result<bool, ConnectionError> {
+async fn accepts_writes(session: &mut DatabaseSession) -> std::result::Result<bool, ConnectionError> {
     use diesel_async::RunQueryDsl as _;
 
     let is_read_only = diesel::dsl::sql::<Bool>("current_setting('transaction_read_only')::bool");

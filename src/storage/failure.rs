@@ -80,7 +80,7 @@ impl Failure {
 /// The origin of an error, which a [watched](super::wire) connection prepends to the error's message: `[57P01
 /// ProcessInterrupts; session discarded] terminating connection …`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Origin<'a> {
+pub(super) struct ErrorOrigin<'a> {
     /// The SQLSTATE.
     pub(super) code: &'a str,
     /// The routine in the server; empty if the server or a pooler does not report it.
@@ -91,7 +91,7 @@ pub(super) struct Origin<'a> {
 
 const DISCARDED: &str = "; session discarded";
 
-impl<'a> Origin<'a> {
+impl<'a> ErrorOrigin<'a> {
     /// Parses the prefix that [`fmt::Display`] writes.
     pub(super) fn read(message: &'a str) -> Option<Self> {
         let (origin, _) = message.strip_prefix('[')?.split_once("] ")?;
@@ -102,7 +102,7 @@ impl<'a> Origin<'a> {
     }
 }
 
-impl fmt::Display for Origin<'_> {
+impl fmt::Display for ErrorOrigin<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let discarded = if self.session_discarded { DISCARDED } else { "" };
         write!(f, "[{} {}{discarded}] ", self.code, self.routine)
@@ -143,13 +143,13 @@ mod tests {
     #[test]
     fn an_origin_round_trips_and_other_texts_are_not_parsed() {
         for origin in [
-            Origin { code: "57P01", routine: "ProcessInterrupts", session_discarded: true },
-            Origin { code: "08P01", routine: "", session_discarded: false },
+            ErrorOrigin { code: "57P01", routine: "ProcessInterrupts", session_discarded: true },
+            ErrorOrigin { code: "08P01", routine: "", session_discarded: false },
         ] {
-            assert_eq!(Origin::read(&format!("{origin}la base de datos")), Some(origin));
+            assert_eq!(ErrorOrigin::read(&format!("{origin}la base de datos")), Some(origin));
         }
         for text in ["deadlock detected", "[57P01]", "[57P0 a] b", "[-7P01 a] b", ""] {
-            assert_eq!(Origin::read(text), None, "{text}");
+            assert_eq!(ErrorOrigin::read(text), None, "{text}");
         }
     }
 }

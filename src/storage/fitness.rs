@@ -61,7 +61,7 @@ pub(super) struct SessionFacts {
     generation: u64,
     is_unfit: AtomicBool,
     has_received: AtomicBool,
-    times_lent: AtomicU32,
+    uses: AtomicU32,
     process: AtomicI32,
 }
 
@@ -78,7 +78,7 @@ impl SessionFacts {
             }
             // In a new session, the cached schema cannot be outdated, so the statement itself is wrong.
             Failure::Schema => {
-                let has_worked = self.times_lent.load(Ordering::Relaxed) > 1;
+                let has_worked = self.uses.load(Ordering::Relaxed) > 1;
                 if let (Some(pool), true) = (&self.pool, has_worked) {
                     pool.renew_on_suspicion(self.generation);
                 }
@@ -104,12 +104,12 @@ impl SessionFacts {
     }
 
     /// Counts a use of the session.
-    pub(super) fn lend(&self) {
-        self.times_lent.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn count_use(&self) {
+        self.uses.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Records that the server sent something through the watched connection.
-    pub(super) fn note_received(&self) {
+    pub(super) fn record_received(&self) {
         self.has_received.store(true, Ordering::Relaxed);
     }
 
@@ -162,8 +162,8 @@ mod tests {
         let pool = Arc::new(Fitness::default());
         let open = || {
             let session = pool.of_new_session();
-            session.lend();
-            session.lend();
+            session.count_use();
+            session.count_use();
             session
         };
         let (first, second) = (open(), open());

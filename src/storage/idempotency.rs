@@ -87,7 +87,7 @@ pub struct KnownReply {
 
 /// The result of taking a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Begun {
+pub enum KeyState {
     /// The key is new. The caller may write and must store the response.
     New,
     /// The write was made before.
@@ -160,13 +160,13 @@ pub async fn once<T>(
     };
     let outcome = transaction::run(database, logger, name, async |connection| {
         match begin(connection, &keyed.write).await? {
-            Begun::New => {
+            KeyState::New => {
                 let made = work(connection).await?;
                 store(connection, &keyed.write, &(keyed.seal_reply)(&made)?).await?;
                 Ok(KeyedOutcome::Made(made))
             }
-            Begun::Known(known) => Ok(KeyedOutcome::Known(known)),
-            Begun::InFlight => Ok(KeyedOutcome::InFlight),
+            KeyState::Known(known) => Ok(KeyedOutcome::Known(known)),
+            KeyState::InFlight => Ok(KeyedOutcome::InFlight),
         }
     });
     match outcome.await? {
@@ -189,13 +189,13 @@ pub fn in_flight() -> Error {
 }
 
 /// Takes the key of a write in the caller's transaction.
-pub async fn begin(connection: &mut AsyncPgConnection, write: &KeyedWrite) -> Result<Begun, Abort> {
+pub async fn begin(connection: &mut AsyncPgConnection, write: &KeyedWrite) -> Result<KeyState, Abort> {
     let statement = BeginKeyedWrite { key_digest: write.key_digest, at: write.at };
     let row: BegunRow = Prepared(statement).get_result(connection).await?;
     match row.verdict.as_str() {
-        "new" => Ok(Begun::New),
-        "known" => Ok(Begun::Known(row.stored.known()?)),
-        _ => Ok(Begun::InFlight),
+        "new" => Ok(KeyState::New),
+        "known" => Ok(KeyState::Known(row.stored.known()?)),
+        _ => Ok(KeyState::InFlight),
     }
 }
 

@@ -14,7 +14,7 @@ use diesel::sql_types::{BigInt, Text};
 use diesel_async::{RunQueryDsl as _, SimpleAsyncConnection as _};
 
 use crate::error::{Error, Result};
-use crate::storage::{Database, Session};
+use crate::storage::{Database, DatabaseSession};
 
 diesel::define_sql_function! {
     /// A hash of a string, as computed by `hash_any`.
@@ -39,7 +39,7 @@ const HOLD_CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The lock of the current leader.
 pub struct Leadership {
-    connection: Session,
+    connection: DatabaseSession,
 }
 
 impl Leadership {

@@ -13,7 +13,7 @@ use diesel_async::SimpleAsyncConnection as _;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
 use crate::error::{Error, Result};
-use crate::storage::{Database, Session};
+use crate::storage::{Database, DatabaseSession};
 
 /// The interval of a listener's heartbeat.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -53,7 +53,7 @@ impl Notification {
 
 /// A listening connection.
 pub struct Listener {
-    session: Session,
+    session: DatabaseSession,
     /// A channel that only this connection listens to.
     own_channel: String,
     heartbeat: Interval,

@@ -67,14 +67,14 @@ pub mod ws_tickets;
 
 use diesel::result::{ConnectionError, DatabaseErrorKind, Error as DieselError};
 
-use self::failure::{Failure, Origin};
+use self::failure::{ErrorOrigin, Failure};
 use crate::error::{Error, PrivateMessage};
 
 pub use pool::{Connection, Database, Share};
-pub use session::Session;
+pub use session::DatabaseSession;
 
 /// The author, in audit rows, of the changes that the task `process_credit_application` makes.
-pub const APPLICATION_ACTOR: &str = "system:application-actor";
+pub const CHANGED_BY_APPLICATION_ACTOR: &str = "system:application-actor";
 
 /// The error that the trigger raises when the timestamp in an identifier is far from the database's time.
 const ID_TIMESTAMP_CONSTRAINT: &str = "applications_id_is_of_now";
@@ -109,9 +109,9 @@ impl From<DieselError> for Error {
 }
 
 /// The origin of a server error. Only connections that [`wire`] observes report it.
-fn origin(error: &DieselError) -> Option<Origin<'_>> {
+fn origin(error: &DieselError) -> Option<ErrorOrigin<'_>> {
     match error {
-        DieselError::DatabaseError(_, info) => Origin::read(info.message()),
+        DieselError::DatabaseError(_, info) => ErrorOrigin::read(info.message()),
         _ => None,
     }
 }

@@ -41,7 +41,7 @@ pub async fn leaders(connection: &mut AsyncPgConnection, roles: &[&str]) -> Resu
 
 /// The sessions of one client program in one state.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, diesel::QueryableByName)]
-pub struct Sessions {
+pub struct SessionGroup {
     /// The client's `application_name`; `aval` for Aval's own sessions.
     #[diesel(sql_type = Text)]
     pub application: String,
@@ -53,7 +53,7 @@ pub struct Sessions {
 }
 
 /// The sessions of this database, except the session of this query.
-pub async fn sessions(connection: &mut AsyncPgConnection) -> Result<Vec<Sessions>> {
+pub async fn sessions(connection: &mut AsyncPgConnection) -> Result<Vec<SessionGroup>> {
     let query = diesel::sql_query(
         "SELECT coalesce(application_name, '') AS application, coalesce(state, 'unknown') AS state, count(*) AS count \
          FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() \

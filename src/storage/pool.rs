@@ -28,14 +28,14 @@ use crate::storage::planner;
 use crate::storage::pooler::{self, Route};
 use crate::storage::replica::{self, Replica, ReplicaState};
 use crate::storage::seal::KeyRing;
-use crate::storage::session::Session;
-use crate::storage::sessions::{Refusal, Sessions};
+use crate::storage::session::DatabaseSession;
+use crate::storage::sessions::{DatabaseSessions, Refusal};
 use crate::storage::shares::{Permits, Shared, Shares};
 use crate::storage::statement::{Binder, FixedStatement, Prepared};
 use crate::telemetry::metrics::Metrics;
 
 /// A connection from the pool.
-pub type Connection<'a> = Shared<PooledConnection<'a, Sessions>>;
+pub type Connection<'a> = Shared<PooledConnection<'a, DatabaseSessions>>;
 
 /// The statements that begin every session.
 const SESSION_SETUP: &str = "SET application_name = 'aval'; SET TIME ZONE 'UTC';";
@@ -46,7 +46,7 @@ const MAX_SESSIONS: u32 = 4;
 /// The database and the keys for its personal data. Cheap to clone.
 #[derive(Clone)]
 pub struct Database {
-    pool: Pool<Sessions>,
+    pool: Pool<DatabaseSessions>,
     /// Why the last attempt to open a session failed; `None` after a success.
     refusal: Refusal,
     pub(super) replica: Option<Arc<Replica>>,
@@ -55,7 +55,7 @@ pub struct Database {
     connector: Connector,
     session_setup: Arc<str>,
     /// Idle connections outside the pool.
-    spares: Arc<Mutex<Vec<Session>>>,
+    spares: Arc<Mutex<Vec<DatabaseSession>>>,
     keys: Arc<KeyRing>,
     observer: Option<StatementObserver>,
 }
@@ -115,13 +115,13 @@ impl Database {
         };
         let sized =
             || Pool::builder().max_size(settings.pool_size).connection_timeout(settings.acquire_timeout());
-        let sessions = Sessions::new(pooled, &setup, observer.clone());
+        let sessions = DatabaseSessions::new(pooled, &setup, observer.clone());
         let refusal = Arc::clone(&sessions.refusal);
         let pool = sized().min_idle(1).build(sessions).await.map_err(|error| unavailable(&error))?;
         let replica = match settings.read_url.as_str() {
             "" => None,
             url => {
-                let sessions = Sessions::new(Connector::new(url)?, &pool_setup, observer.clone());
+                let sessions = DatabaseSessions::new(Connector::new(url)?, &pool_setup, observer.clone());
                 Some(Arc::new(Replica::new(sized().build_unchecked(sessions))))
             }
         };
@@ -160,10 +160,10 @@ impl Database {
     /// available in time.
     pub async fn get(&self) -> Result<Connection<'_>> {
         let permits = self.shares.take().await?;
-        Ok(Shared::new(self.lend().await?, permits))
+        Ok(Shared::new(self.acquire().await?, permits))
     }
 
-    async fn lend(&self) -> Result<PooledConnection<'_, Sessions>> {
+    async fn acquire(&self) -> Result<PooledConnection<'_, DatabaseSessions>> {
         self.pool.get().await.map_err(|error| match error {
             RunError::User(cause) => unavailable(&cause),
             RunError::TimedOut => {
@@ -210,12 +210,12 @@ impl Database {
             return found;
         }
         for _ in 1..MAX_SESSIONS {
-            match work(&mut *self.lend().await?).await {
+            match work(&mut *self.acquire().await?).await {
                 Err(Error::Database { session_lost: true, .. }) => {}
                 other => return other,
             }
         }
-        work(&mut *self.lend().await?).await
+        work(&mut *self.acquire().await?).await
     }
 
     /// Whether [`Database::read`] may return old data.
@@ -248,7 +248,7 @@ impl Database {
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the database is unreachable.
-    pub async fn dedicated(&self) -> Result<Session> {
+    pub async fn dedicated(&self) -> Result<DatabaseSession> {
         let mut connection = self.connector.connect().await.map_err(|error| unavailable(&error))?;
         connection.batch_execute(&self.session_setup).await?;
         if let Some(observer) = &self.observer {
@@ -258,12 +258,12 @@ impl Database {
     }
 
     /// Takes an idle connection outside the pool.
-    pub(super) fn take_spare(&self) -> Option<Session> {
+    pub(super) fn take_spare(&self) -> Option<DatabaseSession> {
         self.spares.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
     /// Keeps a connection outside the pool for reuse.
-    pub(super) fn keep_spare(&self, connection: Session) {
+    pub(super) fn keep_spare(&self, connection: DatabaseSession) {
         let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
         if spares.len() < MAX_SPARES {
             spares.push(connection);

@@ -21,7 +21,7 @@ use super::connect::Connector;
 use super::statement::{Binder, FixedStatement, Prepared};
 use super::{UNKNOWN_STATEMENT, describe_connection, origin};
 use crate::error::{Error, Result};
-use crate::storage::Session;
+use crate::storage::DatabaseSession;
 
 /// How long to wait for a server session while another client holds one, and for PgBouncer's console.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -68,7 +68,7 @@ struct BackendRow {
 }
 
 /// The session that executes a prepared statement; `None` if it does not know the statement.
-async fn backend(session: &mut Session) -> Result<Option<BackendRow>> {
+async fn backend(session: &mut DatabaseSession) -> Result<Option<BackendRow>> {
     let row: QueryResult<BackendRow> = Prepared(Backend).get_result(session).await;
     match row {
         Ok(row) => Ok(Some(row)),
@@ -79,7 +79,7 @@ async fn backend(session: &mut Session) -> Result<Option<BackendRow>> {
     }
 }
 
-async fn open(connector: &Connector) -> Result<Session> {
+async fn open(connector: &Connector) -> Result<DatabaseSession> {
     connector.connect().await.map_err(|error| Error::unavailable("database", describe_connection(&error)))
 }
 
@@ -169,7 +169,7 @@ pub(super) async fn expect_sessions(connector: &Connector) -> Result<()> {
 ///
 /// # Errors
 /// If the role may not change its settings.
-pub(super) async fn set_for_role(session: &mut Session, name: &str, value: &str) -> Result<()> {
+pub(super) async fn set_for_role(session: &mut DatabaseSession, name: &str, value: &str) -> Result<()> {
     let statement = format!(
         "DO $$ BEGIN PERFORM pg_advisory_xact_lock(hashtext('aval.role_settings')); \
          IF NOT EXISTS (SELECT FROM pg_settings WHERE name = '{name}' AND setting = '{value}') THEN \

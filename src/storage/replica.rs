@@ -17,7 +17,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use slog::{Logger, info, warn};
 use tokio::time::{sleep, timeout};
 
-use super::sessions::Sessions;
+use super::sessions::DatabaseSessions;
 use super::statement::{Binder, FixedStatement, Prepared};
 use crate::error::{Error, Result};
 use crate::telemetry::metrics::{Metrics, seconds};
@@ -41,7 +41,7 @@ const UNKNOWN: i64 = -1;
 
 /// A replica of the database.
 pub(super) struct Replica {
-    pool: Pool<Sessions>,
+    pool: Pool<DatabaseSessions>,
     is_suspended: Arc<AtomicBool>,
     lag_ms: AtomicI64,
     fallbacks: AtomicU64,
@@ -59,7 +59,7 @@ pub struct ReplicaState {
 }
 
 impl Replica {
-    pub(super) fn new(pool: Pool<Sessions>) -> Self {
+    pub(super) fn new(pool: Pool<DatabaseSessions>) -> Self {
         Self {
             pool,
             is_suspended: Arc::default(),
@@ -224,7 +224,7 @@ mod tests {
     #[actix_rt::test]
     async fn a_lagging_replica_is_not_read() {
         let connector = Connector::new("postgresql://aval@localhost/none").unwrap();
-        let sessions = Sessions::new(connector, &Arc::from(""), None);
+        let sessions = DatabaseSessions::new(connector, &Arc::from(""), None);
         let replica = Replica::new(Pool::builder().build_unchecked(sessions));
         for (lag_ms, is_read) in
             [(UNKNOWN, true), (0, true), (10_000, true), (10_001, false), (i64::MAX, false)]

@@ -15,7 +15,7 @@ use tokio_postgres::{AsyncMessage, Client, Connection, Notification};
 use super::fitness::SessionFacts;
 
 /// A session. Dropping it closes the connection.
-pub struct Session {
+pub struct DatabaseSession {
     connection: AsyncPgConnection,
     pub(super) facts: Arc<SessionFacts>,
     /// Notifications of the channels that the session listens to.
@@ -33,7 +33,7 @@ impl Drop for AbortOnDrop {
     }
 }
 
-impl Session {
+impl DatabaseSession {
     /// Starts a session over a new connection.
     pub(super) async fn begin<S, T>(
         client: Client,
@@ -72,7 +72,7 @@ where
     }
 }
 
-impl Deref for Session {
+impl Deref for DatabaseSession {
     type Target = AsyncPgConnection;
 
     fn deref(&self) -> &AsyncPgConnection {
@@ -80,7 +80,7 @@ impl Deref for Session {
     }
 }
 
-impl DerefMut for Session {
+impl DerefMut for DatabaseSession {
     fn deref_mut(&mut self) -> &mut AsyncPgConnection {
         &mut self.connection
     }

@@ -26,7 +26,7 @@ const SWEEP_AT: usize = 1024;
 
 tokio::task_local! {
     /// The account that the current asynchronous task takes connections for.
-    static BORROWER: Arc<AccountShare>;
+    static CURRENT_SHARE: Arc<AccountShare>;
 }
 
 /// The permits of one account.
@@ -69,7 +69,7 @@ impl Shares {
 
     /// Runs `work`, counting its connections towards `account`.
     pub async fn on_behalf_of<F: Future>(&self, account: &str, work: F) -> F::Output {
-        BORROWER.scope(self.share_of(account), work).await
+        CURRENT_SHARE.scope(self.share_of(account), work).await
     }
 
     fn share_of(&self, account: &str) -> Arc<AccountShare> {
@@ -93,7 +93,7 @@ impl Shares {
     /// # Errors
     /// [`Error::Overloaded`] if the account's share stays used up.
     pub(super) async fn take(&self) -> Result<Permits> {
-        let Ok(account) = BORROWER.try_with(Arc::clone) else { return Ok(Permits::default()) };
+        let Ok(account) = CURRENT_SHARE.try_with(Arc::clone) else { return Ok(Permits::default()) };
         let permits = vec![self.acquire(&account.connections, "the account's share of connections").await?];
         Ok(Permits { _permits: permits, _account: Some(account) })
     }
@@ -104,7 +104,7 @@ impl Shares {
     /// # Errors
     /// [`Error::Overloaded`] if a share stays used up.
     pub(super) async fn take_for_search(&self) -> Result<Permits> {
-        let account = BORROWER.try_with(Arc::clone).ok();
+        let account = CURRENT_SHARE.try_with(Arc::clone).ok();
         let mut permits = Vec::with_capacity(3);
         if let Some(account) = &account {
             permits.push(self.acquire(&account.searches, "the account's share of searches").await?);

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::storage::{Database, planner};
 
 /// The maximum number of attempts. Deadlocks and serialization failures are rare, and one retry nearly always succeeds.
-const MAX_TRIES: u32 = 4;
+const MAX_ATTEMPTS: u32 = 4;
 
 /// A failure inside a transaction. Both kinds roll it back.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ pub async fn run_counted<R>(
         tries += 1;
         let mut connection = database.get().await?;
         match once(&mut connection, async |connection| work(connection, tries).await).await {
-            Err(error @ Error::Database { transient: true, .. }) if tries < MAX_TRIES => {
+            Err(error @ Error::Database { transient: true, .. }) if tries < MAX_ATTEMPTS => {
                 debug!(logger, "retrying transaction"; "transaction" => name, "tries" => tries, error);
             }
             other => return other,

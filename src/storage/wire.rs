@@ -1,7 +1,7 @@
 //! Watched connections, which add the SQLSTATE to error messages.
 //!
 //! Diesel returns an error's message, which is in the server's language, but not its SQLSTATE. A [`Watched`] stream reads
-//! the server's frames (PostgreSQL documentation, "Message Formats") and prepends an [`Origin`] with the SQLSTATE to the
+//! the server's frames (PostgreSQL documentation, "Message Formats") and prepends an [`ErrorOrigin`] with the SQLSTATE to the
 //! message of each `ErrorResponse`. It also records in [`SessionFacts`] that a session must not be reused after an error.
 //! All other bytes pass unchanged.
 
@@ -19,7 +19,7 @@ use tokio_postgres::Socket;
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::failure::Origin;
+use super::failure::ErrorOrigin;
 use super::fitness::SessionFacts;
 
 /// The size of one read.
@@ -97,7 +97,7 @@ struct Frames {
 
 impl Frames {
     fn take(&mut self, bytes: &[u8]) {
-        self.facts.note_received();
+        self.facts.record_received();
         self.incoming.extend_from_slice(bytes);
         loop {
             let passing = self.passing.min(self.incoming.len());
@@ -147,7 +147,8 @@ fn annotated(body: &[u8], facts: &SessionFacts) -> Option<BytesMut> {
     let text = |wanted| fields().find_map(|(name, text)| (name == wanted).then_some(text));
     let code = std::str::from_utf8(text(b'C')?).ok()?;
     let routine = std::str::from_utf8(text(b'R').unwrap_or_default()).ok()?;
-    let origin = Origin { code, routine, session_discarded: facts.record_error(code, routine) }.to_string();
+    let origin =
+        ErrorOrigin { code, routine, session_discarded: facts.record_error(code, routine) }.to_string();
     let mut frame = BytesMut::with_capacity(body.len() + origin.len() + 6);
     frame.put_u8(ERROR_RESPONSE);
     frame.put_u32(u32::try_from(body.len() + origin.len() + 4).ok()?);

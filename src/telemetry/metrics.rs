@@ -38,12 +38,12 @@ const SCORE: &[f64] = &[10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 10
 
 /// The roles of which one instance is the leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Leader {
+pub enum LeaderRole {
     Relay,
     Housekeeper,
 }
 
-impl Leader {
+impl LeaderRole {
     /// The name in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -64,7 +64,7 @@ pub struct Declaration {
     /// Whether series are exported from the start for all label values.
     pub has_known_labels: bool,
     /// The leader that alone exports the metric.
-    pub leader: Option<Leader>,
+    pub leader: Option<LeaderRole>,
 }
 
 macro_rules! metrics {
@@ -109,7 +109,7 @@ macro_rules! metrics {
             }
 
             /// Records whether this instance is the leader. The metrics of this leader are exported only while it is.
-            pub fn lead(&self, leader: Leader, leads: bool) {
+            pub fn lead(&self, leader: LeaderRole, leads: bool) {
                 self.leadership_held.with_label_values(&[leader.as_str()]).set(i64::from(leads));
                 $(Metric::lead(&self.$field, leader, leads);)+
             }

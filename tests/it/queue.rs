@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aval::domain::application::Country;
 use aval::error::Error;
-use aval::storage::applications::{BeginJob, Begun};
+use aval::storage::applications::{BeginJob, JobStart};
 use aval::storage::jobs::{self, Claim, Heartbeat, KnownTask, Quota, Release};
 use diesel_async::AsyncPgConnection;
 
@@ -225,17 +225,17 @@ async fn the_time_before_the_claim_does_not_count_as_work_on_a_job() {
     let hours_ago = "UPDATE pending_jobs SET created_at = now() - interval '3 hours', run_at = now() - interval '3 hours'";
     execute(&mut sql, hours_ago).await.unwrap();
     let first = jobs::claim(&mut sql, &claim(1)).await.unwrap().jobs.remove(0);
-    assert!(first.waited > Duration::from_secs(10_000) && first.worked_on_for.is_zero(), "{first:?}");
+    assert!(first.waited > Duration::from_secs(10_000) && first.since_first_claim.is_zero(), "{first:?}");
     let expired = "UPDATE pending_jobs SET leased_until = now() - interval '1 second', \
         first_claimed_at = first_claimed_at - interval '1 minute'";
     execute(&mut sql, expired).await.unwrap();
     let second = jobs::claim(&mut sql, &claim(1)).await.unwrap().jobs.remove(0);
-    assert!(second.worked_on_for >= Duration::from_secs(60), "{second:?}");
+    assert!(second.since_first_claim >= Duration::from_secs(60), "{second:?}");
 }
 
 /// Begins the only job while another session's uncommitted `change` holds the lock of its application, then commits
 /// that change.
-async fn begin_during(change: &str) -> (TestDatabase, AsyncPgConnection, aval::error::Result<Begun>) {
+async fn begin_during(change: &str) -> (TestDatabase, AsyncPgConnection, aval::error::Result<JobStart>) {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     enqueue(&mut sql, 1).await;
@@ -287,7 +287,7 @@ async fn a_job_whose_application_changes_while_it_starts_is_kept_and_retried() {
 async fn a_job_whose_application_is_cancelled_while_it_starts_is_not_processed() {
     let cancelled = "UPDATE applications SET status = 'CANCELLED'";
     let (_database, mut sql, begun) = begin_during(cancelled).await;
-    assert!(!matches!(begun, Ok(Begun::Ready(_))), "{begun:?}");
+    assert!(!matches!(begun, Ok(JobStart::Ready(_))), "{begun:?}");
     assert_eq!(text(&mut sql, "SELECT status FROM applications").await.as_deref(), Some("CANCELLED"));
     assert_eq!(text(&mut sql, "SELECT count(*) FROM pending_jobs").await.as_deref(), Some("0"));
 }

@@ -156,7 +156,7 @@ async fn deliver_new(
         let updates = events.iter().filter_map(|event| {
             let update = Update::new(types, position.epoch, event);
             if update.is_none() {
-                note_unknown(resources, event);
+                record_unknown(resources, event);
             }
             update
         });
@@ -186,7 +186,7 @@ fn delivery_spans(tracer: &Tracer, events: &[Envelope]) -> Vec<Entered> {
 }
 
 /// Logs and counts an event that this version cannot deliver. Instances with a newer version deliver it.
-fn note_unknown(resources: &Resources, event: &Envelope) {
+fn record_unknown(resources: &Resources, event: &Envelope) {
     resources.metrics.unknown_labels_total.with_label_values(&["outbox"]).inc();
     warn!(resources.logger, "skipping an event of unknown type or shape"; "id" => %event.id,
         "type" => &event.event_type, "offset" => event.offset);

@@ -19,7 +19,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use slog::{info, warn};
 
-use self::runs::Begun;
+use self::runs::BegunRun;
 use self::tasks::Lead;
 use crate::actors::provider_gateway::ProviderGateway;
 use crate::error::{Error, Result};
@@ -30,7 +30,7 @@ use crate::storage::{jobs, partitions};
 use crate::supervision::faults::FaultPoint;
 use crate::supervision::handle::{Handle, LivenessGuard};
 use crate::supervision::limited::catch_panic;
-use crate::telemetry::metrics::{HousekeeperGauges, Leader, seconds};
+use crate::telemetry::metrics::{HousekeeperGauges, LeaderRole, seconds};
 
 /// The name of the role in logs and metrics.
 pub const NAME: &str = "housekeeper";
@@ -71,7 +71,7 @@ struct Round {
 }
 
 /// The result of a tick: the leadership, if held, and the task that was started.
-type RoundResult = (Option<Leadership>, Option<Begun>);
+type RoundResult = (Option<Leadership>, Option<BegunRun>);
 
 impl Housekeeper {
     /// A housekeeper that is not the leader yet.
@@ -128,7 +128,7 @@ impl Housekeeper {
     }
 
     /// Runs a task concurrently with the ticks, and looks for the next one when it ends. The task ends with this actor.
-    fn carry_out(&mut self, begun: Begun, ctx: &mut Context<Self>) {
+    fn carry_out(&mut self, begun: BegunRun, ctx: &mut Context<Self>) {
         self.task_is_running = true;
         let work = runs::carry_out(self.resources.clone(), self.lead.clone(), begun);
         ctx.spawn(catch_panic("run", work).into_actor(self).map(|ended, housekeeper, ctx| {
@@ -145,7 +145,7 @@ impl Housekeeper {
     fn stop_leading(&mut self) {
         self.lead.set(false);
         self.measured_at = None;
-        self.resources.metrics.lead(Leader::Housekeeper, false);
+        self.resources.metrics.lead(LeaderRole::Housekeeper, false);
     }
 }
 
@@ -153,7 +153,7 @@ impl Round {
     async fn run(mut self) -> Result<RoundResult> {
         let Some(leadership) = self.keep_or_acquire_leadership().await? else { return Ok((None, None)) };
         self.lead.set(true);
-        self.resources.metrics.lead(Leader::Housekeeper, true);
+        self.resources.metrics.lead(LeaderRole::Housekeeper, true);
         // After an error, scheduled tasks still start, and this instance remains the leader.
         if let Err(error) = self.each_tick().await {
             warn!(self.resources.logger, "housekeeping failed"; error);
@@ -219,7 +219,7 @@ impl Round {
 impl Drop for Housekeeper {
     /// Resets the metric, because an actor that has ended is not the leader.
     fn drop(&mut self) {
-        self.resources.metrics.lead(Leader::Housekeeper, false);
+        self.resources.metrics.lead(LeaderRole::Housekeeper, false);
     }
 }
 
@@ -227,7 +227,7 @@ impl Actor for Housekeeper {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.resources.metrics.lead(Leader::Housekeeper, false);
+        self.resources.metrics.lead(LeaderRole::Housekeeper, false);
         let tick = Duration::from_millis(self.resources.settings.redecision.tick_ms);
         ctx.run_interval(tick, Self::tick);
         self.tick(ctx);

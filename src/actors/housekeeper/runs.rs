@@ -14,7 +14,7 @@ use crate::supervision::limited::run_limited;
 
 /// A run that this instance has started and recorded.
 #[derive(Debug)]
-pub(super) struct Begun {
+pub(super) struct BegunRun {
     id: Uuid,
     task: ScheduledTask,
 }
@@ -22,7 +22,7 @@ pub(super) struct Begun {
 /// Records the start of the run that is due, if any: requested runs first, then the one that has been due longest. The
 /// caller must be the leader and run no task. Therefore any run that the history still shows as running is marked as
 /// abandoned.
-pub(super) async fn begin_due(resources: &Resources) -> Result<Option<Begun>> {
+pub(super) async fn begin_due(resources: &Resources) -> Result<Option<BegunRun>> {
     let (now, metrics) = (resources.clock.now(), &resources.metrics);
     let skew = (now - resources.database.time().await?).abs().to_std().unwrap_or(Duration::MAX);
     if skew > resources.settings.instance.max_clock_skew() {
@@ -50,7 +50,7 @@ pub(super) async fn begin_due(resources: &Resources) -> Result<Option<Begun>> {
     let requested = known.iter().filter_map(|(task, record)| Some((*task, record.requested?)));
     for (task, (id, _)) in requested {
         if scheduled_runs::begin_requested(&mut connection, id, now, &resources.instance).await? {
-            return Ok(Some(Begun { id, task }));
+            return Ok(Some(BegunRun { id, task }));
         }
     }
     let settings = &resources.settings.housekeeping;
@@ -74,14 +74,14 @@ pub(super) async fn begin_due(resources: &Resources) -> Result<Option<Begun>> {
             if due.cause == Cause::Retry {
                 info!(resources.logger, "scheduled task is retried"; "task" => task.name());
             }
-            return Ok(Some(Begun { id, task }));
+            return Ok(Some(BegunRun { id, task }));
         }
     }
     Ok(None)
 }
 
 /// Runs a task and records the result. If the result cannot be recorded, a leader later marks the run as abandoned.
-pub(super) async fn carry_out(resources: Resources, lead: Lead, begun: Begun) {
+pub(super) async fn carry_out(resources: Resources, lead: Lead, begun: BegunRun) {
     let task = begun.task;
     let timeout = resources.settings.housekeeping.task_timeout();
     let work = task.run(&resources, &lead);

@@ -14,7 +14,7 @@ use crate::resources::Resources;
 use crate::storage::group_write::{GroupWrite, Written};
 use crate::storage::seal::KeyRing;
 use crate::storage::transaction::{self, Abort};
-use crate::telemetry::trace::{Waiting, in_write_group};
+use crate::telemetry::trace::{WriteSpan, in_write_group};
 
 /// Sends a write's outcome to its caller.
 pub(super) type Reply<T> = oneshot::Sender<Result<T>>;
@@ -32,7 +32,7 @@ pub(super) trait QueuedWrite: Send {
 pub(super) struct Queued<W: GroupWrite> {
     pub(super) write: W,
     pub(super) reply: Reply<W::Outcome>,
-    pub(super) waiting: Waiting,
+    pub(super) waiting: WriteSpan,
 }
 
 impl<W: GroupWrite> QueuedWrite for Queued<W> {
@@ -56,7 +56,7 @@ impl<W: GroupWrite> QueuedWrite for Queued<W> {
 struct Batch<W: GroupWrite> {
     writes: Vec<W>,
     replies: Vec<Reply<W::Outcome>>,
-    callers: Vec<Waiting>,
+    callers: Vec<WriteSpan>,
 }
 
 impl<W: GroupWrite> Batch<W> {
@@ -87,7 +87,7 @@ trait AnyBatch {
     fn len(&self) -> usize;
 
     /// The spans of the callers.
-    fn callers(&self) -> &[Waiting];
+    fn callers(&self) -> &[WriteSpan];
 
     /// Makes all writes of the batch in the open transaction.
     fn write<'a>(
@@ -126,7 +126,7 @@ impl<W: GroupWrite> AnyBatch for Batch<W> {
         self.writes.len()
     }
 
-    fn callers(&self) -> &[Waiting] {
+    fn callers(&self) -> &[WriteSpan] {
         &self.callers
     }
 
@@ -196,7 +196,7 @@ impl Group {
         }
         let effect = self.batches.iter().fold(Written::default(), |all, batch| all.and(batch.effect()));
         let size: usize = self.batches.iter().map(|batch| batch.len()).sum();
-        let callers: Vec<&Waiting> = self.batches.iter().flat_map(|batch| batch.callers()).collect();
+        let callers: Vec<&WriteSpan> = self.batches.iter().flat_map(|batch| batch.callers()).collect();
         let written = in_write_group(&callers, size, self.write_together(resources)).await;
         match written {
             Ok(outcomes) => {

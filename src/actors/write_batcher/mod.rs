@@ -28,7 +28,7 @@ use crate::storage::group_write::GroupWrite;
 pub use crate::storage::group_write::Written;
 use crate::supervision::faults::FaultPoint;
 use crate::supervision::handle::{Handle, LivenessGuard};
-use crate::telemetry::trace::Waiting;
+use crate::telemetry::trace::WriteSpan;
 
 /// The actor's name in logs and metrics.
 pub const NAME: &str = "write_batcher";
@@ -148,7 +148,7 @@ impl WriteBatchers {
         let write_batcher =
             self.handles.get(turn).ok_or_else(|| Error::unavailable(NAME, "none configured"))?;
         let (reply, answer) = oneshot::channel();
-        let waiting = Waiting::start();
+        let waiting = WriteSpan::start();
         write_batcher.tell(Enqueue(Box::new(Queued { write, reply, waiting: waiting.for_group() })))?;
         let outcome = answer.await.unwrap_or_else(|dropped| Err(Error::unavailable(NAME, dropped)));
         waiting.end();

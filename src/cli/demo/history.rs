@@ -50,7 +50,7 @@ type Step = (Option<Status>, Status);
 
 /// Numbers of violations. All are zero if the server keeps its guarantees.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub(super) struct Faults {
+pub(super) struct Violations {
     /// Updates that were sent before.
     pub(super) duplicates: usize,
     /// Updates in the wrong place, with an offset that did not grow, or after a missing update.
@@ -74,7 +74,7 @@ pub(super) struct Histories {
     epoch: Option<Uuid>,
     offsets: BTreeSet<i64>,
     received: usize,
-    by_offset: Faults,
+    by_offset: Violations,
 }
 
 impl Histories {
@@ -111,14 +111,14 @@ impl Histories {
     }
 
     /// Violations in the offsets of all updates and in the changes of `ours`.
-    pub(super) fn faults(&self, ours: impl IntoIterator<Item = ApplicationId>) -> Faults {
+    pub(super) fn faults(&self, ours: impl IntoIterator<Item = ApplicationId>) -> Violations {
         ours.into_iter().filter_map(|id| self.by_application.get(&id)).fold(self.by_offset, |sum, updates| {
             let changes = updates.iter().map(|received| {
                 let Change { previous_status, status, .. } = received.update.data;
                 (previous_status, status)
             });
             let found = faults_of(changes);
-            Faults {
+            Violations {
                 duplicates: sum.duplicates + found.duplicates,
                 out_of_order: sum.out_of_order + found.out_of_order,
             }
@@ -133,8 +133,8 @@ fn is_settled(status: Status) -> bool {
 
 /// Checks the changes of one application, starting with its creation as `PENDING`. Each change must start from the
 /// status that the previous one ended with. Changes that keep the status (a new risk score, another field) are valid.
-fn faults_of(changes: impl Iterator<Item = Step>) -> Faults {
-    let mut faults = Faults::default();
+fn faults_of(changes: impl Iterator<Item = Step>) -> Violations {
+    let mut faults = Violations::default();
     let mut last = None;
     let mut seen: Vec<Step> = Vec::new();
     for change in changes {
@@ -227,7 +227,7 @@ mod tests {
             ("created with another status", &[(None, Approved)], 0, 1),
         ];
         for (name, changes, duplicates, out_of_order) in rows {
-            let expected = Faults { duplicates: *duplicates, out_of_order: *out_of_order };
+            let expected = Violations { duplicates: *duplicates, out_of_order: *out_of_order };
             assert_eq!(faults_of(changes.iter().copied()), expected, "{name}");
         }
     }
@@ -251,14 +251,14 @@ mod tests {
             update(1, 5, STARTED),
             update(1, 9, APPROVED),
         ]);
-        assert_eq!(histories.faults([id(1)]), Faults { duplicates: 1, out_of_order: 0 });
+        assert_eq!(histories.faults([id(1)]), Violations { duplicates: 1, out_of_order: 0 });
         assert_eq!(histories.received(), 4);
     }
 
     #[test]
     fn offsets_must_grow_across_all_applications() {
         let histories = fed([update(1, 4, CREATED), update(2, 3, CREATED), update(3, 5, CREATED)]);
-        assert_eq!(histories.faults([]), Faults { duplicates: 0, out_of_order: 1 });
+        assert_eq!(histories.faults([]), Violations { duplicates: 0, out_of_order: 1 });
     }
 
     #[test]
@@ -266,13 +266,13 @@ mod tests {
         let mut elsewhere = update(2, 1, CREATED);
         elsewhere.update.epoch = Uuid::from_u128(7);
         let histories = fed([update(1, 400, CREATED), elsewhere]);
-        assert_eq!(histories.faults([id(1), id(2)]), Faults::default());
+        assert_eq!(histories.faults([id(1), id(2)]), Violations::default());
     }
 
     #[test]
     fn applications_of_other_clients_are_not_checked() {
         let histories = fed([update(1, 1, APPROVED), update(2, 2, CREATED)]);
-        assert_eq!(histories.faults([id(2)]), Faults::default());
-        assert_eq!(histories.faults([id(1), id(2)]), Faults { duplicates: 0, out_of_order: 1 });
+        assert_eq!(histories.faults([id(2)]), Violations::default());
+        assert_eq!(histories.faults([id(1), id(2)]), Violations { duplicates: 0, out_of_order: 1 });
     }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::cases::DemoCase;
 use super::client::Answer;
-use super::history::{Decided, Faults, Histories};
+use super::history::{Decided, Histories, Violations};
 use super::latency::{Figures, GOAL_P50, as_ms, as_ms_or_null};
 use crate::domain::decision::{PROVIDER_UNAVAILABLE, RiskBand};
 use crate::domain::ids::ApplicationId;
@@ -120,7 +120,7 @@ pub(super) struct Pushed {
     /// Updates expected for this run: three per decided application.
     pub(super) expected_updates: usize,
     #[serde(flatten)]
-    pub(super) faults: Faults,
+    pub(super) faults: Violations,
 }
 
 /// One application in the `--json` output.
@@ -196,7 +196,7 @@ impl<'a> Report<'a> {
     /// [`Error::Timeout`] if an application was not decided within `deadline`; [`Error::Conflict`] if one was refused,
     /// or if an update was duplicated or out of order.
     pub(super) fn verdict(&self, deadline: Duration) -> Result<()> {
-        let Faults { duplicates, out_of_order } = self.websocket.faults;
+        let Violations { duplicates, out_of_order } = self.websocket.faults;
         if self.undecided > 0 {
             return Err(Error::Timeout { what: "waiting for decisions", after: deadline });
         }
@@ -334,7 +334,9 @@ pub(super) mod tests {
     #[test]
     fn a_run_fails_if_an_update_is_duplicated_or_out_of_order() {
         let submissions = six_decided();
-        for faults in [Faults { duplicates: 1, out_of_order: 0 }, Faults { duplicates: 0, out_of_order: 1 }] {
+        for faults in
+            [Violations { duplicates: 1, out_of_order: 0 }, Violations { duplicates: 0, out_of_order: 1 }]
+        {
             let mut report = Report::new(&submissions, &Histories::default());
             report.websocket.faults = faults;
             assert!(matches!(report.verdict(DEADLINE), Err(Error::Conflict(_))));

@@ -10,14 +10,14 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::view::ApiKeyView;
-use crate::accounts::{CreatedKey, NewKey, Origin};
+use crate::accounts::{ChangeOrigin, CreatedKey, NewKey};
 use crate::domain::account::{AccountName, KeyLimits, Role, Scope};
 use crate::error::Result;
 use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
 use crate::http::idempotency::{self, Idempotency, Reply};
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::request::values::text;
 use crate::http::request::{Refusals, request_body};
 use crate::http::users;
@@ -95,10 +95,10 @@ pub struct CreatedApiKey {
 pub(in crate::http) async fn create(
     state: HttpState,
     principal: Principal,
-    origin: Origin,
+    origin: ChangeOrigin,
     idempotency: Idempotency,
     body: JsonObject,
-) -> Answer {
+) -> HandlerResult {
     let keyed = idempotency.keyed(&state, &principal.account, body.as_bytes(), &reply);
     let new = read(&body, state.resources.clock.now())?;
     let made = state.accounts.create_key(&new, &principal, &origin, keyed.as_ref()).await?;

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::view::ApiKeyView;
 use crate::http::HttpState;
 use crate::http::keyset::{Page, PageParameters};
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::query::Query;
 
 /// A page of API keys.
@@ -35,10 +35,10 @@ pub struct ApiKeyPage {
         (status = 422, description = "Invalid parameter"),
     ),
 )]
-pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
+pub(in crate::http) async fn list(state: HttpState, query: Query) -> HandlerResult {
     let page = Page::read(state.resources.database.keys(), query, "api_keys")?;
     let mut keys = state.accounts.keys(page.before, page.limit()).await?;
-    state.resources.note_unknown("api_keys", keys.iter().filter_map(|key| key.role.unknown()));
+    state.resources.record_unknown("api_keys", keys.iter().filter_map(|key| key.role.unknown()));
     let next_cursor = page.cut(state.resources.database.keys(), &mut keys, |key| key.id);
     let api_keys = keys.into_iter().map(ApiKeyView::from).collect();
     Ok(HttpResponse::Ok().json(ApiKeyPage { page_size: page.size, next_cursor, api_keys }))

@@ -2,10 +2,10 @@
 
 use actix_web::HttpResponse;
 
-use crate::accounts::Origin;
+use crate::accounts::ChangeOrigin;
 use crate::http::HttpState;
 use crate::http::extract::IdPath;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 
 /// Permanently revokes an API key and all keys created with it. The name cannot be reused.
 #[utoipa::path(
@@ -19,7 +19,11 @@ use crate::http::problem::Answer;
         (status = 404, description = "API key not found"),
     ),
 )]
-pub(in crate::http) async fn revoke(state: HttpState, origin: Origin, IdPath(id): IdPath) -> Answer {
+pub(in crate::http) async fn revoke(
+    state: HttpState,
+    origin: ChangeOrigin,
+    IdPath(id): IdPath,
+) -> HandlerResult {
     state.accounts.revoke_key(id, &origin).await?;
     Ok(HttpResponse::NoContent().finish())
 }

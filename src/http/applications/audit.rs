@@ -12,7 +12,7 @@ use crate::domain::label::Label;
 use crate::domain::status::Status;
 use crate::http::HttpState;
 use crate::http::extract::ApplicationPath;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::lending::history::{AuditAction, AuditEntry, ValueChange};
 use crate::lending::{Caller, Visibility};
 
@@ -157,7 +157,7 @@ pub(in crate::http) async fn audit(
     state: HttpState,
     caller: Caller,
     ApplicationPath(id): ApplicationPath,
-) -> Answer {
+) -> HandlerResult {
     let entries = state.lending.audit_trail(&caller, id).await?;
     let view = |entry| match &caller.may_see {
         Visibility::All => AuditEntryView::from(entry),

@@ -15,7 +15,7 @@ use crate::domain::status::Status;
 use crate::error::{Error, Result};
 use crate::http::HttpState;
 use crate::http::body::JsonObject;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::request::values::{
     application_id, check_period, country, period_end, period_start, required_reason, status, text, whole,
 };
@@ -189,7 +189,7 @@ impl From<BulkOutcome> for BulkStatusView {
         (status = 503, description = "The search for the applications took too long"),
     ),
 )]
-pub(in crate::http) async fn set_status(state: HttpState, caller: Caller, body: JsonObject) -> Answer {
+pub(in crate::http) async fn set_status(state: HttpState, caller: Caller, body: JsonObject) -> HandlerResult {
     let request = BulkStatus::try_from(BulkStatusRequest::read(body.members()?)?)?;
     let outcome = state.lending.change_statuses(&caller, &request).await?;
     Ok(HttpResponse::Ok().json(BulkStatusView::from(outcome)))

@@ -14,7 +14,7 @@ use crate::http::body::JsonObject;
 use crate::http::conditional::{Conditions, etag};
 use crate::http::extract::ApplicationPath;
 use crate::http::idempotency::{self, Reply};
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::request::values::{reason, status, text};
 use crate::http::request::{Refusals, request_body};
 use crate::json::{Refusal, string};
@@ -142,7 +142,7 @@ pub(in crate::http) async fn change(
     ApplicationPath(id): ApplicationPath,
     conditions: Conditions,
     body: JsonObject,
-) -> Answer {
+) -> HandlerResult {
     let country = if body.members()?.get("country_specific_data").is_some() {
         Some(state.lending.country_to_change(&caller, id).await?)
     } else {
@@ -159,7 +159,7 @@ pub(super) async fn apply(
     id: ApplicationId,
     conditions: &Conditions,
     request: ChangeRequest,
-) -> Answer {
+) -> HandlerResult {
     let request = ChangeRequest { expected: conditions.expected_version(), ..request };
     let made = state.lending.change(caller, id, &request, None).await?;
     idempotency::respond(state.keys(), None, made, reply)

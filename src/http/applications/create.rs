@@ -18,7 +18,7 @@ use crate::http::HttpState;
 use crate::http::body::JsonObject;
 use crate::http::conditional::etag;
 use crate::http::idempotency::{self, Idempotency, Once, Reply};
-use crate::http::problem::{Answer, Rejection};
+use crate::http::problem::{HandlerResult, Rejection};
 use crate::http::request::values::{country, full_name, term_months, text};
 use crate::http::request::{Refusals, request_body};
 use crate::json::{positive_money, string};
@@ -100,7 +100,7 @@ pub(in crate::http) async fn create(
     caller: Caller,
     idempotency: Idempotency,
     body: JsonObject,
-) -> Answer {
+) -> HandlerResult {
     let draft = match read_draft(&body, &state.countries, state.resources.clock.now())? {
         Ok(draft) => draft,
         Err(refused) => {

@@ -16,7 +16,7 @@ use crate::domain::decision::{
 use crate::domain::ids::{ApplicationId, DecisionId};
 use crate::http::HttpState;
 use crate::http::extract::ApplicationPath;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::lending::{Caller, Visibility};
 
 /// A decision with its explanation.
@@ -173,7 +173,7 @@ pub(in crate::http) async fn decision(
     state: HttpState,
     caller: Caller,
     ApplicationPath(id): ApplicationPath,
-) -> Answer {
+) -> HandlerResult {
     let stored = state.lending.latest_decision(&caller, id).await?;
     let view = match caller.may_see {
         Visibility::All => StoredDecisionView::from(stored),

@@ -8,7 +8,7 @@ use crate::http::HttpState;
 use crate::http::conditional::Conditions;
 use crate::http::extract::ApplicationPath;
 use crate::http::idempotency::{self, Idempotency};
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::lending::Caller;
 use crate::lending::change::{Change, ChangeRequest};
 
@@ -37,7 +37,7 @@ pub(in crate::http) async fn delete(
     caller: Caller,
     ApplicationPath(id): ApplicationPath,
     conditions: Conditions,
-) -> Answer {
+) -> HandlerResult {
     let request =
         ChangeRequest { expected: conditions.expected_version(), ..ChangeRequest::from(Change::Delete) };
     state.lending.change(&caller, id, &request, None).await?;
@@ -74,7 +74,7 @@ pub(in crate::http) async fn restore(
     idempotency: Idempotency,
     ApplicationPath(id): ApplicationPath,
     conditions: Conditions,
-) -> Answer {
+) -> HandlerResult {
     let keyed = idempotency.keyed(&state, &caller.account, b"", &change::reply);
     let request =
         ChangeRequest { expected: conditions.expected_version(), ..ChangeRequest::from(Change::Restore) };

@@ -33,7 +33,7 @@ use crate::domain::timestamp;
 use crate::error::{Error, PublicMessage, Result};
 use crate::http::HttpState;
 use crate::http::auth::Principal;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::query::Query;
 use crate::http::request::request_query;
 use crate::json::Refusal;
@@ -88,7 +88,7 @@ pub(in crate::http) async fn export(
     principal: Principal,
     caller: Caller,
     mut query: Query,
-) -> Answer {
+) -> HandlerResult {
     let (filter, order) = take_filter(&mut query);
     let format = FormatParameters::take(&mut query);
     query.finish()?;
@@ -98,7 +98,7 @@ pub(in crate::http) async fn export(
     let mark = if format.byte_order_mark.unwrap_or(true) { BYTE_ORDER_MARK } else { "" };
     let mut first = [mark.as_bytes(), &lines(separator, [COLUMNS.map(Cow::Borrowed)])?].concat();
     first.extend(page_lines(export.next_page().await?, separator)?);
-    export.note_view();
+    export.record_view();
     let logger = state.resources.logger.new(o!("request_id" => caller.request_id.to_string()));
     let name = format!("applications-{}.csv", state.resources.clock.now().date_naive());
     let download = Download { state, principal, export, separator, logger };

@@ -8,7 +8,7 @@ use super::view::ApplicationView;
 use crate::http::HttpState;
 use crate::http::conditional::{Conditions, etag};
 use crate::http::extract::ApplicationPath;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::lending::Caller;
 use crate::lending::audit_views::{ViewAction, Viewed};
 
@@ -38,9 +38,9 @@ pub(in crate::http) async fn get(
     caller: Caller,
     ApplicationPath(id): ApplicationPath,
     conditions: Conditions,
-) -> Answer {
+) -> HandlerResult {
     let application = ApplicationCopy::get(&state, &caller, id).await?;
-    state.lending.note_view(&caller, Viewed::One(ViewAction::Application, id, &application.created_by));
+    state.lending.record_view(&caller, Viewed::One(ViewAction::Application, id, &application.created_by));
     let tag = (header::ETAG, etag(application.version));
     if conditions.client_has_version(application.version) {
         return Ok(HttpResponse::NotModified().insert_header(tag).finish());

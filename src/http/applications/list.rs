@@ -13,7 +13,7 @@ use crate::cache::Subject;
 use crate::error::{Error, Result};
 use crate::http::HttpState;
 use crate::http::cursor;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::query::Query;
 use crate::http::request::request_query;
 use crate::http::request::values::{any_text, digits, period_start};
@@ -89,14 +89,14 @@ pub struct ApplicationPage {
         (status = 422, description = "Invalid parameter"),
     ),
 )]
-pub(in crate::http) async fn list(state: HttpState, caller: Caller, query: Query) -> Answer {
+pub(in crate::http) async fn list(state: HttpState, caller: Caller, query: Query) -> HandlerResult {
     let wanted = RequestedPage::read(query, state.keys())?;
     let load = async {
         let page = page(&state, Share::Account, &caller, &wanted).await?;
         Ok(Bytes::from(serde_json::to_vec(&page).map_err(Error::internal)?))
     };
     let page = state.cache.get(Subject::List, &caller.may_see, &wanted.name(), load).await?;
-    state.lending.note_view(&caller, Viewed::List(ViewAction::List, &wanted.request.filter));
+    state.lending.record_view(&caller, Viewed::List(ViewAction::List, &wanted.request.filter));
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(page))
 }
 

@@ -18,7 +18,7 @@ use crate::domain::status::Status;
 use crate::error::{Error, PublicMessage, Result};
 use crate::http::HttpState;
 use crate::http::body::JsonObject;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::request::values::{check_period, country, period_end, period_start, status, text, whole};
 use crate::http::request::{Refusals, request_body};
 use crate::json::{money, pointer_step, string};
@@ -95,7 +95,7 @@ request_body! {
         (status = 503, description = "The search took too long, or too many searches are in progress"),
     ),
 )]
-pub(in crate::http) async fn search(state: HttpState, caller: Caller, body: JsonObject) -> Answer {
+pub(in crate::http) async fn search(state: HttpState, caller: Caller, body: JsonObject) -> HandlerResult {
     let wanted = read(&body, &state.countries, state.keys(), state.resources.clock.now())?;
     let filter = &wanted.request.filter;
     if filter.banking_data.is_some() && caller.role < Role::Analyst {
@@ -103,7 +103,7 @@ pub(in crate::http) async fn search(state: HttpState, caller: Caller, body: Json
         return Err(Error::Forbidden(PublicMessage::new(text)).into());
     }
     let found = page(&state, Share::Searches, &caller, &wanted).await?;
-    state.lending.note_view(&caller, Viewed::List(ViewAction::Search, filter));
+    state.lending.record_view(&caller, Viewed::List(ViewAction::Search, filter));
     Ok(HttpResponse::Ok().json(found))
 }
 

@@ -15,7 +15,7 @@ use crate::http::HttpState;
 use crate::http::body::JsonObject;
 use crate::http::conditional::{Conditions, etag};
 use crate::http::extract::ApplicationPath;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::lending::Caller;
 use crate::lending::audit_views::{ViewAction, Viewed};
 
@@ -68,9 +68,9 @@ pub(in crate::http) async fn status(
     caller: Caller,
     ApplicationPath(id): ApplicationPath,
     conditions: Conditions,
-) -> Answer {
+) -> HandlerResult {
     let application = ApplicationCopy::get(&state, &caller, id).await?;
-    state.lending.note_view(&caller, Viewed::One(ViewAction::Status, id, &application.created_by));
+    state.lending.record_view(&caller, Viewed::One(ViewAction::Status, id, &application.created_by));
     let tag = (header::ETAG, etag(application.version));
     if conditions.client_has_version(application.version) {
         return Ok(HttpResponse::NotModified().insert_header(tag).finish());
@@ -118,7 +118,7 @@ pub(in crate::http) async fn set_status(
     ApplicationPath(id): ApplicationPath,
     conditions: Conditions,
     body: JsonObject,
-) -> Answer {
+) -> HandlerResult {
     let request = StatusRequest::read(body.members()?, caller.initiator)?;
     change::apply(&state, &caller, id, &conditions, request.into()).await
 }

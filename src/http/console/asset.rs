@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::Build;
 use crate::error::Error;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 
 /// Clients may cache a file forever, because its name changes with its content (RFC 8246).
 const FOREVER: &str = "public, max-age=31536000, immutable";
@@ -38,7 +38,7 @@ const GZIP: &str = "gz";
         (status = 404, description = "File not found"),
     ),
 )]
-pub(in crate::http) async fn file(request: HttpRequest) -> Answer {
+pub(in crate::http) async fn file(request: HttpRequest) -> HandlerResult {
     let name = request.match_info().query("file");
     if is_compressed_copy(name) {
         return Err(Error::NotFound("file").into());

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use super::Build;
 use crate::http::HttpServerState;
 use crate::http::conditional::Conditions;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 
 /// The placeholder for the nonce in the built document.
 const PLACEHOLDER: &str = "__AVAL_NONCE__";
@@ -67,7 +67,7 @@ static DOCUMENT: LazyLock<Document> = LazyLock::new(|| {
         (status = 304, description = "The client has the current document"),
     ),
 )]
-pub(in crate::http) async fn start(server_state: HttpServerState, conditions: Conditions) -> Answer {
+pub(in crate::http) async fn start(server_state: HttpServerState, conditions: Conditions) -> HandlerResult {
     Ok(respond(&server_state, &conditions))
 }
 
@@ -85,7 +85,7 @@ pub(in crate::http) async fn start(server_state: HttpServerState, conditions: Co
         (status = 304, description = "The client has the current document"),
     ),
 )]
-pub(in crate::http) async fn index(server_state: HttpServerState, conditions: Conditions) -> Answer {
+pub(in crate::http) async fn index(server_state: HttpServerState, conditions: Conditions) -> HandlerResult {
     Ok(respond(&server_state, &conditions))
 }
 
@@ -104,7 +104,7 @@ pub(in crate::http) async fn index(server_state: HttpServerState, conditions: Co
         (status = 304, description = "The client has the current document"),
     ),
 )]
-pub(in crate::http) async fn page(server_state: HttpServerState, conditions: Conditions) -> Answer {
+pub(in crate::http) async fn page(server_state: HttpServerState, conditions: Conditions) -> HandlerResult {
     Ok(respond(&server_state, &conditions))
 }
 

@@ -6,7 +6,7 @@ use crate::countries::DocumentVerdict;
 use crate::http::HttpState;
 use crate::http::body::JsonObject;
 use crate::http::extract::CountryPath;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::request::request_body;
 use crate::json::string;
 
@@ -43,7 +43,7 @@ pub(in crate::http) async fn check_document(
     state: HttpState,
     CountryPath(country): CountryPath,
     body: JsonObject,
-) -> Answer {
+) -> HandlerResult {
     let document = DocumentCheckRequest::read(body.members()?)?.identity_document;
     let verdict = state.countries.rules(country).check_document(&document, state.resources.clock.now());
     Ok(HttpResponse::Ok().json(verdict))

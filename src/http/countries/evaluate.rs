@@ -8,7 +8,7 @@ use crate::http::HttpState;
 use crate::http::applications::decision::DecisionView;
 use crate::http::body::JsonObject;
 use crate::http::extract::CountryPath;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 
 /// Evaluates a case without storing anything.
 ///
@@ -44,7 +44,7 @@ pub(in crate::http) async fn evaluate(
     state: HttpState,
     CountryPath(country): CountryPath,
     body: JsonObject,
-) -> Answer {
+) -> HandlerResult {
     let case: Case = CaseRequest::read(body.members()?)?.into();
     let decision = state.countries.rules(country).evaluate(&case);
     Ok(HttpResponse::Ok().json(DecisionView::from(decision)))

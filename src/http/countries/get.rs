@@ -5,7 +5,7 @@ use actix_web::HttpResponse;
 use crate::countries::CountryDescription;
 use crate::http::HttpState;
 use crate::http::extract::CountryPath;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 
 /// Returns a country with its document, currency, limits and rules.
 #[utoipa::path(
@@ -21,6 +21,6 @@ use crate::http::problem::Answer;
         (status = 404, description = "Country not supported"),
     ),
 )]
-pub(in crate::http) async fn get(state: HttpState, CountryPath(country): CountryPath) -> Answer {
+pub(in crate::http) async fn get(state: HttpState, CountryPath(country): CountryPath) -> HandlerResult {
     Ok(HttpResponse::Ok().json(state.countries.rules(country).describe()))
 }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use crate::countries::CountryDescription;
 use crate::domain::application::Country;
 use crate::http::HttpState;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 
 /// All supported countries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -26,7 +26,7 @@ pub struct CountryList {
         (status = 200, description = "All supported countries", body = CountryList),
     ),
 )]
-pub(in crate::http) async fn list(state: HttpState) -> Answer {
+pub(in crate::http) async fn list(state: HttpState) -> HandlerResult {
     let describe = |country| state.countries.rules(country).describe();
     Ok(HttpResponse::Ok().json(CountryList { countries: Country::ALL.into_iter().map(describe).collect() }))
 }

@@ -16,7 +16,7 @@ use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
 use crate::http::extract::RequestContext;
 use crate::http::idempotency::{self, Idempotency, Reply};
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::request::request_body;
 use crate::http::request::values::{
     application_id, identifier, period_end, period_start, required_reason, text, whole,
@@ -110,7 +110,7 @@ pub(in crate::http) async fn retry(
     context: RequestContext,
     idempotency: Idempotency,
     body: JsonObject,
-) -> Answer {
+) -> HandlerResult {
     let (wanted, reason) = RetryAllRequest::read(body.members()?)?.into_command();
     let reply =
         |retried: &Retried| -> Result<Reply> { Reply::json(StatusCode::OK, &view(retried, wanted.dry_run)) };

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::domain::label::Label;
 use crate::http::HttpState;
 use crate::http::extract::IdPath;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::queue::dead_letters::{self, DeadLetterAction, FailedJob, FailedJobStatus};
 
 /// A dead letter.
@@ -142,7 +142,7 @@ pub struct DeadLetterDetailsView {
         (status = 404, description = "Dead letter not found"),
     ),
 )]
-pub(in crate::http) async fn get(state: HttpState, IdPath(id): IdPath) -> Answer {
+pub(in crate::http) async fn get(state: HttpState, IdPath(id): IdPath) -> HandlerResult {
     let (whole, actions) = dead_letters::get(&state.resources, id).await?;
     Ok(HttpResponse::Ok().json(DeadLetterDetailsView {
         next: whole.letter.status.0.known().map_or_else(Vec::new, |status| status.next().to_vec()),

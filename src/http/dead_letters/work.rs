@@ -10,7 +10,7 @@ use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
 use crate::http::extract::{IdPath, RequestContext};
 use crate::http::idempotency::{self, Idempotency, Reply};
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::request::request_body;
 use crate::http::request::values::required_reason;
 use crate::queue::dead_letters::{self, FailedJob, Operator, Step};
@@ -49,7 +49,7 @@ pub(in crate::http) async fn retry(
     idempotency: Idempotency,
     IdPath(id): IdPath,
     body: JsonObject,
-) -> Answer {
+) -> HandlerResult {
     work(&state, &principal, context, &idempotency, id, &body, Step::Retry).await
 }
 
@@ -74,7 +74,7 @@ pub(in crate::http) async fn ignore(
     idempotency: Idempotency,
     IdPath(id): IdPath,
     body: JsonObject,
-) -> Answer {
+) -> HandlerResult {
     work(&state, &principal, context, &idempotency, id, &body, Step::Ignore).await
 }
 
@@ -99,7 +99,7 @@ pub(in crate::http) async fn review(
     idempotency: Idempotency,
     IdPath(id): IdPath,
     body: JsonObject,
-) -> Answer {
+) -> HandlerResult {
     work(&state, &principal, context, &idempotency, id, &body, Step::Review).await
 }
 
@@ -111,7 +111,7 @@ async fn work(
     id: Uuid,
     body: &JsonObject,
     step: Step,
-) -> Answer {
+) -> HandlerResult {
     let keyed = idempotency.keyed(state, &principal.account, body.as_bytes(), &reply);
     let operator = operator(principal, context, DeadLetterRequest::read(body.members()?)?.reason);
     let done =

@@ -9,7 +9,7 @@ use crate::http::HttpState;
 use crate::http::body::JsonObject;
 use crate::http::extract::IdPath;
 use crate::http::idempotency::{self, Idempotency, Reply};
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::request::request_body;
 use crate::http::request::values::{required_reason, text};
 use crate::json::Refusal;
@@ -58,7 +58,7 @@ pub(in crate::http) async fn resume(
     idempotency: Idempotency,
     IdPath(id): IdPath,
     body: JsonObject,
-) -> Answer {
+) -> HandlerResult {
     let ActionRequest { reason } = ActionRequest::read(body.members()?)?;
     act(&state, &caller, &idempotency, id, (Action::Resume, &reason), &body).await
 }
@@ -83,7 +83,7 @@ pub(in crate::http) async fn cancel(
     idempotency: Idempotency,
     IdPath(id): IdPath,
     body: JsonObject,
-) -> Answer {
+) -> HandlerResult {
     let ActionRequest { reason } = ActionRequest::read(body.members()?)?;
     act(&state, &caller, &idempotency, id, (Action::Cancel, &reason), &body).await
 }
@@ -108,7 +108,7 @@ pub(in crate::http) async fn resolve(
     idempotency: Idempotency,
     IdPath(id): IdPath,
     body: JsonObject,
-) -> Answer {
+) -> HandlerResult {
     let ResolveRequest { outcome, reason } = ResolveRequest::read(body.members()?)?;
     act(&state, &caller, &idempotency, id, (outcome, &reason), &body).await
 }
@@ -120,7 +120,7 @@ async fn act(
     id: Uuid,
     (action, reason): (Action, &str),
     body: &JsonObject,
-) -> Answer {
+) -> HandlerResult {
     let keyed = idempotency.keyed(state, &caller.account, body.as_bytes(), &reply);
     let made = state.lending.request_action(caller, id, action, reason, keyed.as_ref()).await?;
     idempotency::respond(state.keys(), keyed.as_ref(), made, reply)

@@ -12,7 +12,7 @@ use crate::http::HttpState;
 use crate::http::extract::IdPath;
 use crate::http::idempotency::{self, Idempotency, Reply};
 use crate::http::keyset::{DEFAULT_PAGE_SIZE, Page, page_size};
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::query::Query;
 use crate::http::request::request_query;
 use crate::http::request::values::any_text;
@@ -54,7 +54,7 @@ pub struct ApprovalPage {
         (status = 422, description = "Invalid parameter"),
     ),
 )]
-pub(in crate::http) async fn list(state: HttpState, mut query: Query) -> Answer {
+pub(in crate::http) async fn list(state: HttpState, mut query: Query) -> HandlerResult {
     let keys = state.keys();
     let sent = ApprovalParameters::take(&mut query);
     let size = sent.page_size.unwrap_or(DEFAULT_PAGE_SIZE);
@@ -85,7 +85,7 @@ pub(in crate::http) async fn approve(
     caller: Caller,
     idempotency: Idempotency,
     IdPath(id): IdPath,
-) -> Answer {
+) -> HandlerResult {
     decide(&state, &caller, &idempotency, id, true).await
 }
 
@@ -108,7 +108,7 @@ pub(in crate::http) async fn decline(
     caller: Caller,
     idempotency: Idempotency,
     IdPath(id): IdPath,
-) -> Answer {
+) -> HandlerResult {
     decide(&state, &caller, &idempotency, id, false).await
 }
 
@@ -118,7 +118,7 @@ async fn decide(
     idempotency: &Idempotency,
     id: Uuid,
     approves: bool,
-) -> Answer {
+) -> HandlerResult {
     let keyed = idempotency.keyed(state, &caller.account, b"", &reply);
     let made = state.lending.decide_approval(caller, id, approves, keyed.as_ref()).await?;
     idempotency::respond(state.keys(), keyed.as_ref(), made, reply)

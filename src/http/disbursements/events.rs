@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::domain::disbursement::workflow::{EventKind, State};
 use crate::http::HttpState;
 use crate::http::extract::IdPath;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::lending::Caller;
 use crate::lending::disburse::StoredEvent;
 
@@ -76,7 +76,7 @@ impl From<StoredEvent> for DisbursementEventView {
         (status = 404, description = "Disbursement not found, or not visible to the caller"),
     ),
 )]
-pub(in crate::http) async fn list(state: HttpState, caller: Caller, IdPath(id): IdPath) -> Answer {
+pub(in crate::http) async fn list(state: HttpState, caller: Caller, IdPath(id): IdPath) -> HandlerResult {
     let events = state.lending.disbursement_events(&caller, id).await?;
     let events = events.into_iter().map(DisbursementEventView::from).collect();
     Ok(HttpResponse::Ok().json(DisbursementEvents { events }))

@@ -10,7 +10,7 @@ use super::view::{ApprovalView, DisbursementView};
 use crate::domain::disbursement::workflow::State;
 use crate::http::HttpState;
 use crate::http::extract::IdPath;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::lending::Caller;
 
 /// A disbursement and the requests for a second person that concern it.
@@ -50,7 +50,7 @@ pub struct DisbursementStatus {
         (status = 404, description = "Disbursement not found, or not visible to the caller"),
     ),
 )]
-pub(in crate::http) async fn get(state: HttpState, caller: Caller, IdPath(id): IdPath) -> Answer {
+pub(in crate::http) async fn get(state: HttpState, caller: Caller, IdPath(id): IdPath) -> HandlerResult {
     let found = state.lending.disbursement(&caller, id).await?;
     let approvals = state.lending.approvals_of(&caller, id).await?;
     let approvals = approvals.iter().map(ApprovalView::from).collect();
@@ -70,7 +70,7 @@ pub(in crate::http) async fn get(state: HttpState, caller: Caller, IdPath(id): I
         (status = 404, description = "Disbursement not found, or not visible to the caller"),
     ),
 )]
-pub(in crate::http) async fn status(state: HttpState, caller: Caller, IdPath(id): IdPath) -> Answer {
+pub(in crate::http) async fn status(state: HttpState, caller: Caller, IdPath(id): IdPath) -> HandlerResult {
     let found = state.lending.disbursement(&caller, id).await?;
     Ok(HttpResponse::Ok().json(DisbursementStatus {
         disbursement_id: found.id,

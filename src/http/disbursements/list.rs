@@ -11,7 +11,7 @@ use crate::domain::disbursement::workflow::State;
 use crate::error::Result;
 use crate::http::HttpState;
 use crate::http::keyset::{DEFAULT_PAGE_SIZE, Page, page_size};
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::query::Query;
 use crate::http::request::request_query;
 use crate::http::request::values::{any_text, country, uuid};
@@ -63,7 +63,7 @@ pub struct DisbursementPage {
         (status = 422, description = "Invalid parameter"),
     ),
 )]
-pub(in crate::http) async fn list(state: HttpState, caller: Caller, query: Query) -> Answer {
+pub(in crate::http) async fn list(state: HttpState, caller: Caller, query: Query) -> HandlerResult {
     let keys = state.keys();
     let (filter, page) = read(&caller, query, keys)?;
     let mut found = state.lending.disbursements(&caller, &filter, page.before, page.limit()).await?;

@@ -12,7 +12,7 @@ use crate::http::HttpState;
 use crate::http::body::JsonObject;
 use crate::http::extract::CountryPath;
 use crate::http::idempotency::{self, Idempotency, Reply};
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::request::request_body;
 use crate::json::positive_money;
 use crate::lending::Caller;
@@ -69,7 +69,7 @@ request_body! {
     tag = "disbursements",
     responses((status = 200, description = "The pools", body = FundingPools)),
 )]
-pub(in crate::http) async fn list(state: HttpState) -> Answer {
+pub(in crate::http) async fn list(state: HttpState) -> HandlerResult {
     let levels = state.lending.pool_levels().await?;
     Ok(HttpResponse::Ok().json(FundingPools::from(levels.as_slice())))
 }
@@ -95,7 +95,7 @@ pub(in crate::http) async fn deposit(
     idempotency: Idempotency,
     CountryPath(country): CountryPath,
     body: JsonObject,
-) -> Answer {
+) -> HandlerResult {
     idempotency.require()?;
     let DepositRequest { amount } = DepositRequest::read(body.members()?)?;
     let keyed = idempotency.keyed(&state, &caller.account, body.as_bytes(), &reply);

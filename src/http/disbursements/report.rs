@@ -12,7 +12,7 @@ use crate::error::{Error, PublicMessage, Result};
 use crate::http::HttpState;
 use crate::http::body::{self, JsonObject};
 use crate::http::extract::RequestContext;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::request::request_body;
 use crate::http::request::values::{identifier, text, uuid};
 use crate::http::webhooks::senders;
@@ -96,7 +96,7 @@ pub(in crate::http) async fn receive(
     context: RequestContext,
     request: HttpRequest,
     payload: Payload,
-) -> Answer {
+) -> HandlerResult {
     let settings = &state.resources.settings;
     let limit_bytes = settings.webhooks.body_limit_bytes;
     body::check_declared_length(&request, limit_bytes)?;

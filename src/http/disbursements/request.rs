@@ -11,7 +11,7 @@ use crate::http::HttpState;
 use crate::http::body::JsonObject;
 use crate::http::extract::ApplicationPath;
 use crate::http::idempotency::{self, Idempotency, Reply};
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::request::request_body;
 use crate::http::request::values::{full_name, text};
 use crate::json::{Refusal, object, string};
@@ -72,7 +72,7 @@ pub(in crate::http) async fn request(
     idempotency: Idempotency,
     ApplicationPath(id): ApplicationPath,
     body: JsonObject,
-) -> Answer {
+) -> HandlerResult {
     idempotency.require()?;
     let DestinationRequest { kind, value, holder_name } =
         DisbursementRequest::read(body.members()?)?.destination;

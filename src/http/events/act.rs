@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{event_type, operator};
-use crate::accounts::Origin;
+use crate::accounts::ChangeOrigin;
 use crate::error::{Error, Result};
 use crate::events::consumers::operators::{
     self, ActOnDeadLetters, Acted, DeadLetterAction, EventDeadLetterFilter,
@@ -15,7 +15,7 @@ use crate::events::consumers::operators::{
 use crate::http::HttpState;
 use crate::http::body::JsonObject;
 use crate::http::extract::{IdPath, RequestContext};
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::request::request_body;
 use crate::http::request::values::{
     identifier, period_end, period_start, required_reason, text, uuid, whole,
@@ -101,10 +101,10 @@ pub struct ActedView {
 )]
 pub(in crate::http) async fn replay_all(
     state: HttpState,
-    origin: Origin,
+    origin: ChangeOrigin,
     context: RequestContext,
     body: JsonObject,
-) -> Answer {
+) -> HandlerResult {
     act_on_many(&state, &origin, &context, &body, DeadLetterAction::Replay).await
 }
 
@@ -124,10 +124,10 @@ pub(in crate::http) async fn replay_all(
 )]
 pub(in crate::http) async fn skip_all(
     state: HttpState,
-    origin: Origin,
+    origin: ChangeOrigin,
     context: RequestContext,
     body: JsonObject,
-) -> Answer {
+) -> HandlerResult {
     act_on_many(&state, &origin, &context, &body, DeadLetterAction::Skip).await
 }
 
@@ -146,11 +146,11 @@ pub(in crate::http) async fn skip_all(
 )]
 pub(in crate::http) async fn replay(
     state: HttpState,
-    origin: Origin,
+    origin: ChangeOrigin,
     context: RequestContext,
     IdPath(id): IdPath,
     body: JsonObject,
-) -> Answer {
+) -> HandlerResult {
     act_on_one(&state, &origin, &context, id, &body, DeadLetterAction::Replay).await
 }
 
@@ -169,21 +169,21 @@ pub(in crate::http) async fn replay(
 )]
 pub(in crate::http) async fn skip(
     state: HttpState,
-    origin: Origin,
+    origin: ChangeOrigin,
     context: RequestContext,
     IdPath(id): IdPath,
     body: JsonObject,
-) -> Answer {
+) -> HandlerResult {
     act_on_one(&state, &origin, &context, id, &body, DeadLetterAction::Skip).await
 }
 
 async fn act_on_many(
     state: &HttpState,
-    origin: &Origin,
+    origin: &ChangeOrigin,
     context: &RequestContext,
     body: &JsonObject,
     action: DeadLetterAction,
-) -> Answer {
+) -> HandlerResult {
     let sent = ActOnDeadLettersRequest::read(body.members()?)?;
     let filter = EventDeadLetterFilter {
         id: None,
@@ -203,12 +203,12 @@ async fn act_on_many(
 
 async fn act_on_one(
     state: &HttpState,
-    origin: &Origin,
+    origin: &ChangeOrigin,
     context: &RequestContext,
     id: Uuid,
     body: &JsonObject,
     action: DeadLetterAction,
-) -> Answer {
+) -> HandlerResult {
     let ActOnDeadLetterRequest { reason } = ActOnDeadLetterRequest::read(body.members()?)?;
     let filter = EventDeadLetterFilter { id: Some(id), ..EventDeadLetterFilter::default() };
     let wanted = ActOnDeadLetters { action, filter, limit: 1, dry_run: false };

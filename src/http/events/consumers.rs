@@ -8,13 +8,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::operator;
-use crate::accounts::Origin;
+use crate::accounts::ChangeOrigin;
 use crate::error::Error;
 use crate::events::consumers::operators::{self, ConsumerLag, PartitionState, Rewind};
 use crate::http::HttpState;
 use crate::http::body::JsonObject;
 use crate::http::extract::RequestContext;
-use crate::http::problem::{Answer, Rejection};
+use crate::http::problem::{HandlerResult, Rejection};
 use crate::http::request::request_body;
 use crate::http::request::values::{identifier, required_reason, whole};
 use crate::json::boolean;
@@ -92,7 +92,7 @@ pub struct ConsumerList {
     tag = "events",
     responses((status = 200, description = "All consumers", body = ConsumerList)),
 )]
-pub(in crate::http) async fn list(state: HttpState) -> Answer {
+pub(in crate::http) async fn list(state: HttpState) -> HandlerResult {
     let (lags, partitions) = operators::overview(&state.resources).await?;
     let is_registered = |name: &str| state.consumers.iter().any(|consumer| consumer.name() == name);
     let consumers =
@@ -172,11 +172,11 @@ pub struct ReplayConsumerView {
 )]
 pub(in crate::http) async fn replay(
     state: HttpState,
-    origin: Origin,
+    origin: ChangeOrigin,
     context: RequestContext,
     ConsumerPath(consumer): ConsumerPath,
     body: JsonObject,
-) -> Answer {
+) -> HandlerResult {
     let ReplayConsumerRequest { from_offset, reason, dry_run } =
         ReplayConsumerRequest::read(body.members()?)?;
     let wanted = Rewind { consumer, from_offset, dry_run: dry_run.unwrap_or(false) };

@@ -13,7 +13,7 @@ use crate::events::consumers::operators::{self, EventDeadLetter, EventDeadLetter
 use crate::http::HttpState;
 use crate::http::extract::IdPath;
 use crate::http::keyset::{DEFAULT_PAGE_SIZE, Page, page_size};
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::query::Query;
 use crate::http::request::request_query;
 use crate::http::request::values::{any_text, check_period, identifier, period_end, period_start, uuid};
@@ -130,7 +130,7 @@ pub struct EventDeadLetterPage {
         (status = 422, description = "Invalid parameter"),
     ),
 )]
-pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
+pub(in crate::http) async fn list(state: HttpState, query: Query) -> HandlerResult {
     let keys = state.keys();
     let (filter, page) = read(query, keys)?;
     let mut listed =
@@ -181,7 +181,7 @@ pub struct EventDeadLetterDetailsView {
         (status = 404, description = "Dead letter not found"),
     ),
 )]
-pub(in crate::http) async fn get(state: HttpState, IdPath(id): IdPath) -> Answer {
+pub(in crate::http) async fn get(state: HttpState, IdPath(id): IdPath) -> HandlerResult {
     let (letter, data) = operators::get_dead_letter(&state.resources, id).await?;
     Ok(HttpResponse::Ok().json(EventDeadLetterDetailsView { letter: letter.into(), data }))
 }

@@ -19,7 +19,7 @@ use crate::events::feed::{FeedPage, FeedQuery, StartAfter};
 use crate::events::registry::Audience;
 use crate::http::HttpState;
 use crate::http::auth::Principal;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::query::Query;
 use crate::http::request::request_query;
 use crate::http::request::values::{digits, uuid};
@@ -123,7 +123,7 @@ pub struct FeedView {
         (status = 422, description = "Invalid parameter"),
     ),
 )]
-pub(in crate::http) async fn feed(state: HttpState, principal: Principal, mut query: Query) -> Answer {
+pub(in crate::http) async fn feed(state: HttpState, principal: Principal, mut query: Query) -> HandlerResult {
     let sent = FeedParameters::take(&mut query);
     query.finish()?;
     let longest_wait = state.resources.settings.server.request_timeout() / 2;

@@ -6,12 +6,12 @@ pub mod dead_letters;
 pub mod feed;
 
 use super::extract::RequestContext;
-use crate::accounts::Origin;
+use crate::accounts::ChangeOrigin;
 use crate::events::consumers::operators::{Operator, OperatorRequest};
 use crate::json::Refusal;
 
 /// The operator and the reason of an action.
-fn operator(origin: &Origin, context: &RequestContext, reason: String) -> Operator {
+fn operator(origin: &ChangeOrigin, context: &RequestContext, reason: String) -> Operator {
     Operator {
         account: origin.by().to_owned(),
         reason,

@@ -18,7 +18,7 @@ pub use self::report::{
     ActorHealth, BreakerHealth, DatabaseHealth, HealthReport, HealthSource, InstanceHealth, LeaderHealth,
     MigrationHealth, PushChannelHealth, RedisHealth, ReplicaHealth, SimulatorHealth,
 };
-use super::problem::Answer;
+use super::problem::HandlerResult;
 use super::{HttpServerState, HttpState};
 use crate::error::{Error, Result};
 
@@ -90,7 +90,7 @@ const OK: ProbeAnswer = ProbeAnswer { status: "ok", version: env!("CARGO_PKG_VER
         (status = 200, description = "The process is alive", body = ProbeAnswer),
     ),
 )]
-pub(super) async fn live() -> Answer {
+pub(super) async fn live() -> HandlerResult {
     Ok(HttpResponse::Ok().json(OK))
 }
 
@@ -105,7 +105,7 @@ pub(super) async fn live() -> Answer {
         (status = 503, description = "The instance is starting or draining, the database is not writable, the clock skew is too large, or jobs cannot be claimed or events cannot be published"),
     ),
 )]
-pub(super) async fn ready(server_state: HttpServerState, state: HttpState) -> Answer {
+pub(super) async fn ready(server_state: HttpServerState, state: HttpState) -> HandlerResult {
     if server_state.readiness().phase() == Phase::Draining {
         return Err(Error::unavailable("aval", "draining").into());
     }
@@ -131,7 +131,7 @@ pub(super) async fn ready(server_state: HttpServerState, state: HttpState) -> An
         (status = 503, description = "The instance is starting or draining, the database is not writable, the clock skew is too large, or jobs cannot be claimed or events cannot be published"),
     ),
 )]
-pub(super) async fn summary(server_state: HttpServerState, state: HttpState) -> Answer {
+pub(super) async fn summary(server_state: HttpServerState, state: HttpState) -> HandlerResult {
     ready(server_state, state).await
 }
 
@@ -148,7 +148,7 @@ pub(super) async fn summary(server_state: HttpServerState, state: HttpState) -> 
         (status = 503, description = "The instance is starting"),
     ),
 )]
-pub(super) async fn detailed(server_state: HttpServerState, state: HttpState) -> Answer {
+pub(super) async fn detailed(server_state: HttpServerState, state: HttpState) -> HandlerResult {
     let clock = &state.resources.clock;
     let started = clock.monotonic();
     let database_check = async {

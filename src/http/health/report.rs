@@ -13,7 +13,7 @@ use crate::http::schemas::enum_schemas;
 use crate::providers::simulator::Simulator;
 use crate::redis::{self, Redis};
 use crate::storage::replica::ReplicaState;
-use crate::telemetry::metrics::Leader;
+use crate::telemetry::metrics;
 
 /// Provides the health of components outside the HTTP layer. Implemented by the composition root.
 pub trait HealthSource: Send + Sync {
@@ -167,7 +167,7 @@ enum_schemas! {
     /// The states of an instance.
     HealthStatus: ["ok", "degraded", "down"], "`degraded`: an actor is down, a breaker is not closed, Redis is unavailable, the replica is not used, or changes are not pushed; `down`: the instance cannot work";
     /// The roles of which one instance at a time is the leader.
-    LeaderRole: [Leader::Relay.as_str(), Leader::Housekeeper.as_str()], "`relay` publishes events; `housekeeper` runs scheduled tasks";
+    LeaderRole: [metrics::LeaderRole::Relay.as_str(), metrics::LeaderRole::Housekeeper.as_str()], "`relay` publishes events; `housekeeper` runs scheduled tasks";
     /// The channels on which an instance is notified of changes.
     PushChannel: [notifications::CHANNEL, bus::redis::CHANNEL], "`postgres`: LISTEN; `redis`: the event stream";
 }

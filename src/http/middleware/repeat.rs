@@ -10,7 +10,7 @@ use crate::http::problem::Rejection;
 
 /// Maximum number of attempts. The second attempt usually gets a new connection. More are needed while a server starts
 /// or is promoted.
-const MAX_TRIES: u32 = 3;
+const MAX_ATTEMPTS: u32 = 3;
 
 /// Retries a request with a safe method that failed only because of a lost database connection. Such a request has no
 /// body that could have been consumed.
@@ -18,7 +18,7 @@ pub(in crate::http) async fn repeat(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
-    let tries = if request.method().is_safe() { MAX_TRIES } else { 1 };
+    let tries = if request.method().is_safe() { MAX_ATTEMPTS } else { 1 };
     let mut answered = next.call(request).await?;
     for _ in 1..tries {
         let rejection = answered.response().error().and_then(|error| error.as_error::<Rejection>());

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use crate::actors::{view_recorder, write_batcher};
 use crate::config::InstanceRole;
 use crate::http::HttpState;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 
 /// A permanent actor of the responding instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -62,7 +62,7 @@ pub struct ActorList {
     tag = "operations",
     responses((status = 200, description = "The actors of this instance", body = ActorList)),
 )]
-pub(in crate::http) async fn list(state: HttpState) -> Answer {
+pub(in crate::http) async fn list(state: HttpState) -> HandlerResult {
     let report = state.health.report().await;
     let actors = report.actors.into_iter().map(|health| ActorView {
         actor: health.actor,

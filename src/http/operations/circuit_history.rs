@@ -11,7 +11,7 @@ use crate::domain::label::Label;
 use crate::error::Result;
 use crate::http::HttpState;
 use crate::http::keyset::{DEFAULT_PAGE_SIZE, Page, page_size};
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::query::Query;
 use crate::http::request::request_query;
 use crate::http::request::values::{any_text, country};
@@ -121,10 +121,12 @@ pub struct CircuitHistoryPage {
         (status = 422, description = "Invalid parameter"),
     ),
 )]
-pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
+pub(in crate::http) async fn list(state: HttpState, query: Query) -> HandlerResult {
     let (country, page) = read(query, state.keys())?;
     let mut changes = circuits::history(&state.resources, country, page.before, page.limit()).await?;
-    state.resources.note_unknown("circuits", changes.iter().filter_map(|change| change.country.0.unknown()));
+    state
+        .resources
+        .record_unknown("circuits", changes.iter().filter_map(|change| change.country.0.unknown()));
     let next_cursor = page.cut(state.keys(), &mut changes, |change| change.id);
     let items = changes.into_iter().map(CircuitChangeView::from).collect();
     Ok(HttpResponse::Ok().json(CircuitHistoryPage { items, next_cursor }))

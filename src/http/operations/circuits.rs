@@ -13,7 +13,7 @@ use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
 use crate::http::extract::{CountryPath, RequestContext};
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::request::request_body;
 use crate::http::request::values::{required_reason, text};
 use crate::json::Refusal;
@@ -145,7 +145,7 @@ pub struct CircuitList {
     tag = "operations",
     responses((status = 200, description = "The circuit breakers of all countries", body = CircuitList)),
 )]
-pub(in crate::http) async fn list(state: HttpState) -> Answer {
+pub(in crate::http) async fn list(state: HttpState) -> HandlerResult {
     let known = circuits::list(&state.resources).await?;
     let breakers = state.operations.breakers().await;
     let circuits = Country::ALL.into_iter().map(|country| {
@@ -209,7 +209,7 @@ pub(in crate::http) async fn set(
     context: RequestContext,
     CountryPath(country): CountryPath,
     body: JsonObject,
-) -> Answer {
+) -> HandlerResult {
     let request = CircuitRequest::read(body.members()?, state.resources.clock.now())?;
     let CircuitRequest { mode, reason, expires_at } = request;
     let wanted = SetOverride {

@@ -11,7 +11,7 @@ use crate::domain::label::Label;
 use crate::error::Result;
 use crate::http::HttpState;
 use crate::http::keyset::{DEFAULT_PAGE_SIZE, Page, page_size};
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::query::Query;
 use crate::http::request::request_query;
 use crate::http::request::values::{any_text, application_id, identifier};
@@ -137,7 +137,7 @@ pub struct JobPage {
         (status = 422, description = "Invalid parameter"),
     ),
 )]
-pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
+pub(in crate::http) async fn list(state: HttpState, query: Query) -> HandlerResult {
     let keys = state.keys();
     let (filter, page) = read(query, keys)?;
     let mut listed = jobs::list(&state.resources, &filter, page.before, page.limit()).await?;
@@ -255,7 +255,7 @@ pub struct JobStats {
     tag = "operations",
     responses((status = 200, description = "The current figures", body = JobStats)),
 )]
-pub(in crate::http) async fn stats(state: HttpState) -> Answer {
+pub(in crate::http) async fn stats(state: HttpState) -> HandlerResult {
     let figures = jobs::figures(&state.resources).await?;
     let running = &state.operations.running;
     Ok(HttpResponse::Ok().json(JobStats {

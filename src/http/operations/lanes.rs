@@ -16,7 +16,7 @@ use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
 use crate::http::extract::RequestContext;
-use crate::http::problem::{Answer, Rejection};
+use crate::http::problem::{HandlerResult, Rejection};
 use crate::http::request::request_body;
 use crate::http::request::values::required_reason;
 use crate::json::{Refusal, boolean};
@@ -110,7 +110,7 @@ pub struct LaneList {
     tag = "operations",
     responses((status = 200, description = "All lanes", body = LaneList)),
 )]
-pub(in crate::http) async fn list(state: HttpState) -> Answer {
+pub(in crate::http) async fn list(state: HttpState) -> HandlerResult {
     let paused = lanes::paused(&state.resources).await?;
     let breakers = state.operations.breakers().await;
     let lanes = state.tasks.lanes().into_iter().map(|lane| {
@@ -182,7 +182,7 @@ pub(in crate::http) async fn set(
     context: RequestContext,
     LanePath(lane): LanePath,
     body: JsonObject,
-) -> Answer {
+) -> HandlerResult {
     let request = LaneRequest::read(body.members()?, state.resources.clock.now())?;
     let LaneRequest { paused, reason, expires_at } = request;
     let wanted = LaneChange {

@@ -8,12 +8,12 @@ use slog::warn;
 use utoipa::ToSchema;
 
 use super::expiry;
-use crate::accounts::Origin;
+use crate::accounts::ChangeOrigin;
 use crate::config::LogLevel;
 use crate::domain::timestamp;
 use crate::http::HttpState;
 use crate::http::body::JsonObject;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::request::request_body;
 use crate::http::request::values::{required_reason, text};
 use crate::http::schemas::enum_schemas;
@@ -98,7 +98,7 @@ impl LogLevelList {
     tag = "operations",
     responses((status = 200, description = "The log levels of this instance", body = LogLevelList)),
 )]
-pub(in crate::http) async fn get(state: HttpState) -> Answer {
+pub(in crate::http) async fn get(state: HttpState) -> HandlerResult {
     Ok(HttpResponse::Ok().json(LogLevelList::of(&state)))
 }
 
@@ -137,7 +137,7 @@ request_body! {
     ),
     responses((status = 200, description = "The log levels of this instance", body = LogLevelList)),
 )]
-pub(in crate::http) async fn set(state: HttpState, origin: Origin, body: JsonObject) -> Answer {
+pub(in crate::http) async fn set(state: HttpState, origin: ChangeOrigin, body: JsonObject) -> HandlerResult {
     let now = state.resources.clock.now();
     let LogLevelRequest { module, level, reason, expires_at } = LogLevelRequest::read(body.members()?, now)?;
     let detail = json!({

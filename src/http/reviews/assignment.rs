@@ -8,7 +8,7 @@ use super::view::ReviewAssignmentView;
 use crate::domain::ids::ApplicationId;
 use crate::http::HttpState;
 use crate::http::extract::ApplicationPath;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::lending::Caller;
 
 /// An application and its assignment.
@@ -48,7 +48,7 @@ pub(in crate::http) async fn get(
     state: HttpState,
     caller: Caller,
     ApplicationPath(application_id): ApplicationPath,
-) -> Answer {
+) -> HandlerResult {
     let assignment = state.lending.find_assignment(&caller, application_id).await?;
     let assignment = assignment.map(ReviewAssignmentView::from);
     Ok(HttpResponse::Ok().json(AssignmentStateView { application_id, assignment }))
@@ -78,7 +78,7 @@ pub(in crate::http) async fn assign(
     state: HttpState,
     caller: Caller,
     ApplicationPath(application_id): ApplicationPath,
-) -> Answer {
+) -> HandlerResult {
     let assignment = state.lending.assign_review(&caller, application_id).await?.into();
     Ok(HttpResponse::Ok().json(AssignedView { application_id, assignment }))
 }
@@ -102,7 +102,7 @@ pub(in crate::http) async fn release(
     state: HttpState,
     caller: Caller,
     ApplicationPath(id): ApplicationPath,
-) -> Answer {
+) -> HandlerResult {
     state.lending.release_review(&caller, id).await?;
     Ok(HttpResponse::NoContent().finish())
 }

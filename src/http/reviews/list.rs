@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::http::HttpState;
 use crate::http::cursor;
 use crate::http::keyset::{DEFAULT_PAGE_SIZE, page_size};
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::query::Query;
 use crate::http::request::request_query;
 use crate::http::request::values::{any_text, country};
@@ -61,7 +61,7 @@ pub struct ReviewPage {
         (status = 422, description = "Invalid parameter"),
     ),
 )]
-pub(in crate::http) async fn list(state: HttpState, caller: Caller, query: Query) -> Answer {
+pub(in crate::http) async fn list(state: HttpState, caller: Caller, query: Query) -> HandlerResult {
     let keys = state.keys();
     let wanted = RequestedPage::read(query, keys, caller.account_id)?;
     let mut found = state.lending.list_reviews(&caller, wanted.filter, wanted.after, wanted.size + 1).await?;

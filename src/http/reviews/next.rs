@@ -6,7 +6,7 @@ use super::view::ReviewView;
 use crate::domain::application::Country;
 use crate::http::HttpState;
 use crate::http::body::JsonObject;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::request::request_body;
 use crate::http::request::values::{country, text};
 use crate::lending::Caller;
@@ -34,7 +34,7 @@ request_body! {
         (status = 204, description = "No application waits for an assignment"),
     ),
 )]
-pub(in crate::http) async fn next(state: HttpState, caller: Caller, body: JsonObject) -> Answer {
+pub(in crate::http) async fn next(state: HttpState, caller: Caller, body: JsonObject) -> HandlerResult {
     let NextReviewRequest { country } = NextReviewRequest::read(body.members()?)?;
     Ok(match state.lending.next_review(&caller, country).await? {
         Some(review) => HttpResponse::Ok().json(ReviewView::from(review)),

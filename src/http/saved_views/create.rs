@@ -10,7 +10,7 @@ use crate::accounts::{Saved, ViewPage, ViewToSave};
 use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
-use crate::http::problem::{Answer, Rejection};
+use crate::http::problem::{HandlerResult, Rejection};
 use crate::http::request::request_body;
 use crate::http::request::values::text;
 use crate::json::Refusal;
@@ -50,7 +50,11 @@ request_body! {
         (status = 409, description = "The account has a view with this name for the same page, or 50 views"),
     ),
 )]
-pub(in crate::http) async fn create(state: HttpState, principal: Principal, body: JsonObject) -> Answer {
+pub(in crate::http) async fn create(
+    state: HttpState,
+    principal: Principal,
+    body: JsonObject,
+) -> HandlerResult {
     let SaveViewRequest { page, name, filters } = SaveViewRequest::read(body.members()?)?;
     match state.accounts.save_view(&principal, &ViewToSave { page, name, filters }).await? {
         Saved::Created(view) => Ok(HttpResponse::Created().json(SavedViewItem::from(view))),

@@ -5,7 +5,7 @@ use actix_web::HttpResponse;
 use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::extract::IdPath;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 
 /// Deletes one of the caller's saved views.
 #[utoipa::path(
@@ -19,7 +19,11 @@ use crate::http::problem::Answer;
         (status = 404, description = "The caller has no saved view with this identifier"),
     ),
 )]
-pub(in crate::http) async fn delete(state: HttpState, principal: Principal, IdPath(id): IdPath) -> Answer {
+pub(in crate::http) async fn delete(
+    state: HttpState,
+    principal: Principal,
+    IdPath(id): IdPath,
+) -> HandlerResult {
     state.accounts.delete_view(&principal, id).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::view::SavedViewItem;
 use crate::http::HttpState;
 use crate::http::auth::Principal;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 
 /// The caller's saved views.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -24,7 +24,7 @@ pub struct SavedViewList {
     tag = "accounts",
     responses((status = 200, description = "The saved views", body = SavedViewList)),
 )]
-pub(in crate::http) async fn list(state: HttpState, principal: Principal) -> Answer {
+pub(in crate::http) async fn list(state: HttpState, principal: Principal) -> HandlerResult {
     let views = state.accounts.own_views(&principal).await?;
     let items = views.into_iter().map(SavedViewItem::from).collect();
     Ok(HttpResponse::Ok().json(SavedViewList { items }))

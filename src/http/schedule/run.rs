@@ -7,7 +7,7 @@ use crate::actors::housekeeper::tasks::ScheduledTask;
 use crate::error::Error;
 use crate::http::HttpState;
 use crate::http::auth::Principal;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::queue::scheduled_runs;
 
 /// Requests a run of a scheduled task, even if its schedule is off.
@@ -30,7 +30,11 @@ use crate::queue::scheduled_runs;
         ),
     ),
 )]
-pub(in crate::http) async fn run(state: HttpState, principal: Principal, task: web::Path<String>) -> Answer {
+pub(in crate::http) async fn run(
+    state: HttpState,
+    principal: Principal,
+    task: web::Path<String>,
+) -> HandlerResult {
     let task = ScheduledTask::parse(&task).ok_or(Error::NotFound("task"))?;
     let run = scheduled_runs::request(&state.resources, task.name(), &principal.account).await?;
     Ok(HttpResponse::Accepted().json(RunView::from(run)))

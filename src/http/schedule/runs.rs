@@ -9,7 +9,7 @@ use crate::actors::housekeeper::tasks::ScheduledTask;
 use crate::error::Result;
 use crate::http::HttpState;
 use crate::http::keyset::{DEFAULT_PAGE_SIZE, Page, page_size};
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::query::Query;
 use crate::http::request::request_query;
 use crate::http::request::values::any_text;
@@ -59,7 +59,7 @@ pub struct RunPage {
         (status = 422, description = "Invalid parameter"),
     ),
 )]
-pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
+pub(in crate::http) async fn list(state: HttpState, query: Query) -> HandlerResult {
     let keys = state.keys();
     let (filter, page) = read(query, keys)?;
     let mut listed = scheduled_runs::list(&state.resources, &filter, page.before, page.limit()).await?;

@@ -10,7 +10,7 @@ use crate::actors::housekeeper::schedule::{self, ScheduleSettings};
 use crate::actors::housekeeper::tasks::ScheduledTask;
 use crate::config::MissedPolicy;
 use crate::http::HttpState;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::queue::scheduled_runs;
 
 /// The schedule of all tasks.
@@ -54,7 +54,7 @@ pub struct ScheduledTaskView {
     tag = "operations",
     responses((status = 200, description = "The schedule", body = ScheduleView)),
 )]
-pub(in crate::http) async fn tasks(state: HttpState) -> Answer {
+pub(in crate::http) async fn tasks(state: HttpState) -> HandlerResult {
     let settings = &state.resources.settings.housekeeping;
     let (shared, now) = (ScheduleSettings::of(settings), state.resources.clock.now());
     let names = ScheduledTask::ALL.map(ScheduledTask::name);

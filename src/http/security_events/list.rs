@@ -11,7 +11,7 @@ use crate::accounts::{EventFilter, RecordedEvent};
 use crate::error::Result;
 use crate::http::HttpState;
 use crate::http::keyset::{Page, page_size};
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::query::Query;
 use crate::http::request::request_query;
 use crate::http::request::values::{any_text, check_period, period_end, period_start};
@@ -127,7 +127,7 @@ pub struct SecurityEventPage {
         (status = 422, description = "Invalid parameter"),
     ),
 )]
-pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
+pub(in crate::http) async fn list(state: HttpState, query: Query) -> HandlerResult {
     let keys = state.keys();
     let (filter, page) = read(query, keys)?;
     let mut listed = state.accounts.security_events(&filter, page.before, page.limit()).await?;

@@ -17,13 +17,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::login::{self, LoginRequest};
-use crate::accounts::{Origin, TokenPair};
+use crate::accounts::{ChangeOrigin, TokenPair};
 use crate::error::{Error, PublicMessage};
 use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
 use crate::http::cross_origin::is_own_page;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 
 /// The name of the cookie. Browsers accept a name with the prefix `__Secure-` only if the cookie is `Secure`.
 const COOKIE: &str = "__Secure-aval-session";
@@ -65,9 +65,9 @@ pub struct BrowserSession {
 pub(in crate::http) async fn begin(
     request: HttpRequest,
     state: HttpState,
-    origin: Origin,
+    origin: ChangeOrigin,
     body: JsonObject,
-) -> Answer {
+) -> HandlerResult {
     let credentials = LoginRequest::read(body.members()?)?;
     check_origin(&request)?;
     Ok(answer(&login::authenticate(&request, &state, &origin, credentials).await?))
@@ -88,7 +88,11 @@ pub(in crate::http) async fn begin(
         (status = 403, description = "The request does not come from a page of this server"),
     ),
 )]
-pub(in crate::http) async fn refresh(request: HttpRequest, state: HttpState, origin: Origin) -> Answer {
+pub(in crate::http) async fn refresh(
+    request: HttpRequest,
+    state: HttpState,
+    origin: ChangeOrigin,
+) -> HandlerResult {
     check_origin(&request)?;
     let missing = || Error::Unauthenticated(PublicMessage::new("The browser has no session."));
     let cookie = request.cookie(COOKIE).ok_or_else(missing)?;
@@ -108,7 +112,11 @@ pub(in crate::http) async fn refresh(request: HttpRequest, state: HttpState, ori
             headers(("Set-Cookie" = String, description = "Deletes the refresh token"))),
     ),
 )]
-pub(in crate::http) async fn end(state: HttpState, principal: Principal, origin: Origin) -> Answer {
+pub(in crate::http) async fn end(
+    state: HttpState,
+    principal: Principal,
+    origin: ChangeOrigin,
+) -> HandlerResult {
     state.accounts.logout(&principal, &origin).await?;
     Ok(without_cookie())
 }

@@ -4,13 +4,13 @@ use actix_web::{HttpMessage as _, HttpRequest};
 use secrecy::SecretString;
 
 use super::tokens::{self, SessionTokens};
-use crate::accounts::{Origin, TokenPair};
+use crate::accounts::{ChangeOrigin, TokenPair};
 use crate::error::Error;
 use crate::http::HttpState;
 use crate::http::body::JsonObject;
 use crate::http::client_address::ClientAddress;
 use crate::http::limits::check_subject;
-use crate::http::problem::{Answer, Rejection};
+use crate::http::problem::{HandlerResult, Rejection};
 use crate::http::request::request_body;
 use crate::json::string;
 
@@ -46,9 +46,9 @@ request_body! {
 pub(in crate::http) async fn login(
     request: HttpRequest,
     state: HttpState,
-    origin: Origin,
+    origin: ChangeOrigin,
     body: JsonObject,
-) -> Answer {
+) -> HandlerResult {
     let credentials = LoginRequest::read(body.members()?)?;
     Ok(tokens::respond(&authenticate(&request, &state, &origin, credentials).await?))
 }
@@ -57,7 +57,7 @@ pub(in crate::http) async fn login(
 pub(super) async fn authenticate(
     request: &HttpRequest,
     state: &HttpState,
-    origin: &Origin,
+    origin: &ChangeOrigin,
     LoginRequest { username, password }: LoginRequest,
 ) -> Result<TokenPair, Rejection> {
     // With a limit per username alone, one client could use up the attempts of every other client for that username.

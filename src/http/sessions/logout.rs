@@ -2,10 +2,10 @@
 
 use actix_web::HttpResponse;
 
-use crate::accounts::Origin;
+use crate::accounts::ChangeOrigin;
 use crate::http::HttpState;
 use crate::http::auth::Principal;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 
 /// Ends the session.
 ///
@@ -19,7 +19,11 @@ use crate::http::problem::Answer;
     tag = "accounts",
     responses((status = 204, description = "Session ended")),
 )]
-pub(in crate::http) async fn logout(state: HttpState, principal: Principal, origin: Origin) -> Answer {
+pub(in crate::http) async fn logout(
+    state: HttpState,
+    principal: Principal,
+    origin: ChangeOrigin,
+) -> HandlerResult {
     state.accounts.logout(&principal, &origin).await?;
     Ok(HttpResponse::NoContent().finish())
 }

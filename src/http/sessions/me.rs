@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::domain::account::{Role, Scope};
 use crate::http::auth::{Credential, Principal};
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 
 /// The kind of credential that authenticated the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -47,7 +47,7 @@ pub struct Me {
     tag = "accounts",
     responses((status = 200, description = "The authenticated account", body = Me)),
 )]
-pub(in crate::http) async fn me(principal: Principal) -> Answer {
+pub(in crate::http) async fn me(principal: Principal) -> HandlerResult {
     let (credential, scopes) = match &principal.credential {
         Credential::Token { .. } => (CredentialKind::AccessToken, None),
         Credential::ApiKey { scopes, .. } => (CredentialKind::ApiKey, Some(scopes.to_vec())),

@@ -7,11 +7,11 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::browser;
-use crate::accounts::{OpenSession, Origin};
+use crate::accounts::{ChangeOrigin, OpenSession};
 use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::extract::IdPath;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 
 /// A session that can be renewed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -74,7 +74,7 @@ impl From<Vec<OpenSession>> for SessionList {
     tag = "accounts",
     responses((status = 200, description = "The open sessions", body = SessionList)),
 )]
-pub(in crate::http) async fn list(state: HttpState, principal: Principal) -> Answer {
+pub(in crate::http) async fn list(state: HttpState, principal: Principal) -> HandlerResult {
     let sessions = state.accounts.own_sessions(&principal).await?;
     Ok(HttpResponse::Ok().json(SessionList::from(sessions)))
 }
@@ -97,9 +97,9 @@ pub(in crate::http) async fn list(state: HttpState, principal: Principal) -> Ans
 pub(in crate::http) async fn end(
     state: HttpState,
     principal: Principal,
-    origin: Origin,
+    origin: ChangeOrigin,
     IdPath(id): IdPath,
-) -> Answer {
+) -> HandlerResult {
     state.accounts.end_own_session(&principal, id, &origin).await?;
     if principal.session() == Some(id) {
         return Ok(browser::without_cookie());
@@ -121,7 +121,11 @@ pub(in crate::http) async fn end(
             headers(("Set-Cookie" = String, description = "Deletes the refresh token of the browser"))),
     ),
 )]
-pub(in crate::http) async fn end_all(state: HttpState, principal: Principal, origin: Origin) -> Answer {
+pub(in crate::http) async fn end_all(
+    state: HttpState,
+    principal: Principal,
+    origin: ChangeOrigin,
+) -> HandlerResult {
     state.accounts.sign_out_everywhere(&principal, &origin).await?;
     Ok(browser::without_cookie())
 }

@@ -4,12 +4,12 @@ use actix_web::HttpRequest;
 use secrecy::SecretString;
 
 use super::tokens::{self, SessionTokens};
-use crate::accounts::Origin;
+use crate::accounts::ChangeOrigin;
 use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
 use crate::http::limits::check_subject;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::request::request_body;
 
 request_body! {
@@ -46,9 +46,9 @@ pub(in crate::http) async fn change(
     request: HttpRequest,
     state: HttpState,
     principal: Principal,
-    origin: Origin,
+    origin: ChangeOrigin,
     body: JsonObject,
-) -> Answer {
+) -> HandlerResult {
     let PasswordRequest { current_password, new_password } = PasswordRequest::read(body.members()?)?;
     check_subject(&request, &principal.account).await?;
     let accounts = &state.accounts;

@@ -3,10 +3,10 @@
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::tokens::{self, SessionTokens};
-use crate::accounts::Origin;
+use crate::accounts::ChangeOrigin;
 use crate::http::HttpState;
 use crate::http::body::JsonObject;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::request::request_body;
 
 request_body! {
@@ -36,7 +36,11 @@ request_body! {
         (status = 401, description = "The token is invalid, expired or revoked; sign in again"),
     ),
 )]
-pub(in crate::http) async fn refresh(state: HttpState, origin: Origin, body: JsonObject) -> Answer {
+pub(in crate::http) async fn refresh(
+    state: HttpState,
+    origin: ChangeOrigin,
+    body: JsonObject,
+) -> HandlerResult {
     let token = RefreshRequest::read(body.members()?)?.refresh_token;
     let pair = state.accounts.refresh(token.expose_secret(), &origin).await?;
     Ok(tokens::respond(&pair))

@@ -9,7 +9,7 @@ use crate::accounts::{Language, OwnSettings, Theme};
 use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::request::request_body;
 use crate::http::request::values::text;
 use crate::json::Refusal;
@@ -58,7 +58,7 @@ request_body! {
     tag = "accounts",
     responses((status = 200, description = "The settings", body = OwnSettingsView)),
 )]
-pub(in crate::http) async fn get(state: HttpState, principal: Principal) -> Answer {
+pub(in crate::http) async fn get(state: HttpState, principal: Principal) -> HandlerResult {
     let settings = state.accounts.own_settings(&principal).await?;
     Ok(HttpResponse::Ok().json(OwnSettingsView::from(settings)))
 }
@@ -75,7 +75,7 @@ pub(in crate::http) async fn get(state: HttpState, principal: Principal) -> Answ
     ),
     responses((status = 200, description = "The settings after the change", body = OwnSettingsView)),
 )]
-pub(in crate::http) async fn set(state: HttpState, principal: Principal, body: JsonObject) -> Answer {
+pub(in crate::http) async fn set(state: HttpState, principal: Principal, body: JsonObject) -> HandlerResult {
     let OwnSettingsRequest { language, time_zone, theme } = OwnSettingsRequest::read(body.members()?)?;
     let settings = OwnSettings { language, time_zone, theme };
     state.accounts.set_own_settings(&principal, &settings).await?;

@@ -7,7 +7,7 @@ use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::conditional::Conditions;
 use crate::http::extract::CountryPath;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::lending::Visibility;
 
 /// Returns the statistics of one country.
@@ -36,7 +36,7 @@ pub(in crate::http) async fn get(
     principal: Principal,
     CountryPath(country): CountryPath,
     conditions: Conditions,
-) -> Answer {
+) -> HandlerResult {
     let view = load(&state, &principal.visibility(), country).await?;
     Ok(super::respond(&view, &conditions)?)
 }

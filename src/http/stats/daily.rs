@@ -14,7 +14,7 @@ use crate::domain::application::Country;
 use crate::error::{Error, Result};
 use crate::http::HttpState;
 use crate::http::auth::Principal;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::query::Query;
 use crate::http::request::request_query;
 use crate::http::request::values::{country, date};
@@ -125,7 +125,7 @@ impl DayView {
         (status = 422, description = "Invalid parameter"),
     ),
 )]
-pub(in crate::http) async fn get(state: HttpState, principal: Principal, query: Query) -> Answer {
+pub(in crate::http) async fn get(state: HttpState, principal: Principal, query: Query) -> HandlerResult {
     let began = state.resources.clock.now();
     let (country, period) = read(query, began.date_naive())?;
     let visibility = principal.visibility();

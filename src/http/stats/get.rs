@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::conditional::Conditions;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::lending::Visibility;
 
 /// Returns totals, approval rates, risk and amounts, with the last 30 days and 12 months.
@@ -31,7 +31,11 @@ use crate::lending::Visibility;
         (status = 304, description = "Not modified"),
     ),
 )]
-pub(in crate::http) async fn get(state: HttpState, principal: Principal, conditions: Conditions) -> Answer {
+pub(in crate::http) async fn get(
+    state: HttpState,
+    principal: Principal,
+    conditions: Conditions,
+) -> HandlerResult {
     let view = load(&state, &principal.visibility()).await?;
     Ok(super::respond(&view, &conditions)?)
 }

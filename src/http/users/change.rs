@@ -5,14 +5,14 @@ use secrecy::SecretString;
 
 use super::role;
 use super::view::UserView;
-use crate::accounts::{Origin, UserPatch};
+use crate::accounts::{ChangeOrigin, UserPatch};
 use crate::domain::account::Role;
 use crate::domain::personal_data::{Email, FullName};
 use crate::error::{Error, Result};
 use crate::http::HttpState;
 use crate::http::body::JsonObject;
 use crate::http::extract::IdPath;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::request::request_body;
 use crate::http::request::values::{email, full_name, text};
 use crate::http::sessions;
@@ -57,10 +57,10 @@ request_body! {
 )]
 pub(in crate::http) async fn change(
     state: HttpState,
-    origin: Origin,
+    origin: ChangeOrigin,
     IdPath(id): IdPath,
     body: JsonObject,
-) -> Answer {
+) -> HandlerResult {
     let changed = state.accounts.change_user(id, read(&body)?, &origin).await?;
     Ok(HttpResponse::Ok().json(UserView::from(changed)))
 }

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::role;
 use super::view::UserView;
-use crate::accounts::{Account, Accounts, Contact, NewAccount, Origin, check_password};
+use crate::accounts::{Account, Accounts, ChangeOrigin, Contact, NewAccount, check_password};
 use crate::domain::account::{AccountName, Role};
 use crate::domain::personal_data::{Email, FullName};
 use crate::error::Result;
@@ -14,7 +14,7 @@ use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
 use crate::http::idempotency::{self, Idempotency, Reply};
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::request::request_body;
 use crate::http::request::values::{email, full_name, text};
 use crate::http::sessions;
@@ -64,10 +64,10 @@ request_body! {
 pub(in crate::http) async fn create(
     state: HttpState,
     principal: Principal,
-    origin: Origin,
+    origin: ChangeOrigin,
     idempotency: Idempotency,
     body: JsonObject,
-) -> Answer {
+) -> HandlerResult {
     let keyed = idempotency.keyed(&state, &principal.account, body.as_bytes(), &reply);
     let made = state.accounts.create_user(read(&body, &state.accounts)?, &origin, keyed.as_ref()).await?;
     idempotency::respond(state.keys(), keyed.as_ref(), made, reply)

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::view::UserView;
 use crate::http::HttpState;
 use crate::http::keyset::{Page, PageParameters};
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::query::Query;
 
 /// A page of user accounts.
@@ -35,10 +35,10 @@ pub struct UserPage {
         (status = 422, description = "Invalid parameter"),
     ),
 )]
-pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
+pub(in crate::http) async fn list(state: HttpState, query: Query) -> HandlerResult {
     let page = Page::read(state.resources.database.keys(), query, "users")?;
     let mut users = state.accounts.users(page.before, page.limit()).await?;
-    state.resources.note_unknown("users", users.iter().filter_map(|account| account.user.role.0.unknown()));
+    state.resources.record_unknown("users", users.iter().filter_map(|account| account.user.role.0.unknown()));
     let next_cursor = page.cut(state.resources.database.keys(), &mut users, |account| account.user.id);
     let users = users.into_iter().map(UserView::from).collect();
     Ok(HttpResponse::Ok().json(UserPage { page_size: page.size, next_cursor, users }))

@@ -2,11 +2,11 @@
 
 use actix_web::HttpResponse;
 
-use crate::accounts::Origin;
+use crate::accounts::ChangeOrigin;
 use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::extract::IdPath;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::sessions::open::SessionList;
 
 /// Lists the open sessions of a user account.
@@ -21,7 +21,11 @@ use crate::http::sessions::open::SessionList;
         (status = 404, description = "User account not found"),
     ),
 )]
-pub(in crate::http) async fn list(state: HttpState, principal: Principal, IdPath(id): IdPath) -> Answer {
+pub(in crate::http) async fn list(
+    state: HttpState,
+    principal: Principal,
+    IdPath(id): IdPath,
+) -> HandlerResult {
     let sessions = state.accounts.sessions_of(id, &principal).await?;
     Ok(HttpResponse::Ok().json(SessionList::from(sessions)))
 }
@@ -41,7 +45,11 @@ pub(in crate::http) async fn list(state: HttpState, principal: Principal, IdPath
         (status = 404, description = "User account not found"),
     ),
 )]
-pub(in crate::http) async fn end(state: HttpState, origin: Origin, IdPath(id): IdPath) -> Answer {
+pub(in crate::http) async fn end(
+    state: HttpState,
+    origin: ChangeOrigin,
+    IdPath(id): IdPath,
+) -> HandlerResult {
     state.accounts.end_sessions_of(id, &origin).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -5,7 +5,7 @@ use actix_web::HttpResponse;
 use super::view::WebhookDeliveryDetails;
 use crate::http::HttpState;
 use crate::http::extract::IdPath;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 
 /// A delivery with the event that it sends.
 #[utoipa::path(
@@ -19,6 +19,6 @@ use crate::http::problem::Answer;
         (status = 404, description = "Delivery not found"),
     ),
 )]
-pub(in crate::http) async fn get(state: HttpState, IdPath(id): IdPath) -> Answer {
+pub(in crate::http) async fn get(state: HttpState, IdPath(id): IdPath) -> HandlerResult {
     Ok(HttpResponse::Ok().json(WebhookDeliveryDetails::from(state.deliveries.delivery(id).await?)))
 }

@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::http::HttpState;
 use crate::http::extract::IdPath;
 use crate::http::keyset::{DEFAULT_PAGE_SIZE, Page, page_size};
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::query::Query;
 use crate::http::request::request_query;
 use crate::http::request::values::{any_text, check_period, identifier, period_end, period_start, uuid};
@@ -71,7 +71,7 @@ pub struct WebhookDeliveryPage {
         (status = 422, description = "Invalid parameter"),
     ),
 )]
-pub(in crate::http) async fn list(state: HttpState, IdPath(id): IdPath, query: Query) -> Answer {
+pub(in crate::http) async fn list(state: HttpState, IdPath(id): IdPath, query: Query) -> HandlerResult {
     let keys = state.keys();
     let (filter, page) = read(id, query, keys)?;
     let mut found = state.deliveries.deliveries(id, &filter, page.before, page.limit()).await?;

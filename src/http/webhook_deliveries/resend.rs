@@ -1,12 +1,12 @@
 //! `POST /api/v1/webhook-deliveries/{id}/resend`
 
 use super::view::{WebhookDeliveryDetails, details_reply};
-use crate::accounts::Origin;
+use crate::accounts::ChangeOrigin;
 use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::extract::IdPath;
 use crate::http::idempotency::{self, Idempotency};
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 
 /// Sends a delivery again, with the same `webhook-id` and all its attempts.
 ///
@@ -27,10 +27,10 @@ use crate::http::problem::Answer;
 pub(in crate::http) async fn resend(
     state: HttpState,
     principal: Principal,
-    origin: Origin,
+    origin: ChangeOrigin,
     idempotency: Idempotency,
     IdPath(id): IdPath,
-) -> Answer {
+) -> HandlerResult {
     let keyed = idempotency.keyed(&state, &principal.account, &[], &details_reply);
     let made = state.deliveries.resend(id, &origin, keyed.as_ref()).await?;
     idempotency::respond(state.keys(), keyed.as_ref(), made, details_reply)

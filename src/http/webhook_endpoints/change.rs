@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 
 use super::fields::{countries, description, event_types, url};
 use super::view::WebhookEndpointView;
-use crate::accounts::Origin;
+use crate::accounts::ChangeOrigin;
 use crate::deliveries::Deliveries;
 use crate::deliveries::endpoints::EndpointPatch;
 use crate::domain::application::Country;
@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::http::HttpState;
 use crate::http::body::JsonObject;
 use crate::http::extract::IdPath;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::request::request_body;
 use crate::json::boolean;
 
@@ -53,10 +53,10 @@ request_body! {
 )]
 pub(in crate::http) async fn change(
     state: HttpState,
-    origin: Origin,
+    origin: ChangeOrigin,
     IdPath(id): IdPath,
     body: JsonObject,
-) -> Answer {
+) -> HandlerResult {
     let changed = state.deliveries.change_endpoint(id, read(&body, &state.deliveries)?, &origin).await?;
     Ok(HttpResponse::Ok().json(WebhookEndpointView::from(changed)))
 }

@@ -4,7 +4,7 @@ use actix_web::http::{StatusCode, header};
 
 use super::fields::{algorithm, countries, description, event_types, url};
 use super::view::{WebhookEndpointSecret, secret_reply};
-use crate::accounts::Origin;
+use crate::accounts::ChangeOrigin;
 use crate::deliveries::Deliveries;
 use crate::deliveries::endpoints::{EndpointToCreate, EndpointWithSecrets};
 use crate::domain::application::Country;
@@ -14,7 +14,7 @@ use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
 use crate::http::idempotency::{self, Idempotency, Reply};
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::request::request_body;
 use crate::http::request::values::text;
 use crate::json::boolean;
@@ -71,10 +71,10 @@ request_body! {
 pub(in crate::http) async fn create(
     state: HttpState,
     principal: Principal,
-    origin: Origin,
+    origin: ChangeOrigin,
     idempotency: Idempotency,
     body: JsonObject,
-) -> Answer {
+) -> HandlerResult {
     let keyed = idempotency.keyed(&state, &principal.account, body.as_bytes(), &reply);
     let request = CreateWebhookEndpointRequest::read(body.members()?, &state.deliveries)?;
     let new = EndpointToCreate {

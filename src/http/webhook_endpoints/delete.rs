@@ -2,10 +2,10 @@
 
 use actix_web::HttpResponse;
 
-use crate::accounts::Origin;
+use crate::accounts::ChangeOrigin;
 use crate::http::HttpState;
 use crate::http::extract::IdPath;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 
 /// Deletes a webhook endpoint with its secrets. Unfinished deliveries are not sent.
 #[utoipa::path(
@@ -19,7 +19,11 @@ use crate::http::problem::Answer;
         (status = 404, description = "Webhook endpoint not found"),
     ),
 )]
-pub(in crate::http) async fn delete(state: HttpState, origin: Origin, IdPath(id): IdPath) -> Answer {
+pub(in crate::http) async fn delete(
+    state: HttpState,
+    origin: ChangeOrigin,
+    IdPath(id): IdPath,
+) -> HandlerResult {
     state.deliveries.delete_endpoint(id, &origin).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -5,7 +5,7 @@ use actix_web::HttpResponse;
 use super::view::WebhookEndpointDetails;
 use crate::http::HttpState;
 use crate::http::extract::IdPath;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 
 /// A webhook endpoint and its valid secrets, without the secrets themselves.
 #[utoipa::path(
@@ -19,7 +19,7 @@ use crate::http::problem::Answer;
         (status = 404, description = "Webhook endpoint not found"),
     ),
 )]
-pub(in crate::http) async fn get(state: HttpState, IdPath(id): IdPath) -> Answer {
+pub(in crate::http) async fn get(state: HttpState, IdPath(id): IdPath) -> HandlerResult {
     let found = state.deliveries.endpoint(id).await?;
     Ok(HttpResponse::Ok().json(WebhookEndpointDetails::from(&found)))
 }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::view::WebhookEndpointView;
 use crate::http::HttpState;
 use crate::http::keyset::{Page, PageParameters};
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::query::Query;
 
 /// A page of webhook endpoints.
@@ -35,7 +35,7 @@ pub struct WebhookEndpointPage {
         (status = 422, description = "Invalid parameter"),
     ),
 )]
-pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
+pub(in crate::http) async fn list(state: HttpState, query: Query) -> HandlerResult {
     let page = Page::read(state.keys(), query, "webhook_endpoints")?;
     let mut found = state.deliveries.endpoints(page.before, page.limit()).await?;
     let next_cursor = page.cut(state.keys(), &mut found, |endpoint| endpoint.id);

@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::accounts::Origin;
+use crate::accounts::ChangeOrigin;
 use crate::deliveries::RecoverFilter;
 use crate::deliveries::repeat::Recovered;
 use crate::error::Result;
@@ -15,7 +15,7 @@ use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
 use crate::http::extract::IdPath;
 use crate::http::idempotency::{self, Idempotency, Reply};
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::request::request_body;
 use crate::http::request::values::{check_period, period_end, period_start, text, whole};
 use crate::json::boolean;
@@ -81,11 +81,11 @@ pub struct RecoveredView {
 pub(in crate::http) async fn recover(
     state: HttpState,
     principal: Principal,
-    origin: Origin,
+    origin: ChangeOrigin,
     idempotency: Idempotency,
     IdPath(id): IdPath,
     body: JsonObject,
-) -> Answer {
+) -> HandlerResult {
     let (filter, dry_run) = RecoverWebhooksRequest::read(body.members()?)?.into_command(id);
     let reply = |recovered: &Recovered| -> Result<Reply> {
         let Recovered { deliveries, more } = *recovered;

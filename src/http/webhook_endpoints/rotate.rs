@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 
 use super::fields::algorithm;
 use super::view::{WebhookEndpointSecret, secret_reply};
-use crate::accounts::Origin;
+use crate::accounts::ChangeOrigin;
 use crate::deliveries::endpoints::EndpointWithSecrets;
 use crate::domain::delivery::Algorithm;
 use crate::error::Result;
@@ -13,7 +13,7 @@ use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
 use crate::http::extract::IdPath;
 use crate::http::idempotency::{self, Idempotency, Reply};
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::request::request_body;
 use crate::http::request::values::text;
 
@@ -47,11 +47,11 @@ request_body! {
 pub(in crate::http) async fn rotate(
     state: HttpState,
     principal: Principal,
-    origin: Origin,
+    origin: ChangeOrigin,
     idempotency: Idempotency,
     IdPath(id): IdPath,
     body: JsonObject,
-) -> Answer {
+) -> HandlerResult {
     let keyed = idempotency.keyed(&state, &principal.account, body.as_bytes(), &reply);
     let RotateWebhookSecretRequest { algorithm } = RotateWebhookSecretRequest::read(body.members()?)?;
     let made = state.deliveries.rotate_secret(id, algorithm, &origin, keyed.as_ref()).await?;

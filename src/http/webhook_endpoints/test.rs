@@ -2,14 +2,14 @@
 
 use actix_web::http::StatusCode;
 
-use crate::accounts::Origin;
+use crate::accounts::ChangeOrigin;
 use crate::deliveries::ListedDelivery;
 use crate::error::Result;
 use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::extract::{IdPath, RequestContext};
 use crate::http::idempotency::{self, Idempotency, Reply};
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::webhook_deliveries::view::WebhookDeliveryView;
 
 /// Sends a test message of the type `webhook.test.v1` to a webhook endpoint.
@@ -31,11 +31,11 @@ use crate::http::webhook_deliveries::view::WebhookDeliveryView;
 pub(in crate::http) async fn test(
     state: HttpState,
     principal: Principal,
-    origin: Origin,
+    origin: ChangeOrigin,
     context: RequestContext,
     idempotency: Idempotency,
     IdPath(id): IdPath,
-) -> Answer {
+) -> HandlerResult {
     let keyed = idempotency.keyed(&state, &principal.account, &[], &reply);
     let request_id = context.request_id.as_str();
     let made = state.deliveries.send_test(id, &origin, request_id, keyed.as_ref()).await?;

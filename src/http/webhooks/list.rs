@@ -12,7 +12,7 @@ use crate::domain::label::Label;
 use crate::error::Result;
 use crate::http::HttpState;
 use crate::http::keyset::{DEFAULT_PAGE_SIZE, Page, page_size};
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 use crate::http::query::Query;
 use crate::http::request::request_query;
 use crate::http::request::values::{any_text, application_id};
@@ -132,7 +132,7 @@ pub struct WebhookEventPage {
         (status = 422, description = "Invalid parameter"),
     ),
 )]
-pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
+pub(in crate::http) async fn list(state: HttpState, query: Query) -> HandlerResult {
     let keys = state.keys();
     let (filter, page) = read(query, keys)?;
     let mut listed = state.lending.webhook_events(&filter, page.before, page.limit()).await?;

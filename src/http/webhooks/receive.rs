@@ -19,7 +19,7 @@ use crate::http::HttpState;
 use crate::http::body::{self, JsonObject};
 use crate::http::extract::RequestContext;
 use crate::http::limits;
-use crate::http::problem::{Answer, Rejection};
+use crate::http::problem::{HandlerResult, Rejection};
 use crate::http::request::request_body;
 use crate::http::request::values::{account_status, application_id, bad_uuid, credit_score, reason, text};
 use crate::json::{Refusal, boolean, money};
@@ -142,7 +142,7 @@ pub(in crate::http) async fn receive(
     context: RequestContext,
     request: HttpRequest,
     payload: Payload,
-) -> Answer {
+) -> HandlerResult {
     let settings = &state.resources.settings;
     let limit_bytes = settings.webhooks.body_limit_bytes;
     body::check_declared_length(&request, limit_bytes)?;

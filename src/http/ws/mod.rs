@@ -59,7 +59,7 @@ use crate::http::auth::{self, Access, Scope};
 use crate::http::client_address::ClientAddress;
 use crate::http::connections::OpenConnection;
 use crate::http::cross_origin::may_open_websocket;
-use crate::http::problem::{Answer, Rejection};
+use crate::http::problem::{HandlerResult, Rejection};
 use crate::http::query::Query;
 use crate::http::{HttpServerState, HttpState};
 use crate::storage::Database;
@@ -141,7 +141,7 @@ pub(super) async fn open(
     payload: web::Payload,
     state: HttpState,
     mut query: Query,
-) -> Answer {
+) -> HandlerResult {
     let ticket = query.take("ticket", |text| Ok(text.to_owned()));
     query.finish()?;
     // A request that fails the handshake must not use up a ticket.
@@ -197,7 +197,7 @@ pub fn connect(
     payload: web::Payload,
     realtime: &Realtime,
     principal: Option<Principal>,
-) -> Answer {
+) -> HandlerResult {
     let mut response = handshake(&request)?;
     let max_message_bytes = realtime.settings.max_message_bytes;
     let session = WsSession::new(realtime.clone(), principal, attempts(&request));

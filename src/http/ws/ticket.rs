@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::http::HttpState;
 use crate::http::auth::Principal;
-use crate::http::problem::Answer;
+use crate::http::problem::HandlerResult;
 
 /// A single-use ticket for opening a WebSocket.
 #[derive(Serialize, ToSchema)]
@@ -36,7 +36,7 @@ pub struct TicketView {
             headers(("Cache-Control" = String, description = "`no-store`"))),
     ),
 )]
-pub(in crate::http) async fn create(state: HttpState, principal: Principal) -> Answer {
+pub(in crate::http) async fn create(state: HttpState, principal: Principal) -> HandlerResult {
     let (ticket, expires_at) = state.accounts.issue_ticket(&principal).await?;
     let ticket = ticket.expose_secret().to_owned();
     Ok(HttpResponse::Created()

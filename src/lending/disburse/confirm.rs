@@ -8,7 +8,7 @@ use diesel_async::AsyncPgConnection;
 use uuid::Uuid;
 
 use super::step::reported;
-use super::{Origin, advance, report};
+use super::{TransitionOrigin, advance, report};
 use crate::actors::write_batcher::Written;
 use crate::domain::application::Country;
 use crate::domain::disbursement::history::{Details, Disbursement, Event};
@@ -98,7 +98,7 @@ impl Lending {
             return Err(Error::Conflict(PublicMessage::new(text)).into());
         }
         let source = Source { request_id: Some(message.request_id.to_string()), message_key: Some(hash) };
-        let origin = Origin { source, traceparent: message.traceparent.clone() };
+        let origin = TransitionOrigin { source, traceparent: message.traceparent.clone() };
         disbursements::supersede_step(connection, current.id).await?;
         let next = advance(&self.resources, connection, &current, &event, &origin).await?;
         let receipt = ReportReceipt::Applied(next.id, next.state);

@@ -44,7 +44,7 @@ pub const ACTOR: &str = "system:disbursements";
 
 /// The origin of a change: the request that caused it, its trace, and the webhook that reported it.
 #[derive(Debug, Clone, Default)]
-struct Origin {
+struct TransitionOrigin {
     source: Source,
     traceparent: Option<String>,
 }
@@ -56,7 +56,7 @@ async fn advance(
     connection: &mut AsyncPgConnection,
     current: &Disbursement,
     event: &Event,
-    origin: &Origin,
+    origin: &TransitionOrigin,
 ) -> Result<Disbursement> {
     let next = disbursements::record(connection, current, event, &origin.source).await?;
     queue_next(resources, connection, &next, origin).await?;
@@ -70,7 +70,7 @@ async fn queue_next(
     resources: &Resources,
     connection: &mut AsyncPgConnection,
     next: &Disbursement,
-    origin: &Origin,
+    origin: &TransitionOrigin,
 ) -> Result<()> {
     let delay = pause_before_step(&resources.settings.disbursements, next.state);
     let (request_id, traceparent) = (origin.source.request_id.clone(), origin.traceparent.clone());
@@ -92,7 +92,7 @@ async fn begin_reversal(
     connection: &mut AsyncPgConnection,
     returned: &Disbursement,
     at: DateTime<Utc>,
-    origin: &Origin,
+    origin: &TransitionOrigin,
 ) -> Result<()> {
     let beginning = Beginning { reverses: Some(returned.id), ..returned.beginning.clone() };
     let details =

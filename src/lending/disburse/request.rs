@@ -2,7 +2,7 @@
 
 use diesel_async::AsyncPgConnection;
 
-use super::{Origin, queue_next, report};
+use super::{TransitionOrigin, queue_next, report};
 use crate::actors::write_batcher::Written;
 use crate::domain::disbursement::destination::{Destination, is_same_holder};
 use crate::domain::disbursement::history::{Beginning, Details, Disbursement, Event};
@@ -110,9 +110,9 @@ impl Lending {
 }
 
 /// The origin of a change that a caller requests.
-pub(super) fn origin(caller: &Caller) -> Origin {
+pub(super) fn origin(caller: &Caller) -> TransitionOrigin {
     let source = Source { request_id: Some(caller.request_id.to_string()), message_key: None };
-    Origin { source, traceparent: caller.traceparent.clone() }
+    TransitionOrigin { source, traceparent: caller.traceparent.clone() }
 }
 
 fn check_payable(status: Option<Status>, has_live: bool) -> Result<()> {

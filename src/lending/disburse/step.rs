@@ -14,7 +14,7 @@ use diesel_async::AsyncPgConnection;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{ACTOR, Origin, advance, report};
+use super::{ACTOR, TransitionOrigin, advance, report};
 use crate::actors::write_batcher::{CommitHook, WriteBatchers, Written};
 use crate::config::DisbursementSettings;
 use crate::domain::application::Attribution;
@@ -195,7 +195,7 @@ impl DisbursementStep {
         connection: &mut AsyncPgConnection,
         current: &Disbursement,
         step: Step,
-        origin: &Origin,
+        origin: &TransitionOrigin,
     ) -> Result<(EventKind, Details), Abort> {
         let (id, beginning) = (current.id, &current.beginning);
         let entry = Entry { id: self.resources.clock.new_uuid(), country: beginning.country, actor: ACTOR };
@@ -234,7 +234,7 @@ impl DisbursementStep {
         &self,
         connection: &mut AsyncPgConnection,
         current: &Disbursement,
-        origin: &Origin,
+        origin: &TransitionOrigin,
     ) -> Result<(), Abort> {
         let attribution = Attribution {
             change_id: ChangeId::new(self.resources.clock.new_uuid()),
@@ -308,7 +308,7 @@ impl DisbursementStep {
 }
 
 /// The origin of a change by a job.
-fn origin(job: &ClaimedJob) -> Origin {
+fn origin(job: &ClaimedJob) -> TransitionOrigin {
     let request_id = job.request_id.as_ref().map(ToString::to_string);
-    Origin { source: Source { request_id, message_key: None }, traceparent: job.traceparent.clone() }
+    TransitionOrigin { source: Source { request_id, message_key: None }, traceparent: job.traceparent.clone() }
 }

@@ -50,7 +50,7 @@ pub struct PendingCase {
 
 /// The result of beginning a job.
 #[derive(Debug, Clone)]
-pub enum Begun {
+pub enum JobStart {
     /// The application can be decided.
     Ready(Box<PendingCase>),
     /// The application has meanwhile been decided, cancelled or deleted.
@@ -195,7 +195,7 @@ pub async fn begin(
     connection: &mut AsyncPgConnection,
     keys: &KeyRing,
     jobs: &[BeginJob],
-) -> Result<Vec<Result<Begun>>> {
+) -> Result<Vec<Result<JobStart>>> {
     let statement: BeginJobs = jobs.iter().map(BeginRow::from).collect();
     let mut rows: Vec<BegunRow> = Prepared(statement).load(connection).await?;
     let mut begun = Vec::with_capacity(jobs.len());
@@ -203,13 +203,13 @@ pub async fn begin(
         let found = rows
             .iter()
             .position(|row| row.job_id == job.lease.job_id.as_uuid() && row.lease_token == job.lease.token);
-        begun.push(found.map_or(Ok(Begun::LeaseLost), |index| classify(keys, rows.swap_remove(index))));
+        begun.push(found.map_or(Ok(JobStart::LeaseLost), |index| classify(keys, rows.swap_remove(index))));
     }
     Ok(begun)
 }
 
 impl GroupWrite for BeginJob {
-    type Outcome = Begun;
+    type Outcome = JobStart;
 
     const ORDER: u8 = 1;
     const WRITTEN: Written = Written { jobs: false, events: true };
@@ -218,19 +218,19 @@ impl GroupWrite for BeginJob {
         connection: &mut AsyncPgConnection,
         keys: &KeyRing,
         writes: &[Self],
-    ) -> Result<Vec<Result<Begun>>, Abort> {
+    ) -> Result<Vec<Result<JobStart>>, Abort> {
         Ok(begin(connection, keys, writes).await?)
     }
 }
 
-fn classify(keys: &KeyRing, row: BegunRow) -> Result<Begun> {
+fn classify(keys: &KeyRing, row: BegunRow) -> Result<JobStart> {
     match (row.owned, row.ready) {
-        (false, _) => Ok(Begun::LeaseLost),
+        (false, _) => Ok(JobStart::LeaseLost),
         (true, Some(true)) => {
-            Ok(row.case.open(keys)?.map_or(Begun::Missing, |case| Begun::Ready(Box::new(case))))
+            Ok(row.case.open(keys)?.map_or(JobStart::Missing, |case| JobStart::Ready(Box::new(case))))
         }
-        (true, _) if row.case.application_id.is_none() => Ok(Begun::Missing),
-        (true, Some(false)) => Ok(Begun::Superseded),
+        (true, _) if row.case.application_id.is_none() => Ok(JobStart::Missing),
+        (true, Some(false)) => Ok(JobStart::Superseded),
         // Another transaction changed the application while this statement ran, for example a delayed write by a
         // previous holder of the lease. The next attempt reads the new state.
         (true, None) => Err(Error::unavailable("application", "it changed while the job began")),

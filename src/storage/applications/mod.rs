@@ -19,7 +19,7 @@ use rust_decimal::Decimal;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-pub use self::begin::{BeginJob, Begun, PendingCase, begin};
+pub use self::begin::{BeginJob, JobStart, PendingCase, begin};
 pub use self::candidates::{Candidate, archived_of, by_filter, by_ids};
 pub use self::change::{Change, change};
 pub use self::claims::{delete_expired_claims, held_until};

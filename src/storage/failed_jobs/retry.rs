@@ -58,7 +58,7 @@ impl Obstacle {
 }
 
 /// What a retry requires.
-enum Need {
+enum RetryRequirement {
     /// Queueing the job.
     Queue,
     /// Queueing the job and permitting a re-decision.
@@ -176,7 +176,7 @@ async fn requeue(
     if dry_run {
         return Ok(Ok(letter.clone()));
     }
-    if let (Need::DecideAgain(country), Some(id)) = (need, letter.application_id) {
+    if let (RetryRequirement::DecideAgain(country), Some(id)) = (need, letter.application_id) {
         allow_redecision(connection, id, country).await?;
     }
     match queue_again(connection, letter, operator).await? {
@@ -194,8 +194,8 @@ async fn requeue(
 async fn lock_and_examine(
     connection: &mut AsyncPgConnection,
     letter: &FailedJob,
-) -> Result<Result<Need, Obstacle>, Abort> {
-    let Some(id) = letter.application_id else { return Ok(Ok(Need::Queue)) };
+) -> Result<Result<RetryRequirement, Obstacle>, Abort> {
+    let Some(id) = letter.application_id else { return Ok(Ok(RetryRequirement::Queue)) };
     let found: Option<(PgStatus, PgCountry, bool, bool)> = applications::table
         .select((
             applications::status,
@@ -213,9 +213,9 @@ async fn lock_and_examine(
         return Ok(Err(Obstacle::Deleted));
     }
     Ok(match status.0 {
-        Status::Pending | Status::Validating => Ok(Need::Queue),
+        Status::Pending | Status::Validating => Ok(RetryRequirement::Queue),
         Status::UnderReview if failed || is_awaiting_redecision(connection, id).await? => {
-            Ok(Need::DecideAgain(country))
+            Ok(RetryRequirement::DecideAgain(country))
         }
         Status::UnderReview | Status::Approved | Status::Rejected | Status::Cancelled | Status::Completed => {
             Err(Obstacle::Decided)

@@ -27,7 +27,7 @@ pub struct ClaimedJob {
     /// How long the job was due before it was claimed.
     pub waited: Duration,
     /// The time since the first claim. Time spent waiting before that, for example in a paused lane, is not included.
-    pub worked_on_for: Duration,
+    pub since_first_claim: Duration,
     /// The ID of the request that caused the job.
     pub request_id: Option<RequestId>,
     /// The W3C trace context.
@@ -84,7 +84,7 @@ impl From<ClaimedRow> for ClaimedJob {
             args: row.job_args,
             attempt: row.attempt,
             waited: Duration::from_micros(u64::try_from(row.waited_us).unwrap_or(0)),
-            worked_on_for: Duration::from_micros(u64::try_from(row.worked_on_us).unwrap_or(0)),
+            since_first_claim: Duration::from_micros(u64::try_from(row.worked_on_us).unwrap_or(0)),
             request_id: row.request_id.as_deref().and_then(RequestId::parse),
             traceparent: row.traceparent,
             unanswered_reference: row.provider_reference,

@@ -11,7 +11,7 @@ use prometheus::{
     IntGaugeVec, Opts,
 };
 
-use super::Leader;
+use super::LeaderRole;
 
 /// What is needed to build one metric.
 pub(super) struct MetricOptions<'a> {
@@ -28,12 +28,12 @@ pub(super) trait Metric: Sized {
     /// The type in the exposition format.
     const TYPE: &'static str;
     /// The leader that alone exports the metric.
-    const LEADER: Option<Leader> = None;
+    const LEADER: Option<LeaderRole> = None;
 
     fn build(declared: MetricOptions<'_>) -> prometheus::Result<Self>;
 
     /// Exports the metric while this instance is the leader, and only then.
-    fn lead(&self, _leader: Leader, _leads: bool) {}
+    fn lead(&self, _leader: LeaderRole, _leads: bool) {}
 }
 
 impl Metric for IntCounter {
@@ -137,21 +137,21 @@ pub type HousekeeperGauges = LeaderGauges<HousekeeperLeads>;
 
 /// The role whose leader exports a metric.
 pub trait Leads: Clone + Send + Sync + 'static {
-    const LEADER: Leader;
+    const LEADER: LeaderRole;
 }
 
 #[derive(Debug, Clone)]
 pub struct RelayLeads;
 
 impl Leads for RelayLeads {
-    const LEADER: Leader = Leader::Relay;
+    const LEADER: LeaderRole = LeaderRole::Relay;
 }
 
 #[derive(Debug, Clone)]
 pub struct HousekeeperLeads;
 
 impl Leads for HousekeeperLeads {
-    const LEADER: Leader = Leader::Housekeeper;
+    const LEADER: LeaderRole = LeaderRole::Housekeeper;
 }
 
 /// Gauges about the whole database, which only the leader exports. Other instances export no series: their values would be 0
@@ -191,14 +191,14 @@ impl<L: Leads> Collector for LeaderGauges<L> {
 
 impl<L: Leads> Metric for LeaderGauges<L> {
     const TYPE: &'static str = "gauge";
-    const LEADER: Option<Leader> = Some(L::LEADER);
+    const LEADER: Option<LeaderRole> = Some(L::LEADER);
 
     fn build(declared: MetricOptions<'_>) -> prometheus::Result<Self> {
         let gauges = GaugeVec::new(declared.opts, declared.labels)?;
         Ok(Self { gauges, leads: Arc::default(), _role: std::marker::PhantomData })
     }
 
-    fn lead(&self, leader: Leader, leads: bool) {
+    fn lead(&self, leader: LeaderRole, leads: bool) {
         if leader == L::LEADER && self.leads.swap(leads, Ordering::AcqRel) != leads {
             self.gauges.reset();
         }

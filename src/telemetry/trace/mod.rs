@@ -4,7 +4,7 @@
 //! job, the delivery of an event. Everything that this work awaits runs in the same OpenTelemetry [`Context`], so
 //! [`in_span`] and [`traceparent()`] need no parameter for it, and every log line gets the identifiers of the trace. The
 //! context ends at the boundary of an actor or a spawned task: messages contain a [`Carried`] or, for grouped writes, a
-//! [`Waiting`].
+//! [`WriteSpan`].
 //!
 //! Without an exporter (`telemetry.traces = "off"`) there are no spans. The trace context of the client, or a new one,
 //! is still carried everywhere.
@@ -31,7 +31,7 @@ use slog::Logger;
 use uuid::Uuid;
 
 pub use self::export::ExportResult;
-pub use self::write_group::{Waiting, in_write_group};
+pub use self::write_group::{WriteSpan, in_write_group};
 use crate::clock::Clock;
 use crate::config::TelemetrySettings;
 use crate::error::{Error, Result};

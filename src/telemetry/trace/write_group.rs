@@ -12,9 +12,9 @@ use super::Recorder;
 
 /// The span of a caller that waits for its grouped write. Empty if the caller is not recorded.
 #[derive(Default)]
-pub struct Waiting(Option<Context>);
+pub struct WriteSpan(Option<Context>);
 
-impl Waiting {
+impl WriteSpan {
     /// Starts the span of the caller.
     pub fn start() -> Self {
         Self(super::child("grouped_write", SpanKind::Internal, Vec::new))
@@ -38,7 +38,7 @@ impl Waiting {
 }
 
 /// Runs `work`, the transaction of a group of `size` writes, in the span of the group.
-pub async fn in_write_group<F: Future>(callers: &[&Waiting], size: usize, work: F) -> F::Output {
+pub async fn in_write_group<F: Future>(callers: &[&WriteSpan], size: usize, work: F) -> F::Output {
     use opentelemetry::trace::FutureExt as _;
     let Some(first) = callers.iter().find_map(|caller| caller.0.as_ref()) else { return work.await };
     let Some(Recorder(exporting)) = first.get::<Recorder>() else { return work.await };

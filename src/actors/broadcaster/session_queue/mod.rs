@@ -125,7 +125,7 @@ impl SessionQueue {
             && (bytes == 0 || bytes + next.get().frame.text.len() <= max_bytes)
         {
             let (place, entry) = next.remove_entry();
-            waiting.note_removed(place, &entry);
+            waiting.record_removed(place, &entry);
             bytes += entry.frame.text.len();
             taken.frames.push(entry.frame);
         }
@@ -228,7 +228,7 @@ impl Waiting {
     }
 
     /// Updates the counters for a removed entry.
-    fn note_removed(&mut self, place: u64, entry: &Entry) {
+    fn record_removed(&mut self, place: u64, entry: &Entry) {
         self.bytes -= entry.frame.text.len();
         if let Some(application) = entry.application
             && self.newest.get(&application) == Some(&place)
