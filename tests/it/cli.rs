@@ -252,13 +252,13 @@ async fn migrations_are_listed_reverted_after_confirmation_and_run_again() {
         listed.iter().filter(|migration| migration["applied_at"].is_null()).count()
     };
     assert_eq!(pending().await, 0);
-    let (code, _, printed) = aval(&["migrate", "--revert", "8"], &variables).await;
+    let (code, _, printed) = aval(&["migrate", "--revert", "10"], &variables).await;
     assert!(
         code == 5 && printed.contains("--yes") && printed.contains("retry_webhooks_as_jobs"),
         "{printed}"
     );
     assert_eq!(pending().await, 0, "nothing is reverted without confirmation");
-    let (code, printed, errors) = aval(&["migrate", "--revert", "8", "--yes"], &variables).await;
+    let (code, printed, errors) = aval(&["migrate", "--revert", "10", "--yes"], &variables).await;
     assert!(code == 0 && printed.starts_with("reverted "), "{printed}{errors}");
     assert_eq!(pending().await, 8);
     let (code, _, printed) = aval(&["migrate", "--revert", "500", "--yes"], &variables).await;

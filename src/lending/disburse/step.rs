@@ -310,5 +310,8 @@ impl DisbursementStep {
 /// The origin of a change by a job.
 fn origin(job: &ClaimedJob) -> TransitionOrigin {
     let request_id = job.request_id.as_ref().map(ToString::to_string);
-    TransitionOrigin { source: Source { request_id, message_key: None }, traceparent: job.traceparent.clone() }
+    TransitionOrigin {
+        source: Source { request_id, message_key: None },
+        traceparent: job.traceparent.clone(),
+    }
 }

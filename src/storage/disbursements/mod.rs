@@ -83,6 +83,15 @@ pub async fn has_live(connection: &mut AsyncPgConnection, id: ApplicationId) -> 
     Ok(diesel::select(diesel::dsl::exists(live)).get_result(connection).await?)
 }
 
+/// Whether an application is being paid out.
+pub async fn is_in_progress(connection: &mut AsyncPgConnection, id: ApplicationId) -> Result<bool> {
+    let in_progress = disbursements::table
+        .filter(disbursements::application_id.eq(id.as_uuid()))
+        .filter(disbursements::reverses.is_null())
+        .filter(disbursements::state.ne_all(["CANCELLED", "RETURNED", "BOOKED", "COMPLETED"]));
+    Ok(diesel::select(diesel::dsl::exists(in_progress)).get_result(connection).await?)
+}
+
 /// Locks an application and returns its status; `None` if it does not exist or is deleted.
 pub async fn lock_application(
     connection: &mut AsyncPgConnection,

@@ -1,9 +1,7 @@
 //! A disbursement from the request to the ledger.
 
-use actix_web::http::Method;
 use aval::domain::application::Country;
 use aval::domain::disbursement::rail::Rail;
-use serde_json::{Value, json};
 
 use super::*;
 use crate::support::accounts::{ANALYST, OTHER, USER};
@@ -95,12 +93,9 @@ async fn invalid_requests_are_refused_with_a_reason() {
     let wrong = destination(Country::Mx, "032180000118359719");
     assert_eq!(refused(wrong).await.field_errors(), ["/destination/kind unsupported_kind"]);
     assert_eq!(refused(json!({})).await.field_errors(), ["/destination required"]);
-    let pending = app.submit(&crate::support::builders::with(
-        crate::support::builders::spanish(),
-        "requested_amount",
-        "60000.00",
-    ));
-    let undecided = pending.await;
+    let spanish_application = crate::support::builders::spanish();
+    let large = crate::support::builders::with(spanish_application, "requested_amount", "60000.00");
+    let undecided = app.submit(&large).await;
     app.decided(&undecided).await;
     request(&app, &undecided, &spanish("32")).await.expect(409);
     assert_eq!(app.sql("SELECT count(*) FROM disbursements").await, "0");
@@ -146,7 +141,7 @@ async fn account_numbers_and_names_are_in_no_log_event_or_column() {
         SELECT convert_from(destination, 'LATIN1') FROM disbursement_destinations) rows";
     let leaked = app.sql(&format!("{found} WHERE row LIKE '%{number}%' OR row LIKE '%Garc_a L_pez%'")).await;
     assert_eq!(leaked, "0");
-    for line in app.log.lines() {
+    for line in app.log.lines().await {
         let line = format!("{line:?}");
         assert!(!line.contains(&number) && !line.contains(HOLDER), "{line}");
     }
