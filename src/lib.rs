@@ -22,6 +22,7 @@
 //! | [`resilience`] | circuit breaker, bulkhead, retry budget |
 //! | [`cache`], [`redis`](mod@redis) | cached responses; the connection to Redis |
 //! | [`providers`] | one adapter for each credit bureau, and the simulator of all of them |
+//! | [`rails`] | one adapter for each payment rail, and their simulator |
 //! | [`countries`] | documents and rules, one file for each country |
 //! | [`storage`] | SQL behind functions; PostgreSQL is the source of truth |
 //! | [`json`] | parsing JSON from its exact text, without rounding numbers |
@@ -51,6 +52,7 @@ pub mod json;
 pub mod lending;
 pub mod providers;
 pub mod queue;
+pub mod rails;
 pub mod redis;
 pub mod resilience;
 pub mod resources;

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::bureaus::{endpoints, start_simulator};
 use super::event_types::event_types;
+use super::rails::{rail_gateway, start_rail_simulator};
 use super::shared::{Readers, Shared};
 use crate::accounts::Accounts;
 use crate::actors::broadcaster::{self, Broadcaster, Sessions};
@@ -38,11 +39,13 @@ use crate::events::feed::Feed;
 use crate::events::notifications;
 use crate::lending::confirm::WebhookReceiver;
 use crate::lending::confirm::retry::RetryWebhookEvent;
+use crate::lending::disburse::step::DisbursementStep;
 use crate::lending::process::ProcessCreditApplication;
 use crate::lending::statistics::ApplicationStatistics;
 use crate::providers::simulator::Simulator;
 use crate::queue::running_jobs::RunningJobs;
 use crate::queue::task::{AnyTask, Tasks};
+use crate::rails::simulator::RailSimulator;
 use crate::resources::Resources;
 use crate::storage::Database;
 use crate::storage::listener::Notification;
@@ -81,6 +84,8 @@ pub struct Engine {
     pub countries: Arc<Countries>,
     /// The built-in simulator, if a country uses it.
     pub simulator: Option<Simulator>,
+    /// The simulated payment rails, if a rail uses them.
+    pub rail_simulator: Option<RailSimulator>,
     pub handles: Handles,
     /// The registry of tasks.
     pub tasks: Tasks,
@@ -150,6 +155,7 @@ impl Engine {
         shared.check_redis(&resources).await?;
         let countries = Arc::new(Countries::load(resources.settings.countries_dir.as_deref())?);
         let simulator = start_simulator(&resources).await?;
+        let rail_simulator = start_rail_simulator(&resources).await?;
         let overrides = CircuitOverrides::new(resources.clock.clone());
         overrides.refresh(&resources.database).await?;
         let endpoints = match resources.settings.instance.is(InstanceRole::Worker) {
@@ -178,7 +184,7 @@ impl Engine {
         let ingest_writers: Vec<Handle<IngestWriter>> =
             (0..resources.settings.ingest.writers).map(|_| Handle::vacant(ingest_writer::NAME)).collect();
         // Register a new task here.
-        let tasks: [Box<dyn AnyTask>; 3] = [
+        let tasks: [Box<dyn AnyTask>; 4] = [
             Box::new(ProcessCreditApplication {
                 resources: resources.clone(),
                 write_batchers: write_batchers.clone(),
@@ -194,6 +200,12 @@ impl Engine {
                 resources: resources.clone(),
                 write_batchers: write_batchers.clone(),
                 admission: Admission::of(&resources),
+                on_commit: Arc::clone(&on_commit),
+            }),
+            Box::new(DisbursementStep {
+                resources: resources.named("disbursements"),
+                write_batchers: write_batchers.clone(),
+                rails: rail_gateway(&resources, rail_simulator.as_ref()),
                 on_commit: Arc::clone(&on_commit),
             }),
         ];
@@ -215,6 +227,7 @@ impl Engine {
             accounts,
             countries,
             simulator,
+            rail_simulator,
             handles,
             on_commit,
             webhooks,

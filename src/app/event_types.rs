@@ -11,6 +11,7 @@ pub fn event_types() -> EventRegistry {
     EventRegistry::new(&[
         lending::events::TYPES,
         lending::review_events::TYPES,
+        lending::disburse::events::TYPES,
         accounts::events::TYPES,
         provider_gateway::events::TYPES,
         deliveries::events::TYPES,

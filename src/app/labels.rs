@@ -11,10 +11,13 @@ use crate::cache::{CacheOperation, Subject, follower};
 use crate::deliveries::deliver::DeliverWebhook;
 use crate::domain::application::Country;
 use crate::domain::delivery::{AttemptResult, DeliveryStatus};
+use crate::domain::disbursement::rail::Rail;
+use crate::domain::disbursement::workflow::{self, Step};
 use crate::events::streams::appender;
 use crate::events::{bus, notifications};
 use crate::lending::confirm::retry::RetryWebhookEvent;
 use crate::lending::confirm::{MessageResult, UNKNOWN_PROVIDER};
+use crate::lending::disburse::step::DisbursementStep;
 use crate::lending::process::ProcessCreditApplication;
 use crate::providers::provider_for;
 use crate::queue::task::Task;
@@ -51,7 +54,8 @@ const SUPERVISED: [&str; 20] = [
 ];
 
 /// The names of the tasks in the registry of `app::engine`.
-const TASKS: [&str; 3] = [ProcessCreditApplication::NAME, RetryWebhookEvent::NAME, DeliverWebhook::NAME];
+const TASKS: [&str; 4] =
+    [ProcessCreditApplication::NAME, RetryWebhookEvent::NAME, DeliverWebhook::NAME, DisbursementStep::NAME];
 
 /// The label values that are known when a process starts.
 pub fn known_labels() -> KnownLabels {
@@ -68,9 +72,12 @@ pub fn known_labels() -> KnownLabels {
         countries: Country::ALL.into_iter().map(Country::code).collect(),
         delivery_results: ended().map(DeliveryStatus::as_str).collect(),
         event_results: EventResult::VALUES.iter().copied().collect(),
+        disbursement_states: workflow::State::ALL.iter().map(|state| state.as_str()).collect(),
+        disbursement_steps: Step::ALL.iter().map(|step| step.as_str()).collect(),
         job_statuses: AttemptStatus::VALUES.iter().copied().collect(),
         message_types: FrameKind::ALL.into_iter().map(FrameKind::as_str).collect(),
         push_channels: [notifications::CHANNEL, bus::redis::CHANNEL].into_iter().collect(),
+        rails: Rail::ALL.iter().map(|rail| rail.as_str()).collect(),
         redis_operations: redis::Operation::VALUES.iter().copied().collect(),
         redis_results: redis::CallResult::VALUES.iter().copied().collect(),
         refusals: http::refusal_labels().collect(),

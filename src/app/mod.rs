@@ -8,6 +8,7 @@ pub mod archive;
 pub mod backup;
 mod bureaus;
 mod checksum;
+pub mod disbursements;
 mod engine;
 mod event_types;
 pub mod events;
@@ -15,6 +16,7 @@ mod health;
 mod labels;
 pub mod migrations;
 mod partial;
+mod rails;
 pub mod reencrypt;
 mod shared;
 pub mod status;
@@ -169,6 +171,9 @@ impl App {
         engine.arbiters.stop();
         engine.root.wait(shutdown.left(MIN_STAGE_TIME)).await;
         if let Some(simulator) = engine.simulator {
+            simulator.stop().await;
+        }
+        if let Some(simulator) = engine.rail_simulator {
             simulator.stop().await;
         }
         // The exporter's HTTP client runs on this arbiter, so it must be stopped before the process ends.

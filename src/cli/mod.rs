@@ -8,6 +8,7 @@ pub mod completions;
 mod credential;
 pub mod decide;
 pub mod demo;
+pub mod disbursements;
 pub mod document;
 pub mod errors;
 pub mod events;
@@ -73,6 +74,8 @@ pub enum Command {
     Events(events::EventsArgs),
     /// Send generated events to a running server and check that each is stored once
     Ingest(ingest::IngestArgs),
+    /// Rebuild disbursements from their events, and check funding pools and ledger
+    Disbursements(disbursements::DisbursementsArgs),
     /// Move closed months to the archive and back, and export them
     Archive(archive::ArchiveArgs),
     /// Back up the private PostgreSQL with its secrets
@@ -114,6 +117,11 @@ pub fn run(command: Command) -> Result<()> {
         Command::Events(args) => {
             let settings = Settings::load(Need::Database)?;
             block_on(events::run(args, settings, clock, io::stdout()))
+        }
+        Command::Disbursements(args) => {
+            let settings = Settings::load(Need::Everything)?;
+            let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);
+            block_on(disbursements::run(args, settings, clock, logger, io::stdout()))
         }
         Command::Backup(args) => {
             let settings = Settings::load(Need::Database)?;

@@ -13,6 +13,7 @@ mod cache;
 mod cors;
 mod database;
 mod database_url;
+mod disbursements;
 mod effective;
 mod environment;
 mod events;
@@ -54,6 +55,7 @@ pub use cache::CacheSettings;
 pub use cors::CorsSettings;
 pub use database::{DatabaseSettings, EmbeddedDatabaseSettings};
 pub use database_url::{DatabaseUrl, ServerVerification};
+pub use disbursements::{ApprovalLimits, DisbursementSettings, RailAddresses};
 pub use effective::EffectiveValue;
 pub use environment::Environment;
 pub use events::EventSettings;
@@ -147,6 +149,7 @@ sections! {
     webhooks: WebhookSettings, validate;
     webhook_delivery: WebhookDeliverySettings, validate;
     ingest: IngestSettings, validate;
+    disbursements: DisbursementSettings, validate;
     providers: ProvidersSection, validate;
     simulator: SimulatorSection;
     faults: FaultSettings;
@@ -245,6 +248,7 @@ impl Settings {
         self.redis.validate(environment)?;
         self.providers.validate_for(environment)?;
         self.webhook_delivery.validate_for(environment)?;
+        self.disbursements.validate_for(environment)?;
         self.simulator.validate_for(environment)?;
         if environment.is_production() && self.faults.injection {
             return Err(Error::configuration("faults.injection must be false in production"));

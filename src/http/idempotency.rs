@@ -73,6 +73,15 @@ impl Idempotency {
         Some(Keyed { write, seal_reply: Box::new(move |made| render(made)?.seal(keys, &stored_write)) })
     }
 
+    /// Requires the request to have a key.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] without one.
+    pub fn require(&self) -> Result<()> {
+        let missing = || Error::Malformed(PublicMessage::new("The header Idempotency-Key is required."));
+        self.key.as_ref().map(drop).ok_or_else(missing)
+    }
+
     fn write(&self, keys: &KeyRing, account: &str, body: &[u8], now: DateTime<Utc>) -> Option<KeyedWrite> {
         let key = self.key.as_ref()?;
         let target = self.target.as_bytes();

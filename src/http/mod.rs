@@ -22,6 +22,7 @@ pub mod countries;
 mod cross_origin;
 mod cursor;
 pub mod dead_letters;
+pub mod disbursements;
 pub mod docs;
 pub mod events;
 pub mod extract;

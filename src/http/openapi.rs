@@ -16,9 +16,9 @@ use super::body::{BodyClass, BodyLimit, MERGE_PATCH};
 use super::limits::LimitClass;
 use super::routes::RouteEntry;
 use super::{
-    api_keys, applications, console, countries, dead_letters, docs, events, faults, health, ingest, metrics,
-    operations, problem, reviews, routes, saved_views, schedule, schemas, security_events, sessions,
-    staff_views, stats, users, webhook_deliveries, webhook_endpoints, webhooks, ws,
+    api_keys, applications, console, countries, dead_letters, disbursements, docs, events, faults, health,
+    ingest, metrics, operations, problem, reviews, routes, saved_views, schedule, schemas, security_events,
+    sessions, staff_views, stats, users, webhook_deliveries, webhook_endpoints, webhooks, ws,
 };
 use crate::domain::account::Role;
 
@@ -51,6 +51,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
     tags(
         (name = "accounts", description = "Authentication: user sessions, user accounts and API keys"),
         (name = "applications", description = "Credit applications"),
+        (name = "disbursements", description = "Payment of approved applications, decisions of a second person, and funding pools"),
         (name = "reviews", description = "The queue of applications under review and their assignment to analysts"),
         (name = "statistics", description = "Figures on applications, decisions, risk and amounts"),
         (name = "countries", description = "Rules of each country, document checks and trial evaluations"),
@@ -107,6 +108,20 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         applications::decision::decision,
         applications::export::export,
         applications::bulk_status::set_status,
+        disbursements::request::request,
+        disbursements::list::list,
+        disbursements::get::get,
+        disbursements::get::status,
+        disbursements::events::list,
+        disbursements::act::resume,
+        disbursements::act::cancel,
+        disbursements::act::resolve,
+        disbursements::approvals::list,
+        disbursements::approvals::approve,
+        disbursements::approvals::decline,
+        disbursements::pools::list,
+        disbursements::pools::deposit,
+        disbursements::report::receive,
         reviews::list::list,
         reviews::next::next,
         reviews::assignment::get,

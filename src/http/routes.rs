@@ -14,9 +14,9 @@ use super::limits::LimitClass;
 use super::middleware::{self, RouteRules};
 use super::problem::{HandlerResult, Rejection};
 use super::{
-    api_keys, applications, console, countries, dead_letters, docs, events, faults, health, ingest, metrics,
-    operations, reviews, saved_views, schedule, security_events, sessions, staff_views, stats, users,
-    webhook_deliveries, webhook_endpoints, webhooks, ws,
+    api_keys, applications, console, countries, dead_letters, disbursements, docs, events, faults, health,
+    ingest, metrics, operations, reviews, saved_views, schedule, security_events, sessions, staff_views,
+    stats, users, webhook_deliveries, webhook_endpoints, webhooks, ws,
 };
 use crate::config::{InstanceRole, Settings};
 use crate::domain::account::Role;
@@ -167,6 +167,21 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(PUT, "/api/v1/applications/{id}/assignment", REVIEWERS, reviews::assignment::assign),
         on(DELETE, "/api/v1/applications/{id}/assignment", REVIEWERS, reviews::assignment::release),
 
+        on(POST, "/api/v1/applications/{id}/disbursements", WRITE, disbursements::request::request),
+
+        on(GET, "/api/v1/disbursements", READ, disbursements::list::list).with_query(),
+        on(GET, "/api/v1/disbursements/{id}", READ, disbursements::get::get),
+        on(GET, "/api/v1/disbursements/{id}/status", READ, disbursements::get::status),
+        on(GET, "/api/v1/disbursements/{id}/events", READ, disbursements::events::list),
+        on(POST, "/api/v1/admin/disbursements/{id}/resume", ADMINS, disbursements::act::resume),
+        on(POST, "/api/v1/admin/disbursements/{id}/cancel", ADMINS, disbursements::act::cancel),
+        on(POST, "/api/v1/admin/disbursements/{id}/resolve", ADMINS, disbursements::act::resolve),
+        on(GET, "/api/v1/admin/disbursement-approvals", INSPECT, disbursements::approvals::list).with_query(),
+        on(POST, "/api/v1/admin/disbursement-approvals/{id}/approve", ADMINS, disbursements::approvals::approve),
+        on(POST, "/api/v1/admin/disbursement-approvals/{id}/decline", ADMINS, disbursements::approvals::decline),
+        on(GET, "/api/v1/admin/funding-pools", INSPECT, disbursements::pools::list),
+        on(POST, "/api/v1/admin/funding-pools/{code}/deposits", ADMINS, disbursements::pools::deposit),
+
         on(GET, "/api/v1/reviews", REVIEW, reviews::list::list).with_query(),
         on(POST, "/api/v1/reviews/next", REVIEWERS, reviews::next::next),
 
@@ -176,6 +191,7 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
 
         on(POST, "/api/v1/webhooks/bank-confirmation", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook).taking(BodyClass::Webhook),
         on(POST, "/api/v1/webhooks/provider", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook).taking(BodyClass::Webhook),
+        on(POST, "/api/v1/webhooks/payment-report", Access::Signed, disbursements::report::receive).counted_as(LimitClass::Webhook).taking(BodyClass::Webhook),
         on(POST, "/api/v1/webhook-endpoints", WEBHOOKS, webhook_endpoints::create::create).returning_secret(),
         on(GET, "/api/v1/webhook-endpoints", WEBHOOKS, webhook_endpoints::list::list).with_query(),
         on(GET, "/api/v1/webhook-endpoints/{id}", WEBHOOKS, webhook_endpoints::get::get),

@@ -17,6 +17,8 @@ use crate::domain::banking::AccountStatus;
 use crate::domain::confirmation::ReportedOutcome;
 use crate::domain::decision::{Outcome, RiskBand, RiskPart, RuleKind, RuleResult};
 use crate::domain::delivery::{Algorithm, AttemptResult, DeliveryStatus, DisabledReason};
+use crate::domain::disbursement::rail::{DestinationKind, PaymentStatus, Rail};
+use crate::domain::disbursement::workflow;
 use crate::domain::status::Status;
 use crate::lending::audit_views::ViewAction;
 use crate::resilience::circuit_breaker::CircuitMode;
@@ -51,6 +53,16 @@ macro_rules! enum_schemas {
 pub(super) use enum_schemas;
 
 enum_schemas! {
+    /// [`workflow::State`]
+    DisbursementState: workflow::State::ALL, "The state of a disbursement";
+    /// [`workflow::EventKind`]
+    DisbursementEventKind: workflow::EventKind::ALL, "The kind of an event of a disbursement";
+    /// [`DestinationKind`]
+    DestinationKindName: DestinationKind::ALL, "The kind of a destination";
+    /// [`Rail`]
+    RailName: Rail::ALL, "A payment rail";
+    /// [`PaymentStatus`]
+    PaymentStatusName: [PaymentStatus::Accepted, PaymentStatus::Settled, PaymentStatus::Rejected, PaymentStatus::Returned], "What a rail reports about a payment";
     /// [`Country`]
     CountryCode: Country::ALL, "ISO 3166-1 alpha-2";
     /// [`Role`]

@@ -11,8 +11,9 @@ use super::{Caller, Lending};
 use crate::actors::write_batcher::Written;
 use crate::domain::application::{Application, Attribution, Country};
 use crate::domain::ids::{ApplicationId, ChangeId};
-use crate::error::{Error, Result};
+use crate::error::{Error, PublicMessage, Result};
 use crate::storage::applications;
+use crate::storage::disbursements;
 use crate::storage::idempotency::{self, Keyed, Once};
 use crate::storage::transaction::Abort;
 
@@ -141,6 +142,9 @@ impl Lending {
             let current = applications::get(connection, keys, id, &caller.may_change).await?;
             request.check_version(current.version)?;
         }
+        if matches!(request.change, Change::Delete) {
+            check_not_paid_out(connection, id).await?;
+        }
         let changed = applications::change(
             connection,
             keys,
@@ -159,6 +163,15 @@ impl Lending {
         check_size(&changed)?;
         Ok(changed)
     }
+}
+
+/// Refuses the deletion of an application that is being paid out: the payment could not be booked. A trigger refuses it too.
+async fn check_not_paid_out(connection: &mut AsyncPgConnection, id: ApplicationId) -> Result<()> {
+    if disbursements::is_in_progress(connection, id).await? {
+        let text = "an application cannot be deleted while it is being paid out";
+        return Err(Error::Conflict(PublicMessage::new(text)));
+    }
+    Ok(())
 }
 
 /// Checks the size of the whole data rather than of the change, because several small changes together may exceed it.

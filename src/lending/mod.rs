@@ -11,6 +11,7 @@ pub mod caller;
 pub mod change;
 pub mod circuits;
 pub mod confirm;
+pub mod disburse;
 pub mod events;
 pub mod export;
 pub mod figures;

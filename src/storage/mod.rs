@@ -19,6 +19,7 @@ pub mod connect;
 pub mod consumers;
 pub mod decisions;
 pub mod deliveries;
+pub mod disbursements;
 pub mod failed_jobs;
 mod failure;
 mod fitness;

@@ -35,16 +35,6 @@ pub mod sql_types {
 }
 
 diesel::table! {
-    account_settings (user_id) {
-        user_id -> Uuid,
-        language -> Nullable<Text>,
-        time_zone -> Nullable<Text>,
-        theme -> Text,
-        updated_at -> Timestamptz,
-    }
-}
-
-diesel::table! {
     use diesel::sql_types::*;
 
     account_contacts (user_id) {
@@ -52,6 +42,16 @@ diesel::table! {
         name -> Nullable<Bytea>,
         email -> Nullable<Bytea>,
         email_index -> Nullable<Bytea>,
+    }
+}
+
+diesel::table! {
+    account_settings (user_id) {
+        user_id -> Uuid,
+        language -> Nullable<Text>,
+        time_zone -> Nullable<Text>,
+        theme -> Text,
+        updated_at -> Timestamptz,
     }
 }
 
@@ -362,6 +362,72 @@ diesel::table! {
 }
 
 diesel::table! {
+    disbursement_approvals (id) {
+        id -> Uuid,
+        disbursement_id -> Uuid,
+        action -> Text,
+        reason -> Text,
+        maker -> Text,
+        maker_id -> Uuid,
+        requested_at -> Timestamptz,
+        expires_at -> Timestamptz,
+        decision -> Nullable<Text>,
+        checker -> Nullable<Text>,
+        checker_id -> Nullable<Uuid>,
+        decided_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    disbursement_destinations (disbursement_id) {
+        disbursement_id -> Uuid,
+        destination -> Bytea,
+    }
+}
+
+diesel::table! {
+    disbursement_events (disbursement_id, sequence) {
+        disbursement_id -> Uuid,
+        sequence -> Int8,
+        kind -> Text,
+        state -> Text,
+        details -> Jsonb,
+        actor -> Text,
+        request_id -> Nullable<Text>,
+        message_key -> Nullable<Text>,
+        recorded_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::Country;
+
+    disbursements (id) {
+        id -> Uuid,
+        application_id -> Uuid,
+        country -> Country,
+        amount -> Numeric,
+        destination_kind -> Text,
+        destination -> Text,
+        holder_differs -> Bool,
+        owner -> Text,
+        requested_by -> Text,
+        requester_id -> Uuid,
+        reverses -> Nullable<Uuid>,
+        state -> Text,
+        stuck_in -> Nullable<Text>,
+        reason -> Nullable<Text>,
+        payment_key -> Nullable<Uuid>,
+        rail_reference -> Nullable<Text>,
+        compensations -> Array<Nullable<Text>>,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     document_claims (created_by, document_index) {
         created_by -> Text,
         document_index -> Bytea,
@@ -410,6 +476,31 @@ diesel::table! {
         updated_at -> Timestamptz,
         lane -> Text,
         retried_as -> Nullable<Uuid>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::Country;
+
+    funding_pool_shares (country, share) {
+        country -> Country,
+        share -> Int2,
+        available -> Numeric,
+        reserved -> Numeric,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::Country;
+
+    funding_reservations (disbursement_id, share) {
+        disbursement_id -> Uuid,
+        country -> Country,
+        share -> Int2,
+        amount -> Numeric,
+        status -> Text,
     }
 }
 
@@ -474,6 +565,28 @@ diesel::table! {
         error_message -> Nullable<Text>,
         created_at -> Timestamptz,
         finished_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::Country;
+
+    ledger_entries (id) {
+        id -> Uuid,
+        kind -> Text,
+        country -> Country,
+        disbursement_id -> Nullable<Uuid>,
+        actor -> Text,
+        recorded_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    ledger_lines (entry_id, account) {
+        entry_id -> Uuid,
+        account -> Text,
+        amount -> Numeric,
     }
 }
 
@@ -594,17 +707,6 @@ diesel::table! {
 }
 
 diesel::table! {
-    saved_views (id) {
-        id -> Uuid,
-        user_id -> Uuid,
-        page -> Text,
-        name -> Text,
-        filters -> Jsonb,
-        created_at -> Timestamptz,
-    }
-}
-
-diesel::table! {
     use diesel::sql_types::*;
     use super::sql_types::Country;
 
@@ -616,6 +718,17 @@ diesel::table! {
         assigned_at -> Nullable<Timestamptz>,
         expires_at -> Nullable<Timestamptz>,
         request_id -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    saved_views (id) {
+        id -> Uuid,
+        user_id -> Uuid,
+        page -> Text,
+        name -> Text,
+        filters -> Jsonb,
+        created_at -> Timestamptz,
     }
 }
 
@@ -804,6 +917,7 @@ diesel::table! {
 diesel::joinable!(account_contacts -> users (user_id));
 diesel::joinable!(account_settings -> users (user_id));
 diesel::joinable!(api_keys -> users (made_by_user));
+diesel::joinable!(ledger_lines -> ledger_entries (entry_id));
 diesel::joinable!(login_addresses -> users (user_id));
 diesel::joinable!(refresh_tokens -> users (user_id));
 diesel::joinable!(reviews -> users (assigned_to));
@@ -830,14 +944,22 @@ diesel::allow_tables_to_appear_in_same_query!(
     decisions,
     decisions_archive,
     deferred_events,
+    disbursement_approvals,
+    disbursement_destinations,
+    disbursement_events,
+    disbursements,
     document_claims,
     failed_job_actions,
     failed_jobs,
+    funding_pool_shares,
+    funding_reservations,
     idempotency_keys,
     inbox,
     ingest_dead_letters,
     ingested_events,
     job_history,
+    ledger_entries,
+    ledger_lines,
     login_addresses,
     outbox,
     outbox_position,

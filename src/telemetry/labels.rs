@@ -63,12 +63,18 @@ pub struct KnownLabels {
     pub delivery_results: Values,
     /// Results of ingested events.
     pub event_results: Values,
+    /// States of disbursements.
+    pub disbursement_states: Values,
+    /// Steps of disbursements.
+    pub disbursement_steps: Values,
     /// Results of job attempts.
     pub job_statuses: Values,
     /// Types of the messages to WebSocket clients.
     pub message_types: Values,
     /// Channels of notifications.
     pub push_channels: Values,
+    /// Payment rails.
+    pub rails: Values,
     pub redis_operations: Values,
     pub redis_results: Values,
     /// Reasons for refusing connections.

@@ -200,6 +200,16 @@ metrics! {
     webhook_attempts_total: IntCounterVec ["result"] of [attempt_results];
     /// Duration of an attempt at a delivery, in seconds.
     webhook_attempt_duration_seconds: Histogram;
+    /// Transitions of disbursements, by the state after the transition.
+    disbursement_transitions_total: IntCounterVec ["state"] of [disbursement_states];
+    /// Duration of a step of a disbursement, in seconds.
+    disbursement_step_duration_seconds: HistogramVec ["step"] of [disbursement_steps];
+    /// Calls to payment rails, by operation and status.
+    rail_calls_total: IntCounterVec ["rail", "operation", "status"];
+    /// Duration of a call to a payment rail, in seconds.
+    rail_call_duration_seconds: HistogramVec ["rail"] of [rails];
+    /// State of the circuit breaker of a payment rail: 0 closed, 1 open, 2 half-open.
+    rail_circuit_breaker_state: IntGaugeVec ["rail"] of [rails];
     /// Jobs of deliveries that returned to the queue because their endpoint had too many attempts in progress.
     webhook_attempts_deferred_total: IntCounter;
 

@@ -252,15 +252,15 @@ async fn migrations_are_listed_reverted_after_confirmation_and_run_again() {
         listed.iter().filter(|migration| migration["applied_at"].is_null()).count()
     };
     assert_eq!(pending().await, 0);
-    let (code, _, printed) = aval(&["migrate", "--revert", "12"], &variables).await;
+    let (code, _, printed) = aval(&["migrate", "--revert", "14"], &variables).await;
     assert!(
         code == 5 && printed.contains("--yes") && printed.contains("retry_webhooks_as_jobs"),
         "{printed}"
     );
     assert_eq!(pending().await, 0, "nothing is reverted without confirmation");
-    let (code, printed, errors) = aval(&["migrate", "--revert", "12", "--yes"], &variables).await;
+    let (code, printed, errors) = aval(&["migrate", "--revert", "14", "--yes"], &variables).await;
     assert!(code == 0 && printed.starts_with("reverted "), "{printed}{errors}");
-    assert_eq!(pending().await, 12);
+    assert_eq!(pending().await, 14);
     let (code, _, printed) = aval(&["migrate", "--revert", "500", "--yes"], &variables).await;
     assert_eq!(code, 5, "{printed}");
     assert_eq!(aval(&["migrate"], &variables).await.0, 0);

@@ -51,6 +51,7 @@ mod dead_letters;
 mod deliveries;
 #[cfg(test)]
 mod demo;
+mod disbursements;
 #[cfg(test)]
 mod embedded;
 #[cfg(test)]

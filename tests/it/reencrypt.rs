@@ -12,6 +12,7 @@ use aval::storage::account_contacts::{self, Contact};
 use aval::storage::applications::{Insertion, insert};
 use aval::storage::deliveries::endpoints;
 use aval::storage::deliveries::list::attempts_page;
+use aval::storage::disbursements::get_destination;
 use aval::storage::seal::SealedField;
 use aval::storage::{refresh_tokens, security_events};
 use diesel_async::SimpleAsyncConnection as _;
@@ -330,20 +331,24 @@ async fn other_tables_are_resealed() {
              VALUES ('{0}', 'https://example.com', '{{*}}', 'test'); \
          INSERT INTO webhook_secrets (id, endpoint_id, algorithm, secret) VALUES ('{0}', '{0}', 'v1', '\\x{1}'); \
          INSERT INTO webhook_attempts (id, delivery_id, endpoint_id, result, duration_ms, response, attempted_at) \
-             VALUES ('{2}', '{0}', '{0}', 'refused', 1, '\\x{3}', now())",
+             VALUES ('{2}', '{0}', '{0}', 'refused', 1, '\\x{3}', now()); \
+         INSERT INTO disbursement_destinations (disbursement_id, destination) VALUES ('{0}', '\\x{4}')",
         hex(&secret),
         envelope(SealedField::WebhookSecret, secret, "a secret"),
         hex(&response),
         envelope(SealedField::WebhookResponse, response, "a response"),
+        envelope(SealedField::Destination, secret, r#"{"kind":"iban","value":"ES91","holder_name":"Ada"}"#),
     );
     sql.batch_execute(&webhooks).await.unwrap();
     let user = text(&mut sql, "SELECT user_id FROM refresh_tokens").await.unwrap().parse().unwrap();
     let contact = Contact { name: FullName::parse("Ada Lovelace"), email: Email::parse("ada@example.com") };
     assert!(account_contacts::replace(&mut sql, &old, user, &contact).await.unwrap());
-    assert_eq!(run(&database, &[NEW_AND_OLD], |_| {}).await.unwrap(), 47);
+    assert_eq!(run(&database, &[NEW_AND_OLD], |_| {}).await.unwrap(), 48);
     let endpoint = uuid::Uuid::from_bytes(secret);
     let secrets = endpoints::secrets(&mut sql, &new, endpoint, Clock::system().now()).await.unwrap();
     assert_eq!(&**secrets[0].secret, b"a secret");
+    let destination = get_destination(&mut sql, &new, endpoint).await.unwrap();
+    assert_eq!((destination.reveal(), destination.reveal_holder()), ("ES91", "Ada"));
     let attempts = attempts_page(&mut sql, &new, endpoint, &Default::default(), None, 10).await.unwrap();
     assert_eq!(attempts[0].response.as_deref(), Some(b"a response".as_slice()));
     assert_eq!(account_contacts::of(&mut sql, &new, &[user]).await.unwrap()[&user], contact);

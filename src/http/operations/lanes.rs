@@ -77,7 +77,7 @@ impl From<PausedLane> for PauseView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LaneView {
     /// The name of the lane: the country code for applications, "webhooks" for webhook retries, "deliveries" for
-    /// deliveries to webhook endpoints.
+    /// deliveries to webhook endpoints, "disbursements" for steps of disbursements.
     #[schema(example = "ES")]
     pub lane: &'static str,
     /// Whether an operator has paused the lane. A pause applies on every instance.

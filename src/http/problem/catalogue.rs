@@ -165,6 +165,8 @@ pub const FIELD_CODES: &[(&str, &str)] = &[
     ("unknown_scope", "The text is not one of the scopes"),
     ("unknown_separator", "The text is not one of the separators"),
     ("unknown_sort", "The text is not one of the sort orders"),
+    ("unreachable_country", "The account is in a country that the payment rail does not reach"),
+    ("unsupported_kind", "The payment rail of the country does not pay to a destination of this kind"),
     ("unknown_status", "The text is not one of the statuses"),
     ("unknown_target", "The text is not one of the targets"),
     ("unknown_task", "The text is not one of the tasks"),

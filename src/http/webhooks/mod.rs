@@ -6,7 +6,7 @@
 
 pub mod list;
 pub mod receive;
-mod senders;
+pub(super) mod senders;
 
 pub use self::senders::Senders;
 use crate::lending::confirm::WebhookReceiver;

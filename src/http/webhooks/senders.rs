@@ -41,7 +41,7 @@ impl Senders {
 
     /// The countries that the signature of `body` is valid for; empty if no key verifies it, or if it is too old or too
     /// far in the future. All keys are tried, even after a match.
-    pub(super) fn authenticate(
+    pub(in crate::http) fn authenticate(
         &self,
         signature: &Signature,
         body: &[u8],
@@ -63,7 +63,7 @@ impl Senders {
 
 /// The signature in the request headers. If any Standard Webhooks header is present, the legacy header is ignored, so
 /// that a sender cannot bypass the stronger scheme.
-pub(super) fn signature(headers: &HeaderMap) -> Option<Signature> {
+pub(in crate::http) fn signature(headers: &HeaderMap) -> Option<Signature> {
     if [ID, TIMESTAMP, SIGNATURE].iter().any(|name| headers.contains_key(*name)) {
         let (id, timestamp, list) = (
             single_value(headers, ID)?,

@@ -28,6 +28,8 @@ pub enum SealedField {
     WebhookSecret,
     /// The beginning of a webhook endpoint's response.
     WebhookResponse,
+    /// Where a disbursement is paid to.
+    Destination,
 }
 
 /// The key column of a table, and how its value is encoded in the associated data.
@@ -40,7 +42,7 @@ pub enum RowKey {
 }
 
 impl SealedField {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::FullName,
         Self::IdentityDocument,
         Self::BirthDate,
@@ -53,6 +55,7 @@ impl SealedField {
         Self::AccountEmail,
         Self::WebhookSecret,
         Self::WebhookResponse,
+        Self::Destination,
     ];
 
     /// Table, column and the table's key.
@@ -69,6 +72,9 @@ impl SealedField {
             Self::AccountName => ("account_contacts", "name", RowKey::Uuid("user_id")),
             Self::AccountEmail => ("account_contacts", "email", RowKey::Uuid("user_id")),
             Self::WebhookSecret => ("webhook_secrets", "secret", RowKey::Uuid("id")),
+            Self::Destination => {
+                ("disbursement_destinations", "destination", RowKey::Uuid("disbursement_id"))
+            }
             Self::WebhookResponse => ("webhook_attempts", "response", RowKey::Uuid("id")),
         }
     }

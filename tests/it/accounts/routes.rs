@@ -10,13 +10,14 @@ use crate::support::app::{Answer, TestApp};
 use crate::support::builders::spanish;
 
 /// Operations without authentication. A new public route must be listed here.
-const OPEN: [&str; 18] = [
+const OPEN: [&str; 19] = [
     "POST /api/v1/auth/login",
     "POST /api/v1/auth/refresh",
     "POST /api/v1/auth/browser-session",
     "POST /api/v1/auth/browser-session/refresh",
     "POST /api/v1/webhooks/bank-confirmation",
     "POST /api/v1/webhooks/provider",
+    "POST /api/v1/webhooks/payment-report",
     "GET /api/v1/ws",
     "GET /health",
     "GET /health/live",
@@ -244,9 +245,12 @@ async fn the_application_of_another_user_is_not_found_on_any_route() {
         checked += 1;
         let body = match operation.method {
             Method::PATCH | Method::PUT => r#"{"status": "CANCELLED"}"#,
+            Method::POST => {
+                r#"{"destination": {"kind": "iban", "value": "ES9121000418450200051332", "holder_name": "Ana"}}"#
+            }
             _ => "",
         };
-        let json = [("Content-Type", "application/json")];
+        let json = [("Content-Type", "application/json"), ("Idempotency-Key", "one")];
         let answer = other.send(operation.method.clone(), &operation.path, &json, body).await;
         assert_eq!(answer.expect(404)["code"], "not_found", "{}", operation.name);
     }

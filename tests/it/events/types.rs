@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use actix_web::http::Method;
 use aval::app::event_types;
 use aval::domain::application::Country;
 use aval::events::registry::EventType;
@@ -62,6 +63,12 @@ async fn every_outbox_row_matches_its_declared_type_and_every_type_is_written() 
     for deleted_at in ["now()", "NULL"] {
         app.execute(&format!("UPDATE applications SET deleted_at = {deleted_at} WHERE id = '{id}'")).await;
     }
+    let destination = json!({"destination": {
+        "kind": "iban", "value": "ES9121000418450200051332", "holder_name": "Ana García López",
+    }});
+    let headers = [("Idempotency-Key", "one"), ("Content-Type", "application/json")];
+    let path = format!("/api/v1/applications/{id}/disbursements");
+    app.admin().send(Method::POST, &path, &headers, destination.to_string()).await.expect(202);
     let reviewed = app.submit(&with(spanish(), "identity_document", "90000009C")).await;
     app.reaches(&reviewed, "UNDER_REVIEW").await;
     let assignment = format!("/api/v1/applications/{reviewed}/assignment");

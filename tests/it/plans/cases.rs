@@ -10,7 +10,12 @@ use aval::domain::account::{KeyLimits, Role, Scope};
 use aval::domain::application::{Country, DataChange};
 use aval::domain::confirmation::ReportedOutcome;
 use aval::domain::delivery::{Algorithm, AttemptResult, DeliveryStatus, DisabledReason};
-use aval::domain::ids::{DecisionId, EventId, RequestId};
+use aval::domain::disbursement::destination::Destination;
+use aval::domain::disbursement::history::{Beginning, Details, Event};
+use aval::domain::disbursement::rail::DestinationKind;
+use aval::domain::disbursement::workflow::EventKind;
+use aval::domain::ids::{ApplicationId, DecisionId, EventId, RequestId};
+use aval::domain::money::Money;
 use aval::domain::personal_data::Email;
 use aval::domain::status::{Initiator, Status};
 use aval::error::Error;
@@ -32,6 +37,10 @@ use aval::storage::deliveries::fan_out::{NewMessage, fan_out, insert_for};
 use aval::storage::deliveries::list::{AttemptFilter, DeliveryFilter};
 use aval::storage::deliveries::repeat::RecoverFilter;
 use aval::storage::deliveries::{NewAttempt, endpoints, list, repeat};
+use aval::storage::disbursements::approvals::{self, Approval};
+use aval::storage::disbursements::list::DisbursementFilter;
+use aval::storage::disbursements::pools::{self, Entry};
+use aval::storage::disbursements::{self, Source};
 use aval::storage::failed_jobs::{DeadLetterFilter, Operator, RetryAll};
 use aval::storage::idempotency::{KeyedWrite, SealedReply};
 use aval::storage::ingest::dead_letters::{IngestDeadLetterFilter, NewIngestDeadLetter};
@@ -478,6 +487,76 @@ pub(super) const CASES: &[Case] = cases! {
     };
     "users::end_tokens" [0] ["users_pkey"] |sql, w| users::end_tokens(sql, w.user);
 
+    "disbursements::find" [0] ["disbursements_pkey"] |sql, w| disbursements::find(sql, w.disbursement, own());
+    "disbursements::lock" [0] ["disbursements_pkey"] |sql, w| disbursements::lock(sql, w.disbursement);
+    "disbursements::find_by_payment_key" [0] ["disbursements_payment_key"]
+        |sql, w| disbursements::find_by_payment_key(sql, w.disbursement);
+    "disbursements::has_live" [0] ["disbursements_"] |sql, w| disbursements::has_live(sql, w.application);
+    "disbursements::is_in_progress" [0] ["disbursements_"] |sql, w| disbursements::is_in_progress(sql, w.application);
+    "disbursements::lock_application" [1] ["applications_pkey"] |sql, w| disbursements::lock_application(sql, w.application);
+    "disbursements::begin" [0] [] |sql, w| async move {
+        disbursements::begin(sql, w.clock.new_uuid(), &requested(w), &Source::default()).await
+    };
+    "disbursements::record" [0] ["disbursements_pkey"] |sql, w| async move {
+        let current = disbursements::lock(sql, w.disbursement).await?.unwrap();
+        let event = Event { kind: EventKind::FundsReserved, details: Details::default(), ..requested(w) };
+        disbursements::record(sql, &current, &event, &Source::default()).await
+    };
+    "disbursements::events" [0] ["disbursement_events_"] |sql, w| async move {
+        // The rows of this database have no beginnings, which matters only when they are replayed.
+        disbursements::events(sql, w.disbursement).await
+    };
+    "disbursements::find_message" [0] ["disbursement_events_message_once"]
+        |sql, w| async move { disbursements::find_message(sql, &w.disbursement.to_string()).await };
+    "disbursements::store_destination" [0] []
+        |sql, w| async move { disbursements::store_destination(sql, &w.keys, w.clock.new_uuid(), &destination()).await };
+    "disbursements::get_destination" [0] ["disbursement_destinations_pkey"] |sql, w| async move {
+        let id = w.clock.new_uuid();
+        disbursements::store_destination(sql, &w.keys, id, &destination()).await?;
+        disbursements::get_destination(sql, &w.keys, id).await
+    };
+    "disbursements::queue_step" [0] [] |sql, w| async move {
+        let current = disbursements::lock(sql, w.disbursement).await?.unwrap();
+        disbursements::queue_step(sql, &current, SECOND, None, None).await
+    };
+    "disbursements::supersede_step" [0] ["pending_jobs_one_per_disbursement_idx"]
+        |sql, w| disbursements::supersede_step(sql, w.disbursement);
+    "disbursements::ids_after" [0] ["disbursement_events_"] |sql, w| disbursements::ids_after(sql, Some(w.disbursement), 100);
+    "disbursements::restore" [0] ["disbursements_pkey"] |sql, w| async move {
+        let current = disbursements::lock(sql, w.disbursement).await?.unwrap();
+        disbursements::restore(sql, &current).await
+    };
+    "disbursements::list::list_page" [0] ["disbursements_pkey"] |sql, w| async move {
+        let filter = DisbursementFilter::default();
+        disbursements::list::list_page(sql, &Visibility::All, &filter, Some(w.disbursement), 20).await
+    };
+    "disbursements::list::list_page of one's own" [0] ["disbursements_"] |sql, w| async move {
+        let filter = DisbursementFilter { application_id: Some(w.disbursement), ..DisbursementFilter::default() };
+        disbursements::list::list_page(sql, own(), &filter, None, 20).await
+    };
+    "disbursements::approvals::insert" [0] [] |sql, w| async move { approvals::insert(sql, &approval(w)).await };
+    "disbursements::approvals::find" [0] ["disbursement_approvals_pkey"] |sql, w| approvals::find(sql, w.approval);
+    "disbursements::approvals::find_pending" [0] ["disbursement_approvals_"]
+        |sql, w| approvals::find_pending(sql, w.disbursement);
+    "disbursements::approvals::decide" [0] ["disbursement_approvals_pkey"]
+        |sql, w| approvals::decide(sql, w.approval, "approved", Some(("other", w.user)), w.now);
+    "disbursements::approvals::of_disbursement" [0] ["disbursement_approvals_disbursement_idx"]
+        |sql, w| approvals::of_disbursement(sql, w.disbursement);
+    "disbursements::approvals::pending" [0] ["disbursement_approvals_pkey"]
+        |sql, w| approvals::pending(sql, Some(w.approval), 20);
+    "disbursements::pools::reserve" [0] ["funding_reservations_pkey"]
+        |sql, w| pools::reserve(sql, w.clock.new_uuid(), Country::Es, Money::parse("10").unwrap());
+    "disbursements::pools::reserve from several shares" [0] ["funding_reservations_pkey"]
+        |sql, w| pools::reserve(sql, w.clock.new_uuid(), Country::Es, Money::parse("9000000").unwrap());
+    "disbursements::pools::release" [0] ["funding_reservations_pkey"] |sql, w| pools::release(sql, w.disbursement);
+    "disbursements::pools::book" [0] ["funding_reservations_pkey"]
+        |sql, w| async move { pools::book(sql, &entry(w), w.disbursement).await };
+    "disbursements::pools::book_return" [0] ["ledger_entries_once"] |sql, w| async move {
+        pools::book_return(sql, &entry(w), w.clock.new_uuid(), w.disbursement, Money::parse("1").unwrap()).await
+    };
+    "disbursements::pools::deposit" [0] []
+        |sql, w| async move { pools::deposit(sql, &entry(w), Money::parse("100").unwrap()).await };
+    "disbursements::pools::levels" [0] [] |sql, _w| pools::levels(sql);
     "deliveries::find_due" [0] ["webhook_deliveries_pkey", "webhook_messages_pkey"] |sql, w| deliveries::find_due(sql, w.delivery);
     "deliveries::record_attempt" [0] ["webhook_deliveries_pkey"]
         |sql, w| async move { deliveries::record_attempt(sql, &w.keys, &attempt(w)).await };
@@ -874,6 +953,48 @@ fn ticket(w: &World) -> ws_tickets::WsTicket {
         session_until: None,
         expires_at: w.now + TimeDelta::days(1),
     }
+}
+
+fn requested(world: &World) -> Event {
+    let beginning = Beginning {
+        application_id: ApplicationId::new(world.clock.new_uuid()),
+        country: Country::Es,
+        amount: Money::parse("100").unwrap(),
+        destination_kind: DestinationKind::Iban,
+        destination: "****1332".to_owned(),
+        holder_differs: false,
+        owner: "test".to_owned(),
+        requested_by: "test".to_owned(),
+        requester_id: world.user,
+        reverses: None,
+    };
+    let details = Details { beginning: Some(beginning), ..Details::default() };
+    Event { kind: EventKind::Requested, details, actor: "test".to_owned(), at: world.now }
+}
+
+fn destination() -> Destination {
+    Destination::new(DestinationKind::Iban, "ES9121000418450200051332".to_owned(), "Ana".to_owned())
+}
+
+fn approval(world: &World) -> Approval {
+    Approval {
+        id: world.clock.new_uuid(),
+        disbursement_id: world.clock.new_uuid(),
+        action: "pay".to_owned(),
+        reason: "test".to_owned(),
+        maker: "test".to_owned(),
+        maker_id: world.user,
+        requested_at: world.now,
+        expires_at: world.now,
+        decision: None,
+        checker: None,
+        checker_id: None,
+        decided_at: None,
+    }
+}
+
+fn entry(world: &World) -> Entry<'static> {
+    Entry { id: world.clock.new_uuid(), country: Country::Es, actor: "test" }
 }
 
 fn attempt(world: &World) -> NewAttempt {

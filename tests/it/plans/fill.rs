@@ -50,6 +50,9 @@ pub(super) struct World {
     pub(super) delivery: Uuid,
     /// The subject of the delivery.
     pub(super) delivery_subject: Uuid,
+    /// A disbursement of which no step has run, and a request about it.
+    pub(super) disbursement: Uuid,
+    pub(super) approval: Uuid,
     pub(super) dead_letter: Uuid,
     /// A dead letter of a consumer of events.
     pub(super) event_dead_letter: Uuid,
@@ -107,6 +110,8 @@ impl World {
                 (SELECT id FROM webhook_endpoints ORDER BY id LIMIT 1)").await.parse().unwrap(),
             delivery_subject: one("SELECT subject FROM webhook_deliveries WHERE endpoint_id = \
                 (SELECT id FROM webhook_endpoints ORDER BY id LIMIT 1) ORDER BY id::text LIMIT 1").await.parse().unwrap(),
+            disbursement: one("SELECT id FROM disbursements ORDER BY id LIMIT 1").await.parse().unwrap(),
+            approval: one("SELECT id FROM disbursement_approvals ORDER BY id LIMIT 1").await.parse().unwrap(),
             run: one("SELECT id FROM scheduled_runs ORDER BY id LIMIT 1").await.parse().unwrap(),
             event_dead_letter: one("SELECT id FROM deferred_events WHERE dead_since IS NOT NULL ORDER BY id LIMIT 1")
                 .await
@@ -260,6 +265,25 @@ const REST: &str = "\
         SELECT now(), now(), 'user-' || row_number() OVER () % 50, id::text, 't', '{}' FROM applications; \
     INSERT INTO ingest_dead_letters (id, account, code, detail, event, received_at) \
         SELECT id, 'key:' || row_number() OVER () % 50, 'code_' || row_number() OVER () % 50, '', '{}', created_at FROM applications; \
+    INSERT INTO disbursement_events (disbursement_id, sequence, kind, state, details, actor, message_key, recorded_at) \
+        SELECT id, 1, 'requested', 'PENDING', '{}', 'test', id::text, created_at FROM applications; \
+    INSERT INTO disbursements (id, application_id, country, amount, destination_kind, destination, holder_differs, owner, \
+            requested_by, requester_id, state, payment_key, compensations, version, created_at, updated_at) \
+        SELECT id, id, country, 100, 'iban', '****1332', false, created_by, created_by, id, 'PENDING', id, '{release_funds}', \
+            1, created_at, created_at FROM applications; \
+    INSERT INTO disbursement_destinations (disbursement_id, destination) SELECT id, '\\x01' FROM applications; \
+    INSERT INTO disbursement_approvals (id, disbursement_id, action, reason, maker, maker_id, requested_at, expires_at) \
+        SELECT id, id, 'pay', 'test', 'test', id, created_at, created_at + interval '1 year' FROM applications; \
+    UPDATE funding_pool_shares SET available = 1000000; \
+    INSERT INTO funding_reservations (disbursement_id, country, share, amount, status) \
+        SELECT id, country, 3, 1, 'booked' FROM applications; \
+    INSERT INTO ledger_entries (id, kind, country, disbursement_id, actor) \
+        SELECT id, 'payout', country, id, 'test' FROM applications; \
+    INSERT INTO ledger_lines (entry_id, account, amount) \
+        SELECT id, account, CASE account WHEN 'pool' THEN -1 ELSE 1 END FROM applications, unnest('{pool,loans}'::text[]) account; \
+    INSERT INTO pending_jobs (task_name, lane, job_args, run_at) \
+        SELECT 'disbursement_step', 'disbursements', jsonb_build_object('disbursement_id', id, 'version', 1), \
+            now() + interval '1 day' FROM disbursements ORDER BY id DESC LIMIT 50; \
     INSERT INTO webhook_messages (id, event_type, subject, body, created_at) \
         SELECT id, 'application.created.v1', id, '{}', created_at FROM applications; \
     INSERT INTO webhook_deliveries (id, endpoint_id, message_id, event_type, subject, status, created_at, finished_at) \

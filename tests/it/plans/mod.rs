@@ -26,7 +26,8 @@ use crate::support::db::{TestDatabase, execute, text};
 use crate::support::engine::{key_ring, settings};
 
 /// Tables that may be read completely, with the reason. The system catalogue may be read as well.
-const SMALL: [(&str, &str); 7] = [
+const SMALL: [(&str, &str); 8] = [
+    ("funding_pool_shares", "16 rows per country"),
     ("consumer_partitions", "16 rows per consumer"),
     ("consumer_instances", "one row per consumer and instance"),
     ("outbox_position", "one row"),
@@ -44,7 +45,8 @@ const BOUNDED: [(&str, &str, &str); 3] = [
 ];
 
 /// Functions without a case, with the reason. A name that ends with `::` stands for a whole module.
-const WITHOUT_PLAN: [(&str, &str); 15] = [
+const WITHOUT_PLAN: [(&str, &str); 16] = [
+    ("disbursements::check::violations", "reads everything, on an operator's command"),
     ("migrations::status", "reads the list of migrations"),
     ("replica::replayed_until", "reads no table"),
     ("archive::", "moves and reads whole months, once per month or on an operator's command"),
@@ -97,13 +99,14 @@ fn violations(case: &Case, plans: &[Plan]) -> Vec<String> {
 }
 
 /// Functions that run in a transaction of `storage/transaction.rs`, by the beginning of their names.
-const TRANSACTIONS: [&str; 28] = [
+const TRANSACTIONS: [&str; 29] = [
     "consumers::",
     "applications::candidates::by_ids",
     "applications::change",
     "applications::insert",
     "decisions::store",
     "deliveries::",
+    "disbursements::",
     "failed_jobs::mark",
     "idempotency::",
     "applications::begin",

@@ -1,0 +1,1 @@
+DROP INDEX CONCURRENTLY pending_jobs_one_per_disbursement_idx;
