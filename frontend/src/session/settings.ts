@@ -35,6 +35,8 @@ export function useAppliedSettings(): void {
 export function useSaveSettings() {
     const queryClient = useQueryClient();
     return useMutation({
+        // One change at a time: two at once would start from the same settings, and the second would undo the first.
+        scope: { id: 'settings' },
         mutationFn: async (change: Partial<Settings>) => {
             const current = await queryClient.fetchQuery({ ...settingsQuery(), staleTime: 0 });
             return unwrap(api.PUT('/api/v1/auth/me/settings', { body: { ...current, ...change } }));

@@ -9,6 +9,7 @@ import {
     ANALYST,
     call,
     COLOR_RULES,
+    eventually,
     go,
     inspect,
     PASSWORD,
@@ -110,6 +111,11 @@ test('the chosen colours and language are kept', async () => {
         await page.getByRole('button', { name: 'Use the dark theme' }).click();
         await page.getByLabel('Language').first().selectOption('it');
         await page.getByRole('heading', { level: 1, name: 'Richieste' }).waitFor();
+        await eventually(
+            'the server has both settings',
+            () => call(USER, 'GET', '/api/v1/auth/me/settings'),
+            ({ theme, language }) => theme === 'dark' && language === 'it',
+        );
         await page.reload();
         await page.getByRole('heading', { level: 1, name: 'Richieste' }).waitFor();
         const scheme = await page.evaluate(() => document.documentElement.dataset.mantineColorScheme);
