@@ -1009,6 +1009,102 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/ingest/dead-letters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["list_ingest_dead_letters"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ingest/dead-letters/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_ingest_dead_letter"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ingest/dead-letters/{id}/discard": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["discard_ingest_dead_letter"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ingest/dead-letters/{id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["retry_ingest_dead_letter"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ingest/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["list_ingested_events"];
+        put?: never;
+        post: operations["ingest_events"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ingest/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_ingest_stats"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/reviews": {
         parameters: {
             query?: never;
@@ -2101,6 +2197,16 @@ export interface components {
             reasons: components["schemas"]["ReasonCode"][];
             valid: boolean;
         };
+        EventCountsView: {
+            /** Format: int64 */
+            accepted: number;
+            /** Format: int64 */
+            conflicts: number;
+            /** Format: int64 */
+            duplicates: number;
+            /** Format: int64 */
+            rejected: number;
+        };
         EventDeadLetterDetailsView: components["schemas"]["EventDeadLetterView"] & {
             data: {
                 [key: string]: unknown;
@@ -2167,6 +2273,81 @@ export interface components {
         ForcedCircuitMode: "forced_open" | "forced_closed";
         /** @enum {string} */
         HealthStatus: "ok" | "degraded" | "down";
+        IngestDeadLetterDetailsView: components["schemas"]["IngestDeadLetterView"] & {
+            event: unknown;
+        };
+        IngestDeadLetterPage: {
+            dead_letters: components["schemas"]["IngestDeadLetterView"][];
+            next_cursor: string | null;
+            /** Format: int64 */
+            page_size: number;
+        };
+        IngestDeadLetterView: {
+            account: string;
+            code: string;
+            detail: string;
+            /** Format: uuid */
+            id: string;
+            /** Format: date-time */
+            received_at: string;
+        };
+        IngestedEventPage: {
+            events: components["schemas"]["IngestedEventView"][];
+            next_cursor: string | null;
+        };
+        IngestedEventView: {
+            id: string;
+            /** Format: date-time */
+            occurred_at: string;
+            properties: {
+                [key: string]: unknown;
+            };
+            /** Format: date-time */
+            received_at: string;
+            type: string;
+            user_id: string;
+        };
+        IngestEvent: {
+            id: string;
+            /** Format: date-time */
+            occurred_at: string;
+            properties: Record<string, never>;
+            type: string;
+            user_id: string;
+        };
+        IngestEvents: {
+            events: components["schemas"]["IngestEvent"][];
+        };
+        IngestLatencyView: {
+            /** Format: double */
+            p50_ms: number;
+            /** Format: double */
+            p90_ms: number;
+            /** Format: double */
+            p99_ms: number;
+        };
+        IngestReceiptView: {
+            accepted: number;
+            conflicts: number;
+            duplicates: number;
+            rejected: components["schemas"]["RejectedEventView"][];
+        };
+        IngestRequest: components["schemas"]["IngestEvent"] | components["schemas"]["IngestEvents"];
+        IngestStatsView: {
+            by_account: components["schemas"]["NamedCountsView"][];
+            by_type: components["schemas"]["NamedCountsView"][];
+            events: components["schemas"]["EventCountsView"];
+            /** Format: double */
+            events_per_second: number;
+            instance: string;
+            latency: components["schemas"]["IngestLatencyView"] | null;
+            /** Format: int64 */
+            queued_events: number;
+            /** Format: int64 */
+            requests: number;
+            /** Format: double */
+            seconds: number;
+        };
         InstanceHealth: {
             actors: components["schemas"]["ActorHealth"][];
             breakers: components["schemas"]["BreakerHealth"][];
@@ -2357,6 +2538,9 @@ export interface components {
         };
         /** @enum {string} */
         MissedPolicy: "run" | "skip";
+        NamedCountsView: components["schemas"]["EventCountsView"] & {
+            name: string;
+        };
         NextReviewRequest: {
             country?: components["schemas"]["CountryCode"] | null;
         };
@@ -2487,6 +2671,11 @@ export interface components {
         RedisState: "absent" | "up" | "degraded";
         RefreshRequest: {
             refresh_token: string;
+        };
+        RejectedEventView: {
+            code: string;
+            detail: string;
+            index: number;
         };
         ReplayConsumerRequest: {
             dry_run?: boolean | null;
@@ -5329,6 +5518,218 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ProbeAnswer"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_ingest_dead_letters: {
+        parameters: {
+            query?: {
+                account?: string;
+                code?: string;
+                cursor?: string;
+                from?: string;
+                page_size?: number;
+                to?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IngestDeadLetterPage"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_ingest_dead_letter: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IngestDeadLetterDetailsView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    discard_ingest_dead_letter: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retry_ingest_dead_letter: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IngestReceiptView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_ingested_events: {
+        parameters: {
+            query: {
+                cursor?: string;
+                from?: string;
+                limit?: number;
+                to?: string;
+                type?: string;
+                user_id: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IngestedEventPage"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    ingest_events: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["IngestRequest"];
+                "application/x-ndjson": string;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IngestReceiptView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_ingest_stats: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IngestStatsView"];
                 };
             };
             default: {

@@ -49,7 +49,6 @@ pub struct IngestEvents {
 
 /// One event, or several.
 #[derive(Debug, ToSchema)]
-#[schema(no_recursion)]
 #[serde(untagged)]
 pub enum IngestRequest {
     One(IngestEvent),
