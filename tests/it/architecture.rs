@@ -9,7 +9,7 @@ use aval::domain::application::Country;
 use crate::support::db::{TestDatabase, text};
 
 /// The modules of this crate that each module may import, besides [`SHARED`].
-const IMPORTS: [(&str, &[&str]); 20] = [
+const IMPORTS: [(&str, &[&str]); 21] = [
     ("domain", &["error"]),
     ("json", &["domain"]),
     ("resilience", &[]),
