@@ -235,7 +235,8 @@ CREATE INDEX ledger_entries_country_idx ON ledger_entries (country, id DESC);
 
 CREATE FUNCTION ledger_balances() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    entry uuid := CASE TG_TABLE_NAME WHEN 'ledger_entries' THEN NEW.id ELSE NEW.entry_id END;
+    -- The trigger is on two tables with different columns.
+    entry uuid := coalesce(to_jsonb(NEW) ->> 'entry_id', to_jsonb(NEW) ->> 'id');
 BEGIN
     IF (SELECT count(*) < 2 OR sum(amount) <> 0 FROM ledger_lines WHERE entry_id = entry) THEN
         RAISE EXCEPTION 'the ledger entry % does not balance', entry

@@ -21,6 +21,7 @@ use crate::lending::disburse::step::DisbursementStep;
 use crate::lending::process::ProcessCreditApplication;
 use crate::providers::provider_for;
 use crate::queue::task::Task;
+use crate::rails::gateway;
 use crate::resilience::circuit_breaker::State;
 use crate::resources::TABLES_WITH_LABELS;
 use crate::storage::replica;
@@ -77,6 +78,8 @@ pub fn known_labels() -> KnownLabels {
         job_statuses: AttemptStatus::VALUES.iter().copied().collect(),
         message_types: FrameKind::ALL.into_iter().map(FrameKind::as_str).collect(),
         push_channels: [notifications::CHANNEL, bus::redis::CHANNEL].into_iter().collect(),
+        rail_operations: gateway::Operation::VALUES.iter().copied().collect(),
+        rail_statuses: gateway::RailCallStatus::VALUES.iter().copied().collect(),
         rails: Rail::ALL.iter().map(|rail| rail.as_str()).collect(),
         redis_operations: redis::Operation::VALUES.iter().copied().collect(),
         redis_results: redis::CallResult::VALUES.iter().copied().collect(),

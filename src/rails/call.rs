@@ -65,7 +65,7 @@ async fn exchange(
     let body = response.body().limit(settings.max_body_bytes).await;
     let body = body.map_err(|error| CallFailure::Unanswered(error.to_string()))?;
     let text = String::from_utf8(body.to_vec());
-    text.map(Reply::Answer).map_err(|_| CallFailure::Unanswered("a body that is not UTF-8".to_owned()))
+    text.map(Reply::Answer).map_err(|_invalid| CallFailure::Unanswered("a body that is not UTF-8".to_owned()))
 }
 
 fn without_answer(status: StatusCode) -> Result<Reply, CallFailure> {

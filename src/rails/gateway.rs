@@ -19,9 +19,38 @@ use crate::domain::disbursement::destination::Destination;
 use crate::domain::disbursement::rail::{DestinationAnswer, PaymentAnswer, PaymentStatus, Rail};
 use crate::resilience::circuit_breaker::{Admission, CallResult, CircuitBreaker, Permit, State};
 use crate::resilience::retry_budget::RetryBudget;
+use crate::telemetry::labels::label_values;
 use crate::telemetry::metrics::{Metrics, seconds};
 
 pub use super::call::CallFailure;
+
+label_values! {
+    /// What a rail is called for: the label `operation` of `rail_calls_total`.
+    pub enum Operation {
+        Lookup = "lookup",
+        Submit = "submit",
+        Inquire = "inquire",
+    }
+}
+
+label_values! {
+    /// The result of a call: the label `status` of `rail_calls_total`.
+    pub enum RailCallStatus {
+        Answer = "answer",
+        NotFound = "not_found",
+        Refused = "refused",
+        /// The request had no effect.
+        NotProcessed = "not_processed",
+        /// The request may have had an effect.
+        Unanswered = "unanswered",
+        /// Not called: the rail has no address.
+        NotConfigured = "not_configured",
+        /// Not called: the circuit breaker is open.
+        CircuitOpen = "circuit_open",
+        /// Not called: too many calls are in flight.
+        BulkheadFull = "bulkhead_full",
+    }
+}
 
 /// The address and limits of one rail.
 #[derive(Debug, Clone)]
@@ -70,7 +99,7 @@ impl RailGateway {
     ) -> Result<DestinationAnswer, CallFailure> {
         let adapter = adapter(rail);
         let message = adapter.lookup(destination);
-        match self.call(rail, "lookup", "/destinations", Some(&message)).await? {
+        match self.call(rail, Operation::Lookup, "/destinations", Some(&message)).await? {
             Reply::Answer(body) => adapter.read_lookup(&body).map_err(malformed),
             Reply::NotFound => Ok(refused_destination("not_found".to_owned())),
             Reply::Refused(status) => Ok(refused_destination(format!("http_{status}"))),
@@ -84,7 +113,7 @@ impl RailGateway {
     pub async fn submit(&self, rail: Rail, payment: &Payment) -> Result<PaymentAnswer, CallFailure> {
         let adapter = adapter(rail);
         let message = adapter.submit(payment);
-        let reply = self.attempt(rail, "submit", "/payments", Some(&message)).await?;
+        let reply = self.attempt(rail, Operation::Submit, "/payments", Some(&message)).await?;
         read_payment(adapter, payment.key, reply)
     }
 
@@ -94,7 +123,7 @@ impl RailGateway {
     /// Why there is no answer.
     pub async fn inquire(&self, rail: Rail, key: Uuid) -> Result<PaymentAnswer, CallFailure> {
         let path = format!("/payments/{}", key.simple());
-        match self.call(rail, "inquire", &path, None).await? {
+        match self.call(rail, Operation::Inquire, &path, None).await? {
             Reply::NotFound => {
                 Ok(PaymentAnswer { status: PaymentStatus::NotFound, reason: None, reference: None })
             }
@@ -106,7 +135,7 @@ impl RailGateway {
     async fn call(
         &self,
         rail: Rail,
-        operation: &'static str,
+        operation: Operation,
         path: &str,
         message: Option<&Message>,
     ) -> Result<Reply, CallFailure> {
@@ -131,19 +160,19 @@ impl RailGateway {
     async fn attempt(
         &self,
         rail: Rail,
-        operation: &'static str,
+        operation: Operation,
         path: &str,
         message: Option<&Message>,
     ) -> Result<Reply, CallFailure> {
-        let refuse = |status: &'static str| {
+        let refuse = |status: RailCallStatus| {
             self.count(rail, operation, status);
-            Err(CallFailure::NotProcessed(status.to_owned()))
+            Err(CallFailure::NotProcessed(status.as_str().to_owned()))
         };
-        let Some(calls) = self.find(rail) else { return refuse("not_configured") };
-        let Some(permit) = self.admit(calls) else { return refuse("circuit_open") };
+        let Some(calls) = self.find(rail) else { return refuse(RailCallStatus::NotConfigured) };
+        let Some(permit) = self.admit(calls) else { return refuse(RailCallStatus::CircuitOpen) };
         let Ok(_in_flight) = calls.in_flight.try_acquire() else {
             self.with_breaker(calls, |breaker, now, roll| breaker.release(permit, now, roll));
-            return refuse("bulkhead_full");
+            return refuse(RailCallStatus::BulkheadFull);
         };
         lock(&calls.budget).count_call(self.clock.monotonic());
         let (url, began) = (format!("{}{path}", calls.endpoint.base_url), self.clock.monotonic());
@@ -154,7 +183,7 @@ impl RailGateway {
         let result = if reply.is_ok() { CallResult::Success } else { CallResult::Failure };
         self.with_breaker(calls, |breaker, now, roll| breaker.record(permit, now, result, roll));
         if let Err(CallFailure::NotProcessed(cause) | CallFailure::Unanswered(cause)) = &reply {
-            warn!(self.logger, "rail call failed"; "rail" => rail.as_str(), "operation" => operation, "cause" => cause);
+            warn!(self.logger, "rail call failed"; "rail" => rail.as_str(), "operation" => operation.as_str(), "cause" => cause);
         }
         reply
     }
@@ -192,8 +221,9 @@ impl RailGateway {
         result
     }
 
-    fn count(&self, rail: Rail, operation: &str, status: &str) {
-        self.metrics.rail_calls_total.with_label_values(&[rail.as_str(), operation, status]).inc();
+    fn count(&self, rail: Rail, operation: Operation, status: RailCallStatus) {
+        let labels = [rail.as_str(), operation.as_str(), status.as_str()];
+        self.metrics.rail_calls_total.with_label_values(&labels).inc();
     }
 }
 
@@ -201,13 +231,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn status(reply: &Result<Reply, CallFailure>) -> &'static str {
+fn status(reply: &Result<Reply, CallFailure>) -> RailCallStatus {
     match reply {
-        Ok(Reply::Answer(_)) => "answer",
-        Ok(Reply::NotFound) => "not_found",
-        Ok(Reply::Refused(_)) => "refused",
-        Err(CallFailure::NotProcessed(_)) => "not_processed",
-        Err(CallFailure::Unanswered(_)) => "unanswered",
+        Ok(Reply::Answer(_)) => RailCallStatus::Answer,
+        Ok(Reply::NotFound) => RailCallStatus::NotFound,
+        Ok(Reply::Refused(_)) => RailCallStatus::Refused,
+        Err(CallFailure::NotProcessed(_)) => RailCallStatus::NotProcessed,
+        Err(CallFailure::Unanswered(_)) => RailCallStatus::Unanswered,
     }
 }
 

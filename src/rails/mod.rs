@@ -91,7 +91,7 @@ fn json(body: &impl Serialize) -> Message {
 }
 
 fn read_json<T: DeserializeOwned>(body: &str) -> Result<T, Malformed> {
-    serde_json::from_str(body).map_err(|_| Malformed("not the expected JSON"))
+    serde_json::from_str(body).map_err(|_invalid| Malformed("not the expected JSON"))
 }
 
 /// The holder's name in an answer; `None` if it is missing or not a name.

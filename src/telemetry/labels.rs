@@ -73,6 +73,10 @@ pub struct KnownLabels {
     pub message_types: Values,
     /// Channels of notifications.
     pub push_channels: Values,
+    /// Operations of payment rails.
+    pub rail_operations: Values,
+    /// Results of calls to payment rails.
+    pub rail_statuses: Values,
     /// Payment rails.
     pub rails: Values,
     pub redis_operations: Values,

@@ -205,7 +205,7 @@ metrics! {
     /// Duration of a step of a disbursement, in seconds.
     disbursement_step_duration_seconds: HistogramVec ["step"] of [disbursement_steps];
     /// Calls to payment rails, by operation and status.
-    rail_calls_total: IntCounterVec ["rail", "operation", "status"];
+    rail_calls_total: IntCounterVec ["rail", "operation", "status"] of [rails, rail_operations, rail_statuses];
     /// Duration of a call to a payment rail, in seconds.
     rail_call_duration_seconds: HistogramVec ["rail"] of [rails];
     /// State of the circuit breaker of a payment rail: 0 closed, 1 open, 2 half-open.

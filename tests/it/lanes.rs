@@ -200,7 +200,11 @@ async fn a_lane_paused_by_an_operator_stays_paused_until_resumed() {
     let list = app.get("/api/v1/admin/jobs/lanes").await.expect(200);
     let lanes = list["lanes"].as_array().unwrap();
     assert_eq!(lanes.iter().filter(|lane| lane["paused"] == true).count(), 1);
-    assert_eq!(lanes.len(), Country::ALL.len() + 2, "the lanes of the countries, webhooks and deliveries");
+    assert_eq!(
+        lanes.len(),
+        Country::ALL.len() + 3,
+        "the lanes of the countries, webhooks, deliveries and disbursements"
+    );
 
     let resume = json!({"paused": false, "reason": "The bureau fixed its reports"});
     assert_eq!(app.put(lane, &resume).await.expect(200)["pause"], json!(null));

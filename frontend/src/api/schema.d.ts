@@ -81,6 +81,102 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/disbursement-approvals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["list_disbursement_approvals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/disbursement-approvals/{id}/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["approve_disbursement_request"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/disbursement-approvals/{id}/decline": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["decline_disbursement_request"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/disbursements/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["cancel_disbursement"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/disbursements/{id}/resolve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["resolve_disbursement"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/disbursements/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["resume_disbursement"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/events/consumers": {
         parameters: {
             query?: never;
@@ -299,6 +395,38 @@ export interface paths {
         get?: never;
         put?: never;
         post: operations["retry_failed_jobs"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/funding-pools": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["list_funding_pools"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/funding-pools/{code}/deposits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["deposit_funds"];
         delete?: never;
         options?: never;
         head?: never;
@@ -587,6 +715,22 @@ export interface paths {
         get: operations["get_application_decision"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/applications/{id}/disbursements": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["request_disbursement"];
         delete?: never;
         options?: never;
         head?: never;
@@ -923,6 +1067,70 @@ export interface paths {
         get?: never;
         put?: never;
         post: operations["evaluate_case"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/disbursements": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["list_disbursements"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/disbursements/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_disbursement"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/disbursements/{id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["list_disbursement_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/disbursements/{id}/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_disbursement_status"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1393,6 +1601,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/webhooks/payment-report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["receive_payment_report"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/webhooks/provider": {
         parameters: {
             query?: never;
@@ -1661,6 +1885,9 @@ export interface components {
             matched: number;
             more: boolean;
         };
+        ActionRequest: {
+            reason: string;
+        };
         ActOnDeadLetterRequest: {
             reason: string;
         };
@@ -1768,6 +1995,29 @@ export interface components {
             updated_at: string;
             /** Format: int64 */
             version: number;
+        };
+        ApprovalPage: {
+            approvals: components["schemas"]["ApprovalView"][];
+            next_cursor: string | null;
+            /** Format: int64 */
+            page_size: number;
+        };
+        ApprovalView: {
+            action: string;
+            /** Format: date-time */
+            decided_at: string | null;
+            decided_by: string | null;
+            decision: string | null;
+            /** Format: uuid */
+            disbursement_id: string;
+            /** Format: date-time */
+            expires_at: string;
+            /** Format: uuid */
+            id: string;
+            reason: string;
+            /** Format: date-time */
+            requested_at: string;
+            requested_by: string;
         };
         AssignedView: components["schemas"]["ReviewAssignmentView"] & {
             /** Format: uuid */
@@ -2180,6 +2430,86 @@ export interface components {
             rules_version: string;
             status: components["schemas"]["DecisionStatus"];
         };
+        DepositRequest: {
+            amount: components["schemas"]["PositiveAmount"];
+        };
+        /** @enum {string} */
+        DestinationKindName: "iban" | "clabe" | "pix" | "co_account";
+        DestinationRequest: {
+            holder_name: string;
+            kind: components["schemas"]["DestinationKindName"];
+            value: string;
+        };
+        DestinationView: {
+            holder_differs: boolean;
+            kind: components["schemas"]["DestinationKindName"];
+            value: string;
+        };
+        DisbursementDetails: components["schemas"]["DisbursementView"] & {
+            approvals: components["schemas"]["ApprovalView"][];
+        };
+        /** @enum {string} */
+        DisbursementEventKind: "requested" | "reversal_requested" | "funds_reserved" | "destination_verified" | "approval_required" | "approved" | "declined" | "payment_started" | "payment_accepted" | "payment_rejected" | "payment_unanswered" | "payment_not_found" | "payment_confirmed" | "payment_returned" | "booked" | "return_booked" | "notified" | "notification_skipped" | "notification_failed" | "step_failed" | "cancel_requested" | "funds_released" | "resumed" | "resolved_paid" | "resolved_unpaid";
+        DisbursementEvents: {
+            events: components["schemas"]["DisbursementEventView"][];
+        };
+        DisbursementEventView: {
+            actor: string;
+            kind: components["schemas"]["DisbursementEventKind"];
+            /** Format: uuid */
+            payment_key: string | null;
+            rail_reference: string | null;
+            reason: string | null;
+            /** Format: date-time */
+            recorded_at: string;
+            request_id: string | null;
+            /** Format: int64 */
+            sequence: number;
+            status: components["schemas"]["DisbursementState"];
+        };
+        DisbursementPage: {
+            disbursements: components["schemas"]["DisbursementView"][];
+            next_cursor: string | null;
+            /** Format: int64 */
+            page_size: number;
+        };
+        DisbursementRequest: {
+            destination: components["schemas"]["DestinationRequest"];
+        };
+        /** @enum {string} */
+        DisbursementState: "PENDING" | "RESERVED" | "AWAITING_APPROVAL" | "VERIFIED" | "SUBMITTING" | "UNKNOWN" | "SUBMITTED" | "CONFIRMED" | "BOOKED" | "COMPLETED" | "COMPENSATING" | "CANCELLED" | "STUCK" | "RETURNED" | "RETURNING";
+        DisbursementStatus: {
+            /** Format: uuid */
+            disbursement_id: string;
+            is_final: boolean;
+            reason: string | null;
+            status: components["schemas"]["DisbursementState"];
+            /** Format: date-time */
+            updated_at: string;
+        };
+        DisbursementView: {
+            amount: components["schemas"]["Amount"];
+            /** Format: uuid */
+            application_id: string;
+            country: components["schemas"]["CountryCode"];
+            /** Format: date-time */
+            created_at: string;
+            currency: string;
+            destination: components["schemas"]["DestinationView"];
+            /** Format: uuid */
+            disbursement_id: string;
+            rail: components["schemas"]["RailName"];
+            rail_reference: string | null;
+            reason: string | null;
+            /** Format: uuid */
+            reverses: string | null;
+            status: components["schemas"]["DisbursementState"];
+            stuck_in: components["schemas"]["DisbursementState"] | null;
+            /** Format: date-time */
+            updated_at: string;
+            /** Format: int64 */
+            version: number;
+        };
         DocumentCheckRequest: {
             identity_document: string;
         };
@@ -2268,9 +2598,18 @@ export interface components {
             next: string;
         };
         /** @enum {string} */
-        FieldCode: "ambiguous" | "bad_account" | "bad_amount" | "bad_boolean" | "bad_check_digit" | "bad_code" | "bad_cursor" | "bad_date" | "bad_email" | "bad_format" | "bad_identifier" | "bad_length" | "bad_module" | "bad_name" | "bad_note" | "bad_provider" | "bad_range" | "bad_reason" | "bad_reference" | "bad_state" | "bad_text" | "bad_time" | "bad_type" | "bad_url" | "bad_uuid" | "bad_value" | "blocked_word" | "duplicate_field" | "duplicate_parameter" | "in_the_future" | "inexact_number" | "needs_country" | "not_a_person" | "not_allowed" | "not_positive" | "not_searchable" | "nul_character" | "out_of_range" | "personal_data" | "read_only" | "repeated_digits" | "required" | "scope_needs_role" | "staff_only" | "too_common" | "too_deep" | "too_large" | "too_many" | "too_many_rows" | "too_obvious" | "too_old" | "underage" | "unknown_action" | "unknown_country" | "unknown_event_type" | "unknown_field" | "unknown_level" | "unknown_mode" | "unknown_outcome" | "unknown_parameter" | "unknown_risk_band" | "unknown_role" | "unknown_scope" | "unknown_separator" | "unknown_sort" | "unknown_status" | "unknown_target" | "unknown_task" | "unknown_time_zone" | "unknown_value" | "wrong_reference";
+        FieldCode: "ambiguous" | "bad_account" | "bad_amount" | "bad_boolean" | "bad_check_digit" | "bad_code" | "bad_cursor" | "bad_date" | "bad_email" | "bad_format" | "bad_identifier" | "bad_length" | "bad_module" | "bad_name" | "bad_note" | "bad_provider" | "bad_range" | "bad_reason" | "bad_reference" | "bad_state" | "bad_text" | "bad_time" | "bad_type" | "bad_url" | "bad_uuid" | "bad_value" | "blocked_word" | "duplicate_field" | "duplicate_parameter" | "in_the_future" | "inexact_number" | "needs_country" | "not_a_person" | "not_allowed" | "not_positive" | "not_searchable" | "nul_character" | "out_of_range" | "personal_data" | "read_only" | "repeated_digits" | "required" | "scope_needs_role" | "staff_only" | "too_common" | "too_deep" | "too_large" | "too_many" | "too_many_rows" | "too_obvious" | "too_old" | "underage" | "unknown_action" | "unknown_country" | "unknown_event_type" | "unknown_field" | "unknown_level" | "unknown_mode" | "unknown_outcome" | "unknown_parameter" | "unknown_risk_band" | "unknown_role" | "unknown_scope" | "unknown_separator" | "unknown_sort" | "unknown_status" | "unknown_target" | "unknown_task" | "unknown_time_zone" | "unknown_value" | "unreachable_country" | "unsupported_kind" | "wrong_reference";
         /** @enum {string} */
         ForcedCircuitMode: "forced_open" | "forced_closed";
+        FundingPools: {
+            pools: components["schemas"]["FundingPoolView"][];
+        };
+        FundingPoolView: {
+            available: string;
+            country: components["schemas"]["CountryCode"];
+            currency: string;
+            reserved: string;
+        };
         /** @enum {string} */
         HealthStatus: "ok" | "degraded" | "down";
         IngestDeadLetterDetailsView: components["schemas"]["IngestDeadLetterView"] & {
@@ -2585,6 +2924,22 @@ export interface components {
             paused_by: string;
             reason: string;
         };
+        PaymentReportReceipt: {
+            applied?: boolean | null;
+            /** Format: uuid */
+            disbursement_id?: string | null;
+            duplicate: boolean;
+            status?: components["schemas"]["DisbursementState"] | null;
+        };
+        PaymentReportRequest: {
+            /** Format: uuid */
+            payment_key: string;
+            reason?: string | null;
+            reference?: string | null;
+            status: components["schemas"]["PaymentStatusName"];
+        };
+        /** @enum {string} */
+        PaymentStatusName: "accepted" | "settled" | "rejected" | "returned";
         Period: {
             amounts: components["schemas"]["CurrencyAmounts"][];
             /** Format: int64 */
@@ -2646,6 +3001,8 @@ export interface components {
             channel: components["schemas"]["PushChannel"];
             up: boolean;
         };
+        /** @enum {string} */
+        RailName: "sepa" | "spei" | "pix" | "co_ach";
         /** @enum {string} */
         ReasonCode: "bad_length" | "bad_format" | "bad_check_digit" | "bad_date" | "underage" | "not_a_person" | "blocked_word" | "bad_state" | "repeated_digits";
         RecoveredView: {
@@ -2711,6 +3068,10 @@ export interface components {
             provider_name?: string | null;
             total_debt?: components["schemas"]["Amount"] | null;
             verified?: boolean | null;
+        };
+        ResolveRequest: {
+            outcome: string;
+            reason: string;
         };
         RetryAllRequest: {
             /** Format: uuid */
@@ -3348,6 +3709,203 @@ export interface operations {
             };
         };
     };
+    list_disbursement_approvals: {
+        parameters: {
+            query?: {
+                cursor?: string;
+                page_size?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApprovalPage"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    approve_disbursement_request: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApprovalView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    decline_disbursement_request: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApprovalView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancel_disbursement: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ActionRequest"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApprovalView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resolve_disbursement: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ResolveRequest"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApprovalView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resume_disbursement: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ActionRequest"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApprovalView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_consumers: {
         parameters: {
             query?: never;
@@ -3793,6 +4351,68 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RetryAllView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_funding_pools: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FundingPools"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deposit_funds: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                code: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DepositRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FundingPools"];
                 };
             };
             default: {
@@ -4613,6 +5233,41 @@ export interface operations {
             };
         };
     };
+    request_disbursement: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DisbursementRequest"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DisbursementView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     restore_application: {
         parameters: {
             query?: never;
@@ -5377,6 +6032,126 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DecisionView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_disbursements: {
+        parameters: {
+            query?: {
+                application_id?: string;
+                country?: components["schemas"]["CountryCode"];
+                cursor?: string;
+                page_size?: number;
+                status?: components["schemas"]["DisbursementState"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DisbursementPage"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_disbursement: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DisbursementDetails"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_disbursement_events: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DisbursementEvents"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_disbursement_status: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DisbursementStatus"];
                 };
             };
             default: {
@@ -6505,6 +7280,41 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["WebhookReceipt"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    receive_payment_report: {
+        parameters: {
+            query?: never;
+            header?: {
+                "webhook-id"?: string;
+                "webhook-signature"?: string;
+                "webhook-timestamp"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PaymentReportRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PaymentReportReceipt"];
                 };
             };
             default: {

@@ -37,6 +37,7 @@ const MAY_BE_ABSENT: [(&str, &[&str]); 8] = [
         ],
     ),
     ("WebhookEndpointSecret", &["secret"]),
+    ("PaymentReportReceipt", &["applied", "disbursement_id", "status"]),
     ("WebhookReceipt", &["applied", "event_id", "status"]),
 ];
 

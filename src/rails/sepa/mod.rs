@@ -53,7 +53,7 @@ impl RailAdapter for Sepa {
     }
 
     fn read_status(&self, key: Uuid, body: &str) -> Result<PaymentAnswer, Malformed> {
-        let report: StatusReport = de::from_str(body).map_err(|_| Malformed("not a pain.002"))?;
+        let report: StatusReport = de::from_str(body).map_err(|_invalid| Malformed("not a pain.002"))?;
         let transaction = report.transaction();
         check_key(key, &transaction.end_to_end)?;
         Ok(PaymentAnswer {

@@ -220,7 +220,7 @@ pub async fn get_destination(
     let sealed: Option<Vec<u8>> = query.first(connection).await.optional()?;
     let sealed = sealed.ok_or(Error::NotFound("destination"))?;
     let text = keys.open(SealedField::Destination, id, &sealed)?;
-    serde_json::from_str(&text).map_err(|_| Error::internal("a sealed destination is not valid"))
+    serde_json::from_str(&text).map_err(|_invalid| Error::internal("a sealed destination is not valid"))
 }
 
 /// Queues the step that follows the last event, if one does. A job of an earlier event must have ended.

@@ -13,6 +13,7 @@ use aval::domain::application::Country;
 use aval::domain::disbursement::rail::Rail;
 use aval::lending::disburse::rebuild::{Comparison, audit, rebuild};
 use aval::rails::simulator::{Book, SimulatedPayment};
+use diesel_async::SimpleAsyncConnection as _;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -28,7 +29,7 @@ const QUICK_RAILS: [(&str, &str); 6] = [
     ("AVAL__DISBURSEMENTS__CONFIRMATION_PAUSE_MS", "20"),
     ("AVAL__DISBURSEMENTS__RETRY_BACKOFF_MS", "5"),
     ("AVAL__DISBURSEMENTS__RETRY_BACKOFF_MAX_MS", "20"),
-    ("AVAL__DISBURSEMENTS__CALL__CALL_TIMEOUT_MS", "400"),
+    ("AVAL__DISBURSEMENTS__CALL__CALL_TIMEOUT_MS", "1000"),
 ];
 
 /// The name of every applicant, and of the holders of their accounts.
@@ -129,6 +130,11 @@ async fn assert_sound(app: &TestApp) {
     assert!(violations.is_empty(), "{violations:#?}");
     let Comparison { different, .. } = rebuild(&resources.database, &resources.logger, false).await.unwrap();
     assert_eq!(different, 0);
+}
+
+/// Runs several statements.
+async fn script(app: &TestApp, sql: &str) {
+    app.database.connect().await.batch_execute(sql).await.unwrap();
 }
 
 /// The pool of Spain: available and reserved.

@@ -101,10 +101,10 @@ async fn plain_sql_cannot_break_the_rules() {
     reaches(&app, &id, "COMPLETED").await;
     let mut sql = app.database.connect().await;
     for (statement, constraint) in [
-        ("UPDATE disbursements SET state = 'PENDING'", "disbursements_transition"),
+        ("UPDATE disbursements SET state = 'PENDING'", "cannot go from"),
         ("UPDATE disbursements SET state = 'RETURNED'", "disbursements_of_their_last_event"),
-        ("UPDATE disbursements SET amount = amount + 1", "disbursements_identity"),
-        ("UPDATE disbursements SET payment_key = uuid_v7_now()", "disbursements_identity"),
+        ("UPDATE disbursements SET amount = amount + 1", "never change"),
+        ("UPDATE disbursements SET payment_key = uuid_v7_now()", "never change"),
         ("UPDATE disbursement_events SET kind = 'booked'", "append-only"),
         ("DELETE FROM disbursement_events", "append-only"),
         ("UPDATE ledger_lines SET amount = amount + 1", "append-only"),
@@ -133,7 +133,8 @@ async fn a_damaged_projection_is_restored_from_the_events() {
     let id = begin(&app, Country::Es, &spanish("32")).await;
     reaches(&app, &id, "COMPLETED").await;
     let before = app.sql("SELECT d::text FROM disbursements d").await;
-    app.execute(
+    script(
+        &app,
         "BEGIN; SET LOCAL aval.rebuilding = 'on'; \
          UPDATE disbursements SET rail_reference = 'wrong', reason = NULL; COMMIT",
     )

@@ -67,8 +67,8 @@ async fn without_an_outcome_a_disbursement_is_stuck_until_two_people_resolve_it(
 
 #[actix_rt::test]
 async fn a_worker_that_lost_its_lease_during_a_submission_changes_nothing_and_the_next_one_asks() {
-    let app = start().await;
-    book(&app).set_faults(Rail::Sepa, Faults { latency_ms: 300, ..Faults::default() });
+    let app = start_with(&[("AVAL__DISBURSEMENTS__CALL__CALL_TIMEOUT_MS", "5000")]).await;
+    book(&app).set_faults(Rail::Sepa, Faults { latency_ms: 1000, ..Faults::default() });
     let id = begin(&app, Country::Es, &spanish("32")).await;
     reaches(&app, &id, "SUBMITTING").await;
     eventually("a running submission", async || {

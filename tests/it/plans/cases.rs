@@ -487,7 +487,7 @@ pub(super) const CASES: &[Case] = cases! {
     };
     "users::end_tokens" [0] ["users_pkey"] |sql, w| users::end_tokens(sql, w.user);
 
-    "disbursements::find" [0] ["disbursements_pkey"] |sql, w| disbursements::find(sql, w.disbursement, own());
+    "disbursements::find" [0] ["disbursements_"] |sql, w| disbursements::find(sql, w.disbursement, own());
     "disbursements::lock" [0] ["disbursements_pkey"] |sql, w| disbursements::lock(sql, w.disbursement);
     "disbursements::find_by_payment_key" [0] ["disbursements_payment_key"]
         |sql, w| disbursements::find_by_payment_key(sql, w.disbursement);

@@ -110,7 +110,7 @@ impl World {
                 (SELECT id FROM webhook_endpoints ORDER BY id LIMIT 1)").await.parse().unwrap(),
             delivery_subject: one("SELECT subject FROM webhook_deliveries WHERE endpoint_id = \
                 (SELECT id FROM webhook_endpoints ORDER BY id LIMIT 1) ORDER BY id::text LIMIT 1").await.parse().unwrap(),
-            disbursement: one("SELECT id FROM disbursements ORDER BY id LIMIT 1").await.parse().unwrap(),
+            disbursement: one("SELECT id FROM disbursements WHERE state = 'PENDING' ORDER BY id LIMIT 1").await.parse().unwrap(),
             approval: one("SELECT id FROM disbursement_approvals ORDER BY id LIMIT 1").await.parse().unwrap(),
             run: one("SELECT id FROM scheduled_runs ORDER BY id LIMIT 1").await.parse().unwrap(),
             event_dead_letter: one("SELECT id FROM deferred_events WHERE dead_since IS NOT NULL ORDER BY id LIMIT 1")
@@ -269,7 +269,8 @@ const REST: &str = "\
         SELECT id, 1, 'requested', 'PENDING', '{}', 'test', id::text, created_at FROM applications; \
     INSERT INTO disbursements (id, application_id, country, amount, destination_kind, destination, holder_differs, owner, \
             requested_by, requester_id, state, payment_key, compensations, version, created_at, updated_at) \
-        SELECT id, id, country, 100, 'iban', '****1332', false, created_by, created_by, id, 'PENDING', id, '{release_funds}', \
+        SELECT id, id, country, 100, 'iban', '****1332', false, created_by, created_by, id, \
+            CASE status WHEN 'PENDING' THEN 'COMPLETED' ELSE 'PENDING' END, id, '{release_funds}', \
             1, created_at, created_at FROM applications; \
     INSERT INTO disbursement_destinations (disbursement_id, destination) SELECT id, '\\x01' FROM applications; \
     INSERT INTO disbursement_approvals (id, disbursement_id, action, reason, maker, maker_id, requested_at, expires_at) \
