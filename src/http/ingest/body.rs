@@ -73,7 +73,8 @@ fn inflate(ingest: &Ingest, body: &Bytes, reservation: &mut Reservation) -> Resu
     loop {
         let chunk = u64::try_from(CHUNK_BYTES).unwrap_or(u64::MAX);
         let read = decoder.by_ref().take(chunk).read_to_end(&mut inflated);
-        if read.map_err(|_| Error::Malformed(PublicMessage::new("The body is not valid gzip.")))? == 0 {
+        let malformed = || Error::Malformed(PublicMessage::new("The body is not valid gzip."));
+        if read.ok().ok_or_else(malformed)? == 0 {
             inflated.shrink_to_fit();
             return Ok(inflated.into());
         }

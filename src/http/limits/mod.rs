@@ -2,9 +2,10 @@
 //!
 //! The route table assigns each route a [`LimitClass`]. Each class has one rate per client address and one per account,
 //! depending on its role (`[limits]`). Both count every request, independently of each other: the address before
-//! authentication, the account after it. Ingested events are counted one by one for accounts and keys. An API key has its own rate, from the configuration or set when the key was
-//! created. Creations by an API key count as standard requests for its address, because the creation rate of addresses
-//! is meant for people. Rates are enforced with the generic cell rate algorithm (GCRA) of the crate `governor`.
+//! authentication, the account after it. Ingested events are counted one by one for accounts and keys. An API key has
+//! its own rate, from the configuration or set when the key was created. Creations by an API key count as standard
+//! requests for its address, because the creation rate of addresses is meant for people. Rates are enforced with the
+//! generic cell rate algorithm (GCRA) of the crate `governor`.
 //!
 //! With Redis, all instances share counters with the same rules ([`shared`]). Without Redis, or while it is
 //! unavailable, each instance counts separately ([`memory`]). Counting never fails and waits only for Redis.

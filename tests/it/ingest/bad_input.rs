@@ -12,6 +12,9 @@ use crate::support::app::TestApp;
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 const GZIP: (&str, &str) = ("Content-Encoding", "gzip");
 
+/// Headers, body, status, code, and the detail of a 400 or the first field error of a 422.
+type Case<'a> = (&'a [(&'a str, &'a str)], &'a [u8], u16, &'a str, &'a str);
+
 #[actix_rt::test]
 async fn every_kind_of_bad_body_gets_its_problem_and_stores_nothing() {
     let app = TestApp::start_idle().await;
@@ -20,7 +23,7 @@ async fn every_kind_of_bad_body_gets_its_problem_and_stores_nothing() {
     let too_many = many(&vec![json!({}); 1001]).to_string();
     let too_many_lines = "{}\n".repeat(1001);
     let deep = format!(r#"{{"events":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
-    let cases: &[(&[(&str, &str)], &[u8], u16, &str, &str)] = &[
+    let cases: &[Case<'_>] = &[
         (&[JSON], b"", 400, "malformed_request", "The body is empty."),
         (&[JSON], b"{", 400, "malformed_request", "The JSON is incomplete (line 1, column 1)."),
         (&[JSON], b"[]", 400, "malformed_request", "The body must be a JSON object (line 1, column 0)."),

@@ -86,7 +86,7 @@ async fn a_first_start_runs_and_records_each_task_once() {
     let rest = app.get(&rest).await.expect(200);
     assert_ne!(rest["runs"][0]["id"], page["runs"][3]["id"]);
     let of_one = app.get(&format!("{RUNS}?task=make_partitions&outcome=completed")).await.expect(200);
-    assert_eq!(of_one["runs"][0]["detail"], json!({"made": 0}));
+    assert_eq!(of_one["runs"][0]["detail"], json!({"made": 0, "ingest_days": 0}));
     let refused = app.get(&format!("{RUNS}?task=sweep&outcome=well")).await;
     assert_eq!(refused.field_errors(), ["?task unknown_task", "?outcome unknown_outcome"]);
     app.acting_as(crate::support::accounts::ANALYST).await.get(SCHEDULE).await.expect(403);
