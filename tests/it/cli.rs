@@ -260,7 +260,7 @@ async fn migrations_are_listed_reverted_after_confirmation_and_run_again() {
     assert_eq!(pending().await, 0, "nothing is reverted without confirmation");
     let (code, printed, errors) = aval(&["migrate", "--revert", "9", "--yes"], &variables).await;
     assert!(code == 0 && printed.starts_with("reverted "), "{printed}{errors}");
-    assert_eq!(pending().await, 8);
+    assert_eq!(pending().await, 9);
     let (code, _, printed) = aval(&["migrate", "--revert", "500", "--yes"], &variables).await;
     assert_eq!(code, 5, "{printed}");
     assert_eq!(aval(&["migrate"], &variables).await.0, 0);
