@@ -31,6 +31,7 @@ pub use self::entry::{Entry, StreamedEvent};
 pub use self::reader::{Batch, OnBatch, StreamReader};
 use self::server::Suitability;
 pub use self::server::check as check_server;
+use crate::clock::Clock;
 use crate::config::EventSettings;
 use crate::error::Result;
 use crate::redis::Redis;
@@ -56,6 +57,7 @@ struct Inner {
     suitability: Suitability,
     /// Wakes the appender.
     published: Notify,
+    clock: Clock,
     metrics: Arc<Metrics>,
     logger: Logger,
 }
@@ -76,6 +78,7 @@ impl PartitionStreams {
             settings,
             suitability: Suitability::default(),
             published: Notify::new(),
+            clock: resources.clock.clone(),
             metrics: Arc::clone(&resources.metrics),
             logger: resources.named("event_streams").logger,
         };

@@ -19,7 +19,6 @@ use ::redis::{Cmd, FromRedisValue, RedisError, Script, Value, cmd, pipe};
 use slog::{debug, warn};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 use super::{Entry, PartitionStreams, scripts};
 use crate::error::{Error, Result};
@@ -66,8 +65,8 @@ impl StreamReader {
             batches: sender,
             on_batch,
             is_reading: Arc::clone(&is_reading),
-            claim_due_at: Instant::now() + settings.claim_interval(),
-            removal_due_at: Instant::now() + settings.claim_idle(),
+            claim_due_at: streams.inner.clock.monotonic() + settings.claim_interval(),
+            removal_due_at: streams.inner.clock.monotonic() + settings.claim_idle(),
         };
         Self { streams, group, batches, held, is_reading, task: tokio::spawn(reading.run()) }
     }
@@ -134,8 +133,10 @@ struct Reading {
     batches: mpsc::Sender<Batch>,
     on_batch: OnBatch,
     is_reading: Arc<AtomicBool>,
-    claim_due_at: Instant,
-    removal_due_at: Instant,
+    /// When entries are taken over, in monotonic time.
+    claim_due_at: Duration,
+    /// When idle consumers are removed, in monotonic time.
+    removal_due_at: Duration,
 }
 
 impl Reading {
@@ -251,7 +252,7 @@ impl Reading {
         connection: &mut MultiplexedConnection,
         held: &[HeldPartition],
     ) -> Result<()> {
-        let now = Instant::now();
+        let now = self.streams.inner.clock.monotonic();
         if now >= self.claim_due_at {
             self.claim_due_at = now + self.streams.inner.settings.claim_interval();
             for partition in held {

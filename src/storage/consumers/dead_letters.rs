@@ -157,9 +157,7 @@ pub async fn uncopied(connection: &mut AsyncPgConnection, limit: u32) -> Result<
 
 /// Records that dead letters have been copied.
 pub async fn mark_copied(connection: &mut AsyncPgConnection, ids: &[Uuid]) -> Result<()> {
-    let copied = deferred_events::table
-        .filter(deferred_events::id.eq_any(ids))
-        .filter(deferred_events::dead_since.is_not_null());
+    let copied = deferred_events::table.filter(deferred_events::id.eq_any(ids));
     diesel::update(copied).set(deferred_events::copied_at.eq(diesel::dsl::now)).execute(connection).await?;
     Ok(())
 }
