@@ -15,7 +15,7 @@ use utoipa::openapi::{OpenApi as Document, Ref, RefOr, Schema};
 
 /// The members of responses that may be absent, by schema. They are never `null`. All other members are always present,
 /// but may be `null`.
-const MAY_BE_ABSENT: [(&str, &[&str]); 8] = [
+const MAY_BE_ABSENT: [(&str, &[&str]); 9] = [
     ("ApplicationPage", &["total", "total_is_exact", "page"]),
     ("ApplicationView", &["processing_errors"]),
     ("AuditEntryView", &["internal_note", "changes"]),
