@@ -2650,7 +2650,9 @@ export interface components {
             id: string;
             /** Format: date-time */
             occurred_at: string;
-            properties: Record<string, never>;
+            properties: {
+                [key: string]: unknown;
+            };
             type: string;
             user_id: string;
         };
@@ -2925,11 +2927,11 @@ export interface components {
             reason: string;
         };
         PaymentReportReceipt: {
-            applied?: boolean | null;
+            applied?: boolean;
             /** Format: uuid */
-            disbursement_id?: string | null;
+            disbursement_id?: string;
             duplicate: boolean;
-            status?: components["schemas"]["DisbursementState"] | null;
+            status?: components["schemas"]["DisbursementState"];
         };
         PaymentReportRequest: {
             /** Format: uuid */
