@@ -11,15 +11,17 @@ use crate::resources::Resources;
 
 /// Starts the simulated rails, if a rail uses them and this instance calls rails.
 pub(super) async fn start_rail_simulator(resources: &Resources) -> Result<Option<RailSimulator>> {
-    let rails = &resources.settings.disbursements.rails;
-    let all_real = Rail::ALL.iter().all(|rail| rails.of(*rail).is_some());
-    if all_real || !resources.settings.instance.is(InstanceRole::Worker) {
+    let settings = &resources.settings;
+    let has_url = |rail: &Rail| settings.disbursements.rails.of(*rail).is_some();
+    let is_needed =
+        settings.disbursements.is_simulated(settings.environment) && !Rail::ALL.iter().all(has_url);
+    if !is_needed || !settings.instance.is(InstanceRole::Worker) {
         return Ok(None);
     }
     RailSimulator::start(resources.named("rail_simulator").logger).await.map(Some)
 }
 
-/// The rails of this instance; without a URL, those of the simulator.
+/// The rails of this instance. Those without a URL are simulated or missing.
 pub(super) fn rail_gateway(resources: &Resources, simulator: Option<&RailSimulator>) -> RailGateway {
     let settings = &resources.settings.disbursements;
     let endpoint = |rail: &Rail| {

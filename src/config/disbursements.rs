@@ -37,7 +37,7 @@ pub struct DisbursementSettings {
     pub approval_above: ApprovalLimits,
     /// The addresses of the rails.
     pub rails: RailAddresses,
-    /// Whether rails without an address may be simulated in production.
+    /// Whether rails without an address are simulated in production.
     pub simulator: bool,
     /// Time-outs, bulkhead and retries of calls to a rail.
     pub call: CallSettings,
@@ -57,7 +57,7 @@ pub struct ApprovalLimits {
     br: u64,
 }
 
-/// The base URL of each rail; empty: the built-in simulator.
+/// The base URL of each rail; empty: the built-in simulator, or no disbursements.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RailAddresses {
@@ -83,20 +83,27 @@ impl DisbursementSettings {
         within(1..=600_000, self.call.call_timeout_ms, "call.call_timeout_ms")
     }
 
-    /// In production, requires an address or an explicit simulator for every rail, and encrypted connections to other
-    /// machines.
+    /// In production, requires encrypted connections to other machines.
     pub(super) fn validate_for(&self, environment: Environment) -> Result<()> {
         if !environment.is_production() {
             return Ok(());
         }
         for rail in Rail::ALL {
-            let (name, url) = (format!("disbursements.rails.{}", rail.as_str()), self.rails.of(*rail));
-            let rule = "needs a URL, or disbursements.simulator = true, in production";
-            require(self.simulator || url.is_some(), &name, rule)?;
+            let name = format!("disbursements.rails.{}", rail.as_str());
             let rule = "would send account numbers to another machine unencrypted: use https://";
-            require(!url.is_some_and(is_unencrypted_to_remote), &name, rule)?;
+            require(!self.rails.of(*rail).is_some_and(is_unencrypted_to_remote), &name, rule)?;
         }
         Ok(())
+    }
+
+    /// Whether rails without an address are simulated.
+    pub(crate) fn is_simulated(&self, environment: Environment) -> bool {
+        self.simulator || !environment.is_production()
+    }
+
+    /// Whether a rail can be used: it has an address or is simulated.
+    pub(crate) fn is_available(&self, rail: Rail, environment: Environment) -> bool {
+        self.rails.of(rail).is_some() || self.is_simulated(environment)
     }
 
     /// Whether an amount needs the approval of a second person.
@@ -139,7 +146,7 @@ impl ApprovalLimits {
 }
 
 impl RailAddresses {
-    /// The base URL of a rail; `None` for the simulator.
+    /// The base URL of a rail; `None` if it is not set.
     pub fn of(&self, rail: Rail) -> Option<&str> {
         let url = match rail {
             Rail::Sepa => &self.sepa,

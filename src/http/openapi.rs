@@ -460,12 +460,19 @@ mod tests {
             }
         }
         let known = [
+            "/api/v1/admin/disbursement-approvals/{id}/approve",
+            "/api/v1/admin/disbursement-approvals/{id}/decline",
+            "/api/v1/admin/disbursements/{id}/cancel",
+            "/api/v1/admin/disbursements/{id}/resolve",
+            "/api/v1/admin/disbursements/{id}/resume",
             "/api/v1/admin/failed-jobs/retry",
             "/api/v1/admin/failed-jobs/{id}/ignore",
             "/api/v1/admin/failed-jobs/{id}/retry",
             "/api/v1/admin/failed-jobs/{id}/review",
+            "/api/v1/admin/funding-pools/{code}/deposits",
             "/api/v1/api-keys",
             "/api/v1/applications",
+            "/api/v1/applications/{id}/disbursements",
             "/api/v1/applications/{id}/restore",
             "/api/v1/users",
             "/api/v1/webhook-deliveries/{id}/resend",

@@ -21,6 +21,7 @@ use crate::domain::disbursement::rail::{DestinationKind, PaymentStatus, Rail};
 use crate::domain::disbursement::workflow;
 use crate::domain::status::Status;
 use crate::lending::audit_views::ViewAction;
+use crate::lending::disburse::intervene::Action;
 use crate::resilience::circuit_breaker::CircuitMode;
 use crate::resilience::circuit_breaker::State;
 
@@ -57,6 +58,10 @@ enum_schemas! {
     DisbursementState: workflow::State::ALL, "The state of a disbursement";
     /// [`workflow::EventKind`]
     DisbursementEventKind: workflow::EventKind::ALL, "The kind of an event of a disbursement";
+    /// [`Action`]
+    ApprovalAction: Action::ALL, "An action that needs a second person";
+    /// The decision of the second person.
+    ApprovalDecision: ["approved", "declined", "expired"], "How a request for approval ended";
     /// [`DestinationKind`]
     DestinationKindName: DestinationKind::ALL, "The kind of a destination";
     /// [`Rail`]

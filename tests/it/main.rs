@@ -51,6 +51,7 @@ mod dead_letters;
 mod deliveries;
 #[cfg(test)]
 mod demo;
+#[cfg(test)]
 mod disbursements;
 #[cfg(test)]
 mod embedded;

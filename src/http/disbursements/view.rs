@@ -95,8 +95,7 @@ impl From<&Disbursement> for DisbursementView {
 pub struct ApprovalView {
     id: Uuid,
     disbursement_id: Uuid,
-    /// `pay`, `resume`, `cancel`, `resolve_paid` or `resolve_unpaid`.
-    #[schema(example = "pay")]
+    #[schema(value_type = crate::http::schemas::ApprovalAction)]
     action: String,
     /// Why it was requested.
     #[schema(example = "amount_above_limit")]
@@ -108,8 +107,8 @@ pub struct ApprovalView {
     requested_at: DateTime<Utc>,
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     expires_at: DateTime<Utc>,
-    /// `approved`, `declined` or `expired`; `null` while it is pending.
-    #[schema(example = "approved")]
+    /// `null` while it is pending.
+    #[schema(value_type = Option<crate::http::schemas::ApprovalDecision>)]
     decision: Option<String>,
     /// The account that decided it.
     #[schema(example = "luis.vega")]

@@ -44,7 +44,8 @@ impl Lending {
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Validation`] if the rail of the country does not pay to such a destination;
-    /// [`Error::Conflict`] if the application is not approved, or has a disbursement; the errors of
+    /// [`Error::Conflict`] if the application is not approved or has a disbursement, or if its rail is not configured; the
+    /// errors of
     /// [`idempotency::once`].
     pub async fn disburse(
         &self,
@@ -74,8 +75,13 @@ impl Lending {
     ) -> Result<Disbursement, Abort> {
         let keys = self.resources.database.keys();
         let application = applications::get(connection, keys, id, &caller.may_change).await?;
-        if Rail::of(application.country).destination() != destination.kind {
-            let kind = Rail::of(application.country).destination().as_str();
+        let rail = Rail::of(application.country);
+        if !self.resources.settings.disbursements.is_available(rail, self.resources.settings.environment) {
+            let text = "disbursements are not configured for the country of this application";
+            return Err(Error::Conflict(PublicMessage::new(text.to_owned())).into());
+        }
+        if rail.destination() != destination.kind {
+            let kind = rail.destination().as_str();
             let detail = format!("must be {kind} for an application of this country");
             return Err(Error::field("/destination/kind", "unsupported_kind", detail).into());
         }

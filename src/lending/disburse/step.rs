@@ -52,7 +52,7 @@ struct Arguments {
 /// What the first phase of a step found.
 enum Finding {
     /// The event of the step is known.
-    Event(EventKind, Details),
+    Event(EventKind, Box<Details>),
     /// The second phase determines the event.
     Effect,
     /// Nothing is known yet.
@@ -98,7 +98,7 @@ impl Task for DisbursementStep {
             Finding::Wait(pause) => Ok(Outcome::Snoozed(pause)),
             Finding::Effect => self.change(attempt, &current, step, None).await,
             Finding::Event(kind, details) => {
-                self.change(attempt, &current, step, Some((kind, details))).await
+                self.change(attempt, &current, step, Some((kind, *details))).await
             }
         };
         let took = self.resources.clock.monotonic().saturating_sub(started);

@@ -118,7 +118,7 @@ impl DisbursementStep {
 }
 
 fn event(kind: EventKind, details: Details) -> Finding {
-    Finding::Event(kind, details)
+    Finding::Event(kind, Box::new(details))
 }
 
 fn payment_key(current: &Disbursement) -> Result<Uuid> {
