@@ -62,6 +62,8 @@ enum_schemas! {
     ApprovalAction: Action::ALL, "An action that needs a second person";
     /// The decision of the second person.
     ApprovalDecision: ["approved", "declined", "expired"], "How a request for approval ended";
+    /// What became of a payment.
+    PaymentResolution: ["paid", "unpaid"], "Whether a payment was made";
     /// [`DestinationKind`]
     DestinationKindName: DestinationKind::ALL, "The kind of a destination";
     /// [`Rail`]

@@ -29,8 +29,8 @@ request_body! {
 request_body! {
     /// What became of the payment of a disbursement that is stuck.
     pub struct ResolveRequest {
-        /// `paid` or `unpaid`, as the rail's statements show.
-        #[schema(value_type = String, example = "paid")]
+        /// As the rail's statements show.
+        #[schema(value_type = crate::http::schemas::PaymentResolution)]
         outcome: Action = required(text(outcome)),
         /// Why, for the second person and the record.
         #[schema(min_length = 1, max_length = 500, example = "on the statement of 31 January")]

@@ -616,6 +616,7 @@ async fn effects_happen_once_while_leases_are_stolen(transport: Transport) {
     }
 }
 
+/// A handler that hangs runs until its instance is killed.
 const LONG_HANDLER: [(&str, &str); 2] =
     [("AVAL__EVENTS__HANDLER_TIMEOUT_MS", "60000"), ("EVENTS_CLAIM_IDLE_MS", "65000")];
 

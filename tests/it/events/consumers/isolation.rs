@@ -2,11 +2,8 @@
 
 use aval::actors::event_consumer::StopConsuming;
 
-use super::{DeadLetterAction, Fault, OWNERS, Stage, Transport, new_subject};
+use super::{DeadLetterAction, Fault, LONG_HANDLER, OWNERS, Stage, Transport, new_subject};
 use crate::support::eventually;
-
-/// The handler of a fatal event runs until its instance is killed.
-const NEVER: (&str, &str) = ("AVAL__EVENTS__HANDLER_TIMEOUT_MS", "60000");
 
 const PUBLISHED: &str = "SELECT count(*) FROM outbox WHERE relay_offset IS NULL";
 const DEAD_LETTERS: &str = "SELECT count(*) FROM deferred_events WHERE dead_since IS NOT NULL";
@@ -36,7 +33,7 @@ impl Stage {
 }
 
 pub(super) async fn an_event_that_ends_its_process_becomes_a_dead_letter(transport: Transport) {
-    let stage = Stage::open_with(transport, &[NEVER]).await;
+    let stage = Stage::open_with(transport, &LONG_HANDLER).await;
     let (fatal, other) = (new_subject(), new_subject());
     stage.write_toys(fatal, [1, 2, 3]).await;
     stage.write_toys(other, 11..=15).await;
@@ -56,7 +53,7 @@ pub(super) async fn an_event_that_ends_its_process_becomes_a_dead_letter(transpo
 }
 
 pub(super) async fn a_waiting_event_that_ends_its_process_becomes_a_dead_letter(transport: Transport) {
-    let stage = Stage::open_with(transport, &[NEVER]).await;
+    let stage = Stage::open_with(transport, &LONG_HANDLER).await;
     let subject = new_subject();
     stage.script.set(1, Fault::Fail, u32::MAX);
     let instance = stage.start("one");
@@ -78,7 +75,8 @@ pub(super) async fn a_waiting_event_that_ends_its_process_becomes_a_dead_letter(
 
 /// The death of an instance does not use up the only attempt of the events that it was handling.
 pub(super) async fn events_in_flight_keep_their_attempts_when_an_instance_dies(transport: Transport) {
-    let stage = Stage::open_with(transport, &[NEVER, ("EVENTS_MAX_ATTEMPTS", "1")]).await;
+    let stage =
+        Stage::open_with(transport, &[&LONG_HANDLER[..], &[("EVENTS_MAX_ATTEMPTS", "1")]].concat()).await;
     let subjects: Vec<_> = (0..8).map(|_| new_subject()).collect();
     for subject in &subjects {
         stage.write_toys(*subject, [1, 2]).await;
