@@ -1996,6 +1996,10 @@ export interface components {
             /** Format: int64 */
             version: number;
         };
+        /** @enum {string} */
+        ApprovalAction: "pay" | "resume" | "cancel" | "resolve_paid" | "resolve_unpaid";
+        /** @enum {string} */
+        ApprovalDecision: "approved" | "declined" | "expired";
         ApprovalPage: {
             approvals: components["schemas"]["ApprovalView"][];
             next_cursor: string | null;
@@ -2003,11 +2007,11 @@ export interface components {
             page_size: number;
         };
         ApprovalView: {
-            action: string;
+            action: components["schemas"]["ApprovalAction"];
             /** Format: date-time */
             decided_at: string | null;
             decided_by: string | null;
-            decision: string | null;
+            decision: components["schemas"]["ApprovalDecision"] | null;
             /** Format: uuid */
             disbursement_id: string;
             /** Format: date-time */
@@ -2941,6 +2945,8 @@ export interface components {
             status: components["schemas"]["PaymentStatusName"];
         };
         /** @enum {string} */
+        PaymentResolution: "paid" | "unpaid";
+        /** @enum {string} */
         PaymentStatusName: "accepted" | "settled" | "rejected" | "returned";
         Period: {
             amounts: components["schemas"]["CurrencyAmounts"][];
@@ -3072,7 +3078,7 @@ export interface components {
             verified?: boolean | null;
         };
         ResolveRequest: {
-            outcome: string;
+            outcome: components["schemas"]["PaymentResolution"];
             reason: string;
         };
         RetryAllRequest: {
