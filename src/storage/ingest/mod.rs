@@ -2,10 +2,10 @@
 //!
 //! `ingested_events` has a partition for each day of `occurred_at`, which retention drops as a whole ([`days`]). Each day is
 //! split by hash of `user_id`, so the events of a user and a day are in one table. The primary key `(user_id, occurred_at,
-//! id)` recognises repeated events for as long as the day is kept ([`insert`]). Nothing else is indexed, and there are no
+//! id)` recognises repeated events for as long as the day is kept ([`mod@insert`]). Nothing else is indexed, and there are no
 //! triggers: at this volume, every index and trigger is a large part of the cost.
 //!
-//! Rows are inserted in the order of their keys, so two transactions never wait for each other in a circle.
+//! Rows are inserted in the order of their keys, so two transactions cannot deadlock.
 
 pub mod days;
 pub mod dead_letters;
