@@ -17,6 +17,8 @@ if [ ! -x "$venv/bin/schemathesis" ]; then
 fi
 # shellcheck source=scripts/scratch-server.sh
 . "$(dirname "$0")/scratch-server.sh"
+SCHEMATHESIS_HOOKS=$(realpath "$(dirname "$0")/../tests/schemathesis/hooks.py")
+export SCHEMATHESIS_HOOKS
 
 # Excludes checks of rules that a schema cannot express: documents have check characters (positive_data_acceptance), a
 # decision exists only after it was made (ensure_resource_availability), country codes are case-insensitive and empty
