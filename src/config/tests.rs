@@ -1,5 +1,6 @@
 use super::*;
 use crate::domain::application::Country;
+use crate::domain::disbursement::rail::Rail;
 
 fn load(pairs: &[(&str, &str)]) -> Result<Settings> {
     Settings::from_variables(&pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect())
@@ -146,9 +147,26 @@ fn production_requires_a_bureau_or_an_explicit_simulator_for_every_country() {
     }
     pairs.push(("AVAL__PROVIDERS__BR__BASE_URL".into(), "https://bureau.example"));
     let pairs: Vec<(&str, &str)> = pairs.iter().map(|(k, v)| (k.as_str(), *v)).collect();
-    assert!(load(&pairs).is_ok());
+    let settings = load(&pairs).unwrap();
+    for rail in Rail::ALL {
+        assert!(
+            !settings.disbursements.is_available(*rail, settings.environment),
+            "{rail:?} is not simulated"
+        );
+    }
     let without = |key: &str| pairs.iter().filter(|(k, _)| *k != key).copied().collect::<Vec<_>>();
     assert!(refusal(&without("AVAL__PROVIDERS__ES__SIMULATOR")).contains("providers.es"));
+    let mut with_rails = pairs.clone();
+    with_rails.push(("AVAL__DISBURSEMENTS__RAILS__PIX", "https://rail.example"));
+    let disbursements = load(&with_rails).unwrap().disbursements;
+    assert!(disbursements.is_available(Rail::Pix, Environment::Production));
+    assert!(!disbursements.is_available(Rail::Spei, Environment::Production));
+    assert!(disbursements.is_available(Rail::Spei, Environment::Development));
+    with_rails.push(("AVAL__DISBURSEMENTS__RAILS__SPEI", "http://rail.example"));
+    assert!(refusal(&with_rails).contains("disbursements.rails.spei"));
+    with_rails.pop();
+    with_rails.push(("AVAL__DISBURSEMENTS__SIMULATOR", "true"));
+    assert!(load(&with_rails).unwrap().disbursements.is_available(Rail::Spei, Environment::Production));
     let mut with_faults = pairs.clone();
     with_faults.push(("AVAL__FAULTS__INJECTION", "true"));
     assert!(refusal(&with_faults).contains("faults.injection"));
