@@ -6,12 +6,12 @@
 
 mod groups;
 mod handling;
-mod intake;
 mod isolation;
 mod leases;
 pub mod operators;
 mod registry;
 mod run;
+mod stream_input;
 pub mod type_filter;
 
 pub use self::handling::HandlingResult;

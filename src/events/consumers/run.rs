@@ -12,8 +12,8 @@ use slog::{error, info};
 use super::AnyConsumer;
 use super::groups::groups;
 use super::handling::{Handling, HandlingResult};
-use super::intake::Intake;
 use super::leases::Leases;
+use super::stream_input::StreamInput;
 use super::type_filter::TypeFilter;
 use crate::domain::published::Position;
 use crate::error::{Error, Result};
@@ -71,7 +71,7 @@ pub struct ConsumerRun {
     outbox: Arc<dyn EventBus>,
     types: TypeFilter,
     leases: Leases,
-    intake: Option<Intake>,
+    stream_input: Option<StreamInput>,
     /// When the outbox is read although the stream delivers events, in monotonic time; `None` for at once.
     outbox_due_at: Option<Duration>,
     /// Chooses the group of partitions far behind whose turn it is.
@@ -90,7 +90,7 @@ impl ConsumerRun {
         let start_reader = |streams: &PartitionStreams| {
             StreamReader::start(streams.clone(), consumer.name(), &resources.instance, on_batch)
         };
-        let intake = sources.streams.as_ref().map(start_reader).map(Intake::new);
+        let stream_input = sources.streams.as_ref().map(start_reader).map(StreamInput::new);
         // Creates the series, so they are exported as 0 from the start.
         resources.metrics.event_consumer_lost_total.with_label_values(&[consumer.name()]);
         for result in HandlingResult::VALUES {
@@ -101,7 +101,7 @@ impl ConsumerRun {
             resources.metrics.event_consumer_events_read_total.with_label_values(&labels);
         }
         let (resources, outbox) = (resources.clone(), Arc::clone(&sources.outbox));
-        Self { resources, consumer, outbox, types, leases, intake, outbox_due_at: None, turn: 0 }
+        Self { resources, consumer, outbox, types, leases, stream_input, outbox_due_at: None, turn: 0 }
     }
 
     /// Renews the leases, handles the next events of the held partitions, and attempts deferred events that are due.
@@ -134,8 +134,8 @@ impl ConsumerRun {
         if self.leases.keep(&self.resources).await? {
             self.outbox_due_at = None;
         }
-        if let Some(intake) = &self.intake {
-            intake.follow(self.leases.held());
+        if let Some(stream_input) = &self.stream_input {
+            stream_input.follow(self.leases.held());
         }
         if self.leases.held().is_empty() {
             return Ok(NextRound::WhenPublished);
@@ -143,8 +143,8 @@ impl ConsumerRun {
         self.isolate_in_flight().await?;
         let is_behind =
             if self.reads_outbox() { self.handle_published().await? } else { self.handle_streamed().await? };
-        if let Some(intake) = &mut self.intake {
-            intake.acknowledge(self.leases.held(), &self.resources).await;
+        if let Some(stream_input) = &mut self.stream_input {
+            stream_input.acknowledge(self.leases.held(), &self.resources).await;
         }
         let next = self.retry_deferred().await?;
         Ok(if is_behind { NextRound::Now } else { next })
@@ -153,10 +153,12 @@ impl ConsumerRun {
     /// Whether this round reads the outbox instead of the stream. While entries are waiting, the periodic read of the outbox
     /// is postponed, but not for long: it also moves the positions of partitions without events.
     fn reads_outbox(&self) -> bool {
-        let Some((intake, due_at)) = self.intake.as_ref().zip(self.outbox_due_at) else { return true };
+        let Some((stream_input, due_at)) = self.stream_input.as_ref().zip(self.outbox_due_at) else {
+            return true;
+        };
         let overdue_at = due_at + self.poll_interval() * 10;
         let now = self.resources.clock.monotonic();
-        !intake.delivers() || now >= due_at && !intake.has_batch() || now >= overdue_at
+        !stream_input.delivers() || now >= due_at && !stream_input.has_batch() || now >= overdue_at
     }
 
     fn poll_interval(&self) -> Duration {
@@ -177,9 +179,12 @@ impl ConsumerRun {
     /// Handles the next batch of entries, if one is ready. Returns whether there may be more.
     async fn handle_streamed(&mut self) -> Result<bool> {
         let held = self.leases.held();
-        let Some(intake) = self.intake.as_mut().filter(|intake| intake.has_batch()) else { return Ok(false) };
+        let Some(stream_input) = self.stream_input.as_mut().filter(|stream_input| stream_input.has_batch())
+        else {
+            return Ok(false);
+        };
         let end = self.outbox.position().await?;
-        let Some(selection) = intake.take(held, end) else { return Ok(false) };
+        let Some(selection) = stream_input.take(held, end) else { return Ok(false) };
         if selection.has_gap {
             self.outbox_due_at = None;
         }
@@ -208,8 +213,8 @@ impl ConsumerRun {
         }
         if !is_behind {
             self.outbox_due_at = Some(self.resources.clock.monotonic() + self.poll_interval());
-            if let Some(intake) = &mut self.intake {
-                intake.outbox_read(has_events);
+            if let Some(stream_input) = &mut self.stream_input {
+                stream_input.outbox_read(has_events);
             }
         }
         Ok(is_behind)
@@ -247,7 +252,7 @@ impl ConsumerRun {
         let mut left = self.resources.settings.events.batch as usize;
         loop {
             let next = self.read_next(&held, end).await?;
-            let is_at_end = next.is_none() || self.intake.is_none();
+            let is_at_end = next.is_none() || self.stream_input.is_none();
             let (events, ends) = next.unwrap_or_else(|| (Vec::new(), held.clone()));
             held = handling.isolate(&self.wanted(&events), &ends).await?;
             self.leases.moved(held.clone());

@@ -13,7 +13,7 @@ use crate::resources::Resources;
 use crate::storage::consumers::leases::HeldPartition;
 
 /// The reader of a consumer, and the entries that it has not acknowledged yet.
-pub(super) struct Intake {
+pub(super) struct StreamInput {
     reader: StreamReader,
     unacknowledged: Vec<Received>,
     /// Whether the outbox had events that the stream has not delivered.
@@ -42,7 +42,7 @@ pub(super) struct Selection {
     pub(super) has_gap: bool,
 }
 
-impl Intake {
+impl StreamInput {
     pub(super) const fn new(reader: StreamReader) -> Self {
         Self { reader, unacknowledged: Vec::new(), is_late: false, has_delivered: false }
     }
