@@ -69,7 +69,7 @@ enum_schemas! {
     /// [`Rail`]
     RailName: Rail::ALL, "A payment rail";
     /// [`PaymentStatus`]
-    PaymentStatusName: [PaymentStatus::Accepted, PaymentStatus::Settled, PaymentStatus::Rejected, PaymentStatus::Returned], "What a rail reports about a payment";
+    PaymentStatusName: PaymentStatus::REPORTED, "What a rail reports about a payment";
     /// [`Country`]
     CountryCode: Country::ALL, "ISO 3166-1 alpha-2";
     /// [`Role`]

@@ -68,6 +68,11 @@ named! {
     }
 }
 
+impl PaymentStatus {
+    /// What a rail may report by itself. The others are only answers to inquiries.
+    pub const REPORTED: [Self; 4] = [Self::Accepted, Self::Settled, Self::Rejected, Self::Returned];
+}
+
 /// The answer of a rail about a payment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PaymentAnswer {

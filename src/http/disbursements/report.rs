@@ -8,7 +8,6 @@ use uuid::Uuid;
 
 use crate::domain::disbursement::rail::PaymentStatus;
 use crate::domain::disbursement::workflow::State;
-use crate::error::{Error, PublicMessage, Result};
 use crate::http::HttpState;
 use crate::http::body::{self, JsonObject};
 use crate::http::extract::RequestContext;
@@ -102,13 +101,15 @@ pub(in crate::http) async fn receive(
     body::check_declared_length(&request, limit_bytes)?;
     // Only signatures with an identifier: without one, a repeated message could not be told from a new one.
     let signature = senders::signature(request.headers());
-    let Some(Signature::Standard(signature)) = signature else { return Err(unauthenticated().into()) };
+    let Some(Signature::Standard(signature)) = signature else {
+        return Err(senders::unauthenticated().into());
+    };
     let message_id = signature.id().to_owned();
     let body = body::raw(&request, &settings.server, payload.into_inner(), limit_bytes).await?;
     let now = state.resources.clock.now();
     let countries = state.webhooks.senders.authenticate(&Signature::Standard(signature), &body, now);
     if countries.is_empty() {
-        return Err(unauthenticated().into());
+        return Err(senders::unauthenticated().into());
     }
     let sent = PaymentReportRequest::read(JsonObject::check(body)?.members()?)?;
     let message = PaymentReport {
@@ -125,15 +126,7 @@ pub(in crate::http) async fn receive(
     Ok(HttpResponse::Ok().json(PaymentReportReceipt::from(receipt)))
 }
 
-/// The same response for every invalid signature, which does not reveal what is wrong with it.
-fn unauthenticated() -> Error {
-    let text = "The signature is missing or invalid, or its timestamp is too far in the past or future.";
-    Error::Unauthenticated(PublicMessage::new(text))
-}
-
 fn status(text: &str) -> Result<PaymentStatus, Refusal> {
-    let known =
-        [PaymentStatus::Accepted, PaymentStatus::Settled, PaymentStatus::Rejected, PaymentStatus::Returned];
-    let found = known.into_iter().find(|status| status.as_str() == text);
+    let found = PaymentStatus::REPORTED.into_iter().find(|status| status.as_str() == text);
     found.ok_or_else(|| ("unknown_value", "must be accepted, settled, rejected or returned".to_owned()))
 }

@@ -14,7 +14,7 @@ use crate::domain::confirmation::{Confirmation, MAX_REFERENCE_CHARS, ReportedOut
 use crate::domain::ids::ApplicationId;
 use crate::domain::money::Money;
 use crate::domain::status::Status;
-use crate::error::{Error, PublicMessage, Result};
+use crate::error::Result;
 use crate::http::HttpState;
 use crate::http::body::{self, JsonObject};
 use crate::http::extract::RequestContext;
@@ -184,8 +184,7 @@ pub(in crate::http) async fn receive(
 /// The same response for every invalid signature, which does not reveal what is wrong with it.
 fn unauthenticated(state: &HttpState) -> Rejection {
     state.webhooks.receiver.count(UNKNOWN_PROVIDER, MessageResult::Unauthenticated);
-    let text = "The signature is missing or invalid, or its timestamp is too far in the past or future.";
-    Error::Unauthenticated(PublicMessage::new(text)).into()
+    senders::unauthenticated().into()
 }
 
 /// Reads a verified body and determines the key that identifies the message.
@@ -265,6 +264,7 @@ fn sole_bureau(countries: &[Country]) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 

@@ -7,12 +7,19 @@ use chrono::{DateTime, Utc};
 
 use crate::config::{Secrets, WebhookSettings};
 use crate::domain::application::Country;
+use crate::error::{Error, PublicMessage};
 use crate::providers::signature::{LegacySignature, Signature, SigningKey, StandardSignature};
 
 const ID: &str = "webhook-id";
 const TIMESTAMP: &str = "webhook-timestamp";
 const SIGNATURE: &str = "webhook-signature";
 const LEGACY: &str = "x-webhook-signature";
+
+/// The same error for every invalid signature, which does not reveal what is wrong with it.
+pub(in crate::http) fn unauthenticated() -> Error {
+    let text = "The signature is missing or invalid, or its timestamp is too far in the past or future.";
+    Error::Unauthenticated(PublicMessage::new(text))
+}
 
 /// All active keys with the countries they are valid for. Cheap to clone.
 #[derive(Debug, Clone)]
